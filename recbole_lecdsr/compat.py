@@ -1,0 +1,5 @@
+"""Adaptations to the frameworks (being written)."""
+
+
+def apply() -> None:
+    """Apply all adaptations."""
