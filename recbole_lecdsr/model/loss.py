@@ -1,0 +1,89 @@
+"""Losses as functions of scores and embeddings.
+
+Pairwise and softmax losses take the positive's score r⁺, (B,), and those of its N negatives, (B, N).
+
+=================  =================================================  ==========================================
+function           per sample                                         when
+=================  =================================================  ==========================================
+`psl_hinge`        Σ_n max(0, 1 + (r_n − r⁺)/τ)                       the published form of LeCDSR
+`psl`              τ⁻¹-powered: log Σ_n σ(r_n − r⁺)^{1/τ}             pairwise softmax as its authors give it
+`softmax`          −log softmax of r⁺/τ among all N + 1 scores        many negatives; usually the strongest
+=================  =================================================  ==========================================
+
+Example:
+    >>> positive, negative = torch.tensor([2.0]), torch.tensor([[1.0, 3.0]])
+    >>> psl_hinge(positive, negative, temperature=1.0)
+    tensor(2.)
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def psl_hinge(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    """Pairwise loss with the ReLU surrogate, summed over the batch (MODEL.md, Loss).
+
+    A sum and not a mean, as published: the learning rates of the paper are meant for it.
+
+    Args:
+        positive: (B,) scores of the positives.
+        negative: (B, N) scores of their negatives.
+        temperature: τ.
+
+    Returns:
+        Scalar.
+    """
+    return F.relu(1 + (negative - positive.unsqueeze(1)) / temperature).sum()
+
+
+def psl(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    """Pairwise softmax loss, log Σ_n σ(r_n − r⁺)^{1/τ}, mean over the batch.
+
+    Source: Yang et al., "PSL: Rethinking and Improving Softmax Loss from Pairwise Perspective for
+    Recommendation", NeurIPS 2024, with the sigmoid surrogate. Arguments as for `psl_hinge`.
+    """
+    return torch.logsumexp(F.logsigmoid(negative - positive.unsqueeze(1)) / temperature, dim=1).mean()
+
+
+def softmax(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    """Sampled softmax cross-entropy at temperature τ, mean over the batch. Arguments as for `psl_hinge`."""
+    logits = torch.cat([positive.unsqueeze(1), negative], dim=1) / temperature
+    return (torch.logsumexp(logits, dim=1) - logits[:, 0]).mean()
+
+
+RANKING_LOSSES = {"psl_hinge": psl_hinge, "psl": psl, "softmax": softmax}
+
+
+def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
+    """Contrastive loss with soft targets between the E and the T of one window (MODEL.md, Loss).
+
+    Published total: align(E, T) + align(T, E), which is twice align(E, T) because logits, their transpose and
+    the targets only change places.
+
+    Args:
+        item: E, (B, L, d).
+        semantics: T, (B, L, d).
+        temperature: τ₂.
+        mask: (B, L) bool; padded positions are then neither rows nor columns. None counts them, as published.
+
+    Returns:
+        Scalar, mean over B and the (real) positions.
+    """
+    logits = item @ semantics.transpose(1, 2) / temperature
+    target_logits = (item @ item.transpose(1, 2) + semantics @ semantics.transpose(1, 2)) / (2 * temperature)
+    if mask is not None:
+        hidden = ~mask.unsqueeze(1)
+        lowest = torch.finfo(logits.dtype).min
+        target_logits = target_logits.masked_fill(hidden, lowest)
+        rows, columns = logits.masked_fill(hidden, lowest), logits.transpose(1, 2).masked_fill(hidden, lowest)
+    else:
+        rows, columns = logits, logits.transpose(1, 2)
+    targets = torch.softmax(target_logits, dim=-1)
+    terms = targets * (torch.log_softmax(rows, dim=-1) + torch.log_softmax(columns, dim=-1))
+    if mask is not None:
+        terms = terms.masked_fill(hidden, 0.0)
+    per_position = -terms.sum(dim=-1)  # 2 · ½[CE + CE]
+    return per_position.mean() if mask is None else (per_position * mask).sum() / mask.sum()
