@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from recbole_lecdsr.data.pool import DomainItems, OwnItems
 from recbole_lecdsr.data.sequence import DOMAINS
@@ -248,3 +250,37 @@ def _refuse_nan(*tensors: Tensor) -> None:
         raise ValueError("the model gave scores that are not numbers; ranks would be meaningless")
 
 
+class EvalSamples(Protocol):
+    """What `rank_samples` asks of a loader (`recbole_lecdsr.data.dataloader.EvalLoader`).
+
+    Iterating gives (batch, items, allowed): the batch for the scorer; items (B, 1 + N) int64, the target and its
+    candidates, or None for full ranking; then allowed (B, n_items) bool and the target in ``batch[item_field]``.
+    """
+
+    targets: np.ndarray
+    phase: str
+    item_field: str
+
+    def __iter__(self) -> Iterator[tuple[Mapping[str, Tensor], Tensor | None, Tensor | None]]: ...
+
+
+# Scores of items for a batch: item ids (B, C) -> (B, C); None, for all items -> (B, n_items).
+Scorer = Callable[[Mapping[str, Tensor], "Tensor | None"], Tensor]
+
+
+@torch.no_grad()
+def rank_samples(samples: EvalSamples, scorer: Scorer, show_progress: bool = False) -> np.ndarray:
+    """Rank of each sample's target among its candidates, (S,) int64 from 1."""
+    ranks = []
+    with tqdm(
+        total=len(samples.targets), desc=f"{samples.phase:>10}", unit=" samples", unit_scale=True, leave=False,
+        disable=not show_progress,
+    ) as bar:  # fmt: skip
+        for batch, items, allowed in samples:
+            scores = scorer(batch, items).float()
+            if items is None:
+                ranks.append(ranks_in_domain(scores, batch[samples.item_field], allowed))
+            else:
+                ranks.append(ranks_among(scores[:, 1:], scores[:, 0]))
+            bar.update(len(scores))
+    return torch.cat(ranks).cpu().numpy() if ranks else np.zeros(0, dtype=np.int64)

@@ -34,3 +34,14 @@ def write_whole(path: str | Path, mode: str = "w") -> Iterator[IO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def shipped(name: str) -> Path:
+    """A folder that the plugin ships: inside the package when installed, beside it in a checkout."""
+    inside = Path(__file__).parent / name
+    return inside if inside.is_dir() else Path(__file__).parents[1] / name
+
+
+def sidecar(path: Path) -> Path:
+    """Where it is written down what a generated file was made of: ``<name>.json`` beside it."""
+    return path.with_name(path.name + ".json")

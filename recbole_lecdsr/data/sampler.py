@@ -109,8 +109,6 @@ class CrossDomainSequentialSampler(AbstractSampler):
                     f"user {int(user[row])} has had every item of a domain, so no negative is left: "
                     "set train_neg_sample_args.exclude_user_items to False, or filter such users"
                 )
-            pick = torch.randint(
-                len(choices), (int(own[row].sum()),), generator=self.generator, device=choices.device
-            )
+            pick = torch.randint(len(choices), (int(own[row].sum()),), generator=self.generator, device=choices.device)
             negative[row, own[row]] = choices[pick]
         return negative

@@ -58,9 +58,7 @@ class EventLog:
         return np.arange(len(self)) - self.first
 
 
-def sort_events(
-    user: np.ndarray, time: np.ndarray, domain: np.ndarray, split: np.ndarray | None = None
-) -> np.ndarray:
+def sort_events(user: np.ndarray, time: np.ndarray, domain: np.ndarray, split: np.ndarray | None = None) -> np.ndarray:
     """Order of the mixed sequences: user, (ready-made split,) time, source before target, row of the file.
 
     Args:

@@ -9,6 +9,7 @@ the published implementation does.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -57,9 +58,7 @@ class _SpectralFusion(torch.autograd.Function):
         semantics_hat = torch.fft.rfft(semantics, dim=1, norm="ortho")
         ctx.save_for_backward(item_hat, semantics_hat, complex_filter)
         ctx.length = length
-        filtered = torch.fft.irfft(
-            item_hat * torch.view_as_complex(complex_filter), n=length, dim=1, norm="ortho"
-        )
+        filtered = torch.fft.irfft(item_hat * torch.view_as_complex(complex_filter), n=length, dim=1, norm="ortho")
         return filtered, torch.fft.irfft(item_hat * semantics_hat, n=length, dim=1, norm="ortho")
 
     @staticmethod
@@ -109,7 +108,8 @@ class SemanticFusion(nn.Module):
             filtered, fused = _SpectralFusion.apply(
                 masked(item.float(), mask), masked(semantics.float(), mask), self.filter
             )
-            result = filtered * self.item_gate(filtered).sigmoid() + fused * self.fusion_gate(fused).sigmoid()
+            result = filtered * self.item_gate(filtered).sigmoid()
+            result = torch.addcmul(result, fused, self.fusion_gate(fused).sigmoid())
             return masked(result, mask)
 
 
@@ -136,7 +136,8 @@ class FeatureGate(nn.Module):
         gate = self.item(item)
         if semantics is not None:
             gate = gate + self.item(semantics)
-        return item * torch.sigmoid(gate + self.user(user).unsqueeze(1))
+        gate += self.user(user).unsqueeze(1)  # in place: a (B, L, d) tensor less to write and to keep
+        return item * gate.sigmoid_()
 
 
 class InstanceGate(nn.Module):
@@ -148,19 +149,25 @@ class InstanceGate(nn.Module):
         self.user = nn.Parameter(torch.empty(embedding_size, max_length))
         self.position = nn.Parameter(torch.empty(embedding_size, 1))
 
+    def position_logits(self, table: Tensor, position: Tensor) -> Tensor:
+        """P·v_p by way of the table, (L + 1, d) and (B, L) int64 -> (B, L): no (B, L, d) tensor is made."""
+        # Row 0 (padding) counts as it is but is not trained; v_p is trained by it as well, as published.
+        frozen = torch.cat([table[:1].detach(), table[1:]])
+        return F.embedding(position, frozen @ self.position).squeeze(-1)
+
     def forward(self, gated: Tensor, user: Tensor, position: Tensor, mask: Tensor | None = None) -> Tensor:
         """Weigh the gated events and add them up.
 
         Args:
             gated: Z, (B, L, d).
             user: U, (B, d).
-            position: P, (B, L, d).
+            position: P·v_p from `position_logits`, (B, L).
             mask: (B, L) bool or None.
 
         Returns:
             o, (B, d).
         """
-        logits = (gated @ self.item).squeeze(-1) + user @ self.user + (position @ self.position).squeeze(-1)
+        logits = (gated @ self.item).squeeze(-1) + user @ self.user + position
         weight = masked(torch.sigmoid(logits), mask)
         total = weight.sum(dim=1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
         return torch.einsum("bl,bld->bd", weight, gated) / total

@@ -82,8 +82,9 @@ def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor 
     else:
         rows, columns = logits, logits.transpose(1, 2)
     targets = torch.softmax(target_logits, dim=-1)
-    terms = targets * (torch.log_softmax(rows, dim=-1) + torch.log_softmax(columns, dim=-1))
+    log_probability = torch.log_softmax(rows, dim=-1) + torch.log_softmax(columns, dim=-1)
     if mask is not None:
-        terms = terms.masked_fill(hidden, 0.0)
+        log_probability = log_probability.masked_fill(hidden, 0.0)  # before the product: 0 · ∞ has no gradient
+    terms = targets * log_probability
     per_position = -terms.sum(dim=-1)  # 2 · ½[CE + CE]
     return per_position.mean() if mask is None else (per_position * mask).sum() / mask.sum()

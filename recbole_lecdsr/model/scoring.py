@@ -19,9 +19,7 @@ class _CandidateScores(torch.autograd.Function):
         scores = query.new_empty(candidates.shape)
         for start in range(0, len(query), rows):
             part = slice(start, start + rows)
-            torch.bmm(
-                F.embedding(candidates[part], weight), query[part].unsqueeze(-1), out=scores[part].unsqueeze(-1)
-            )
+            torch.bmm(F.embedding(candidates[part], weight), query[part].unsqueeze(-1), out=scores[part].unsqueeze(-1))
         return scores
 
     @staticmethod

@@ -87,7 +87,9 @@ def test_published_scores_losses_and_gradients_are_reproduced(golden, variant):
     total.backward()
 
     assert relative(scores.detach(), outputs["scores"]) < TOLERANCE
-    assert relative(network.score(encoded.query).gather(1, inputs["candidates"]).detach(), outputs["scores"]) < TOLERANCE
+    assert (
+        relative(network.score(encoded.query).gather(1, inputs["candidates"]).detach(), outputs["scores"]) < TOLERANCE
+    )
     assert relative(ranking.item(), outputs["psl_loss"]) < TOLERANCE
     assert relative(total.item(), outputs["loss"]) < TOLERANCE
     if "align_loss" in outputs and variant != "no_item_semantics":

@@ -1,0 +1,198 @@
+"""An atomic file, opened: header checked, then blocks of lines, by columns or, to find a fault, line by line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from recbole_lecdsr.errors import UserError
+
+TYPES = ("token", "token_seq", "float", "float_seq")
+NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+
+_BLOCK = 32 << 20  # bytes parsed at once
+_CHUNK = 4 << 20  # bytes one thread parses; a line must fit in, else it is read line by line
+_LONGEST_HEADER = 1 << 20
+
+
+class AtomicReader:
+    """An atomic file open for reading, its header checked.
+
+    Attributes:
+        path: the file.
+        file: it, opened.
+        header: field -> type, in the file's order.
+
+    Raises:
+        UserError: the file is missing, cannot be read, is empty, or its header is none.
+    """
+
+    def __init__(self, path: str | Path, field_separator: str = "\t"):
+        self.path = Path(path)
+        self.separator = field_separator
+        if len(field_separator) != 1 or not field_separator.isascii() or field_separator in "\r\n":
+            raise UserError(f"field_separator is {field_separator!r}: it must be one ASCII character, as a tab")
+        try:
+            self.file: BinaryIO = self.path.open("rb")
+        except FileNotFoundError as error:
+            raise UserError(f"{self.path} does not exist; check the name and the data folder") from error
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be read: {error.strerror}") from error
+        try:
+            self.header = self._header()
+        except BaseException:
+            self.file.close()
+            raise
+
+    def __enter__(self) -> AtomicReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.file.close()
+
+    def fault(self, line: int, what: str, remedy: str) -> UserError:
+        """The error that names this file, a line of it, what is there, and what to do."""
+        return UserError(f"{self.path}, line {line}: {what}; {remedy}")
+
+    def _header(self) -> dict[str, str]:
+        line = self.file.readline(_LONGEST_HEADER)
+        remedy = f"the first line must be a header such as user_id:token{self.separator}item_id:token"
+        if not line:
+            raise self.fault(1, "the file is empty", remedy)
+        try:
+            text = line.rstrip(b"\r\n").decode()
+        except UnicodeDecodeError as error:
+            seen = shown(line[error.start : error.start + 8])
+            raise self.fault(1, f"{seen} is not UTF-8", "save the file as UTF-8") from error
+        if text.startswith("\ufeff"):
+            raise self.fault(1, "it begins with a byte order mark", "save the file as UTF-8 without one")
+        if "\r" in text:
+            raise self.fault(1, "it contains a carriage return", "end lines by a line feed")
+        header: dict[str, str] = {}
+        for column in text.split(self.separator):
+            name, _, kind = column.partition(":")
+            if not name or kind not in TYPES:
+                raise self.fault(1, f"{shown(column)} is not name:type with a type of {', '.join(TYPES)}", remedy)
+            if name in header:
+                raise self.fault(1, f"the column {name!r} stands there twice", "rename or remove one")
+            header[name] = kind
+        return header
+
+    def require(self, columns: Mapping[str, str]) -> None:
+        """Check that the file has these columns, of these types.
+
+        Raises:
+            UserError: it has not.
+        """
+        for name, kind in columns.items():
+            if name not in self.header:
+                near = difflib.get_close_matches(name, self.header, n=1, cutoff=0.5)
+                hint = f" (nearest: {near[0]!r})" if near else ""
+                there = ", ".join(self.header)
+                raise self.fault(
+                    1, f"there is no column {name!r}, only {there}{hint}", "rename the column, or set the field's name"
+                )
+            if self.header[name] != kind:
+                raise self.fault(
+                    1, f"the column {name!r} is of type {self.header[name]!r}", f"it must be {name}:{kind}"
+                )
+
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """The rows from the first one on, as blocks of whole lines of UTF-8, each with the number of its first line.
+
+        Raises:
+            UserError: bytes that are not UTF-8.
+        """
+        self.file.seek(0)
+        self.file.readline(_LONGEST_HEADER)
+        line, rest = 2, b""
+        while piece := self._read(_BLOCK):
+            cut = piece.rfind(b"\n") + 1
+            if cut:
+                block, rest = rest + piece[:cut], piece[cut:]
+                self._check_text(line, block)
+                yield line, block
+                line += _line_ends(block)
+            else:
+                rest += piece
+        if rest:
+            self._check_text(line, rest)
+            yield line, rest
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self.file.read(size)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be read: {error.strerror}") from error
+
+    def _check_text(self, first_line: int, block: bytes) -> None:
+        try:
+            if not block.isascii():
+                block.decode()
+        except UnicodeDecodeError as error:
+            line = first_line + _line_ends(block[: error.start])
+            seen = shown(block[error.start : error.start + 8])
+            raise self.fault(line, f"{seen} is not UTF-8", "save the file as UTF-8") from error
+
+    def table(self, block: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
+        """Columns of a block.
+
+        Raises:
+            pa.ArrowInvalid: something is wrong or unusual; `cells` tells what.
+        """
+        return pa_csv.read_csv(
+            pa.BufferReader(block),
+            pa_csv.ReadOptions(column_names=list(self.header), block_size=_CHUNK),
+            pa_csv.ParseOptions(delimiter=self.separator, quote_char=False),
+            pa_csv.ConvertOptions(
+                include_columns=list(types), column_types=dict(types), null_values=[], check_utf8=False
+            ),
+        )
+
+    def cells(self, first_line: int, block: bytes, names: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+        """Line number and cells of the named columns, for each line of a block that is not empty.
+
+        Raises:
+            UserError: a line of too few or too many fields.
+        """
+        places = [list(self.header).index(name) for name in names]
+        for line, row in enumerate(block.splitlines(), first_line):
+            if not row:
+                continue
+            fields = row.decode().split(self.separator)
+            if len(fields) != len(self.header):
+                raise self.fault(
+                    line,
+                    f"{len(fields)} fields where the header has {len(self.header)}: {shown(row.decode())}",
+                    f"fields are separated by {self.separator!r}; mend or delete the line",
+                )
+            yield line, [fields[place] for place in places]
+
+    def lines_of(self, field: str, token: str) -> list[int]:
+        """Numbers of the lines where the field is this token."""
+        return [
+            line
+            for first_line, block in self.blocks()
+            for line, (found,) in self.cells(first_line, block, [field])
+            if found == token
+        ]
+
+
+def _line_ends(text: bytes) -> int:
+    ends = text.count(b"\n")
+    return ends + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else ends
+
+
+def shown(value: object) -> str:
+    """A value for an error message, cut if it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
