@@ -148,12 +148,14 @@ class EvalLoader:
         targets: (S,) int64.
         user, item, domain: (S,) of the targets.
         candidates: the `Candidates`.
+        item_field: where a batch has its targets.
         member: (2, n_items) bool on the device, the items of each domain.
     """
 
     def __init__(self, config, dataset: CrossDomainSequentialDataset, batches: SequenceBatches, phase: str):
         self.dataset, self.batches, self.phase = dataset, batches, phase
         self.batch_size, self.device = config["eval_batch_size"], config["device"]
+        self.item_field = batches.item_field
         self.targets = dataset.targets(phase)
         log = dataset.log
         self.user, self.item, self.domain = (a[self.targets] for a in (log.user, log.item, log.domain))
@@ -175,9 +177,7 @@ class EvalLoader:
                 popularity = torch.bincount(
                     torch.from_numpy(log.item[log.split == 0]).long(), minlength=self.dataset.num_total_item
                 )
-            pool = DomainItems(
-                tuple(torch.from_numpy(part) for part in items), self.dataset.num_total_item, popularity
-            )
+            pool = DomainItems(tuple(torch.from_numpy(part) for part in items), self.dataset.num_total_item, popularity)
             own = None
             if not spec.repeatable:
                 user, item = (torch.from_numpy(array).long() for array in (log.user, log.item))
@@ -200,15 +200,16 @@ class EvalLoader:
         return math.ceil(len(self.targets) / self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Interaction, Tensor | None, Tensor | None]]:
-        """Batches of (interaction, candidates (B, N) int64 or None, allowed (B, n_items) bool or None)."""
+        """Batches as `recbole_lecdsr.evaluation.EvalSamples` says."""
         for start in range(0, len(self.targets), self.batch_size):
             part = slice(start, start + self.batch_size)
             target = torch.from_numpy(self.targets[part]).to(self.device)
+            batch = self.batches(target)
             if self.candidates.items is None:
-                yield self.batches(target), None, self.allowed(target)
+                yield batch, None, self.allowed(target)
             else:
                 chosen = torch.from_numpy(self.candidates.items[part].astype(np.int64)).to(self.device)
-                yield self.batches(target), chosen, None
+                yield batch, torch.cat([batch[self.item_field].unsqueeze(1), chosen], dim=1), None
 
 
 def data_preparation(config, dataset: CrossDomainSequentialDataset) -> tuple[TrainLoader, EvalLoader, EvalLoader]:

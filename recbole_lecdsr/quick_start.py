@@ -1,0 +1,139 @@
+"""One call from property files to a result."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from recbole.utils import init_logger, init_seed
+
+from recbole_lecdsr import run
+from recbole_lecdsr.config import LeCDSRConfig
+from recbole_lecdsr.data.dataloader import EvalLoader, TrainLoader, data_preparation
+from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.trainer import CrossDomainSequentialTrainer
+
+logger = logging.getLogger(__name__)
+
+
+def run_lecdsr(
+    model: str | type | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: Mapping[str, object] | None = None,
+    saved: bool = True,
+    command_line: Sequence[str] | None = None,
+) -> dict[str, object]:
+    """Train and evaluate one model on one pair of domains.
+
+    Args:
+        model: name or class; None takes it from the other arguments (default LeCDSR).
+        dataset: name of the pair; None likewise (default movielens).
+        config_file_list, config_dict, command_line: see `recbole_lecdsr.config.LeCDSRConfig`.
+        saved: write checkpoints, and test the selected epoch rather than the last.
+
+    Returns:
+        What RecBole's quick starts return (``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``,
+        ``test_result``, flat metrics such as ``source_hit@10``), ``result`` (the content of result.json) and
+        ``run_directory``.
+
+    Raises:
+        recbole_lecdsr.errors.UserError: a mistake in settings or data.
+    """
+    data = load_dataset(model, dataset, config_file_list, config_dict, command_line)
+    config = data.config
+    train_data, valid_data, test_data = data_preparation(config, data)
+    trainer = _trainer(config, data)
+    checkpoint = config.run_directory / run.MODEL
+    if config["resume"] and checkpoint.exists():
+        trainer.resume_checkpoint(checkpoint)
+    elif checkpoint.exists() and not (config.run_directory / run.RESULT).exists():
+        logger.warning(
+            "%s holds an unfinished run, which starts anew; --resume=True goes on with it", checkpoint.parent
+        )
+    if not config["resume"]:
+        (config.run_directory / run.RESULT).unlink(missing_ok=True)
+    best_score, best_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
+    test_result = trainer.evaluate(test_data, load_best_model=saved, show_progress=config["show_progress"])
+    result = json.loads((config.run_directory / run.RESULT).read_text(encoding="utf-8")) if test_result else None
+    return {
+        "best_valid_score": best_score,
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": best_result,
+        "test_result": test_result,
+        "result": result,
+        "run_directory": str(config.run_directory),
+    }
+
+
+def load_dataset(
+    model: str | type | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: Mapping[str, object] | None = None,
+    command_line: Sequence[str] | None = None,
+) -> CrossDomainSequentialDataset:
+    """Configure, seed and start the log; arguments as of `run_lecdsr`.
+
+    Returns:
+        The data set; its ``config`` is the configuration.
+    """
+    values = dict(config_dict or {})
+    if dataset is not None:
+        values["dataset"] = dataset
+    config = LeCDSRConfig(model, config_file_list, values, command_line)
+    init_seed(config["seed"], config["reproducibility"])
+    init_logger(config)
+    _plain_log_lines()
+    return CrossDomainSequentialDataset(config)
+
+
+def objective_function(
+    config_dict: Mapping[str, object] | None = None,
+    config_file_list: Sequence[str] | None = None,
+    saved: bool = True,
+) -> dict[str, object]:
+    """The result of one run by its settings alone, for hyper-parameter search; see `run_lecdsr`."""
+    return run_lecdsr(config_file_list=config_file_list, config_dict=config_dict, saved=saved, command_line=[])
+
+
+def load_data_and_model(
+    model_file: str | Path, config_dict: Mapping[str, object] | None = None
+) -> tuple[LeCDSRConfig, object, CrossDomainSequentialDataset, TrainLoader, EvalLoader, EvalLoader]:
+    """A finished run again: its data, split as it was, and its selected model.
+
+    Args:
+        model_file: the ``model.pth`` of a run directory.
+        config_dict: values to change, such as ``data_path`` on another machine.
+
+    Returns:
+        config, model (in evaluation mode), dataset, and the training, validation and test loaders.
+    """
+    state = run.load_checkpoint(Path(model_file))
+    values = {**state["parameters"], **(config_dict or {})}
+    config = LeCDSRConfig(config_dict=values, command_line=[])
+    init_seed(config["seed"], config["reproducibility"])
+    data = CrossDomainSequentialDataset(config)
+    train_data, valid_data, test_data = data_preparation(config, data)
+    model = config.model_class(config, data).to(config["device"])
+    model.load_state_dict(state["state_dict"])
+    model.eval()
+    return config, model, data, train_data, valid_data, test_data
+
+
+def _trainer(config: LeCDSRConfig, data: CrossDomainSequentialDataset) -> CrossDomainSequentialTrainer:
+    init_seed(config["seed"], config["reproducibility"])
+    model = config.model_class(config, data).to(config["device"])
+    return CrossDomainSequentialTrainer(config, model)
+
+
+def _plain_log_lines() -> None:
+    """RecBole colours its log; where nobody sees colours, leave the codes out."""
+    from recbole.utils.logger import RemoveColorFilter
+
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr and not sys.stderr.isatty():
+            handler.addFilter(RemoveColorFilter())
