@@ -1,0 +1,54 @@
+"""Evaluation: candidates drawn, samples ranked among 999 of them and among all items. Prints JSON.
+
+python benchmarks/evaluation.py [--model LeCDSR] [--device cuda]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from functools import partial
+
+import synthetic
+import torch
+
+from recbole_lecdsr.data.dataloader import EvalLoader, SequenceBatches
+from recbole_lecdsr.evaluation import rank_samples
+from recbole_lecdsr.model.lecdsr import LeCDSR
+from recbole_lecdsr.trainer import model_scores
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="LeCDSR-paper", help="name of a file in properties/model")
+    parser.add_argument("--llm_size", type=int, default=1024, help="D")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+
+    figures: dict[str, object] = {}
+    for mode in ("uni999", "full"):
+        with tempfile.TemporaryDirectory() as folder:
+            changes = {"pair_path": folder, "eval_args": {"mode": {"valid": mode, "test": mode}}}
+            config = synthetic.settings(options.model, options.device, **changes)
+            dataset = synthetic.RandomDataset(7_144, 11_837, 16_258, options.llm_size, config["MIN_ITEM_LIST_LENGTH"])
+            torch.manual_seed(0)
+            model = LeCDSR(config, dataset).to(options.device).eval()
+            started = time.perf_counter()
+            loader = EvalLoader(config, dataset, SequenceBatches(config, dataset), "test")
+            drawn = time.perf_counter()
+            ranks = rank_samples(loader, partial(model_scores, model, loader.item_field))
+            ranked = time.perf_counter()
+        figures[mode] = {
+            "samples": len(ranks), "seconds_drawing": round(drawn - started, 3),
+            "seconds_ranking": round(ranked - drawn, 3), "samples_per_second": round(len(ranks) / (ranked - drawn), 1),
+        }  # fmt: skip
+    synthetic.report(
+        options.device, benchmark="evaluation", model=options.model, embedding_size=config["embedding_size"],
+        items=dataset.num_total_item - 1, **figures,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""A data set of random events in memory, of the size of a real one, for the benchmarks."""
+
+from __future__ import annotations
+
+import json
+import platform
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+import recbole_lecdsr
+from recbole_lecdsr import run
+from recbole_lecdsr.config import PROPERTIES
+from recbole_lecdsr.data.sequence import DOMAINS, PHASES, build_event_log, sample_targets
+from recbole_lecdsr.parameters import merge, read_property_file
+
+
+def settings(model: str, device: str, **changes: object) -> dict[str, object]:
+    """Parameters of ``properties/`` for a model name such as LeCDSR-paper."""
+    files = [PROPERTIES / "overall.yaml", PROPERTIES / "model" / f"{model}.yaml"]
+    values = merge(*map(read_property_file, files))
+    domains = {f"{domain}_domain": {"NEG_PREFIX": values["NEG_PREFIX"]} for domain in DOMAINS}
+    return {**values, **domains, "device": torch.device(device), "pair_path": "", **changes}
+
+
+class RandomDataset:
+    """What the loaders and LeCDSR ask of a data set: a random log, random LLM embeddings.
+
+    Users have 10 to 50 events, 24 on average, and items a long-tailed popularity, as in Amazon's Food and Kitchen:
+    how many distinct items a batch holds decides how much the item adapter has to do.
+
+    Args:
+        n_users: of the log.
+        n_source, n_target: items of each domain, none in both.
+        llm_size: D.
+        min_history: events before the target that a training sample needs.
+    """
+
+    def __init__(self, n_users: int, n_source: int, n_target: int, llm_size: int, min_history: int):
+        rng = np.random.default_rng(0)
+        self.num_total_user, self.num_total_item = n_users + 1, n_source + n_target + 1
+        self.num_overlap_user, self.num_overlap_item = self.num_total_user, 1
+        self.domain_items = (np.arange(n_target + 1, self.num_total_item), np.arange(1, n_target + 1))
+        self.overlap_id_field = "overlap"
+        sizes = {"user_id": self.num_total_user, "item_id": self.num_total_item}
+        part = SimpleNamespace(uid_field="user_id", iid_field="item_id", num=sizes.get)
+        self.source_domain_dataset = self.target_domain_dataset = part
+        user = np.repeat(np.arange(1, n_users + 1), np.clip(10 + rng.exponential(18, n_users), 10, 50).astype(int))
+        domain = rng.integers(0, 2, len(user))
+        source, target = (rng.choice(items, len(user), p=_long_tail(len(items))) for items in self.domain_items)
+        item = np.where(domain == 0, source, target)
+        self.log = build_event_log(user, item, domain, rng.random(len(user)), {"LS": "valid_and_test"})
+        self.min_history, self.llm_size, self.rng = min_history, llm_size, rng
+
+    def targets(self, phase: str) -> np.ndarray:
+        """As `CrossDomainSequentialDataset.targets`."""
+        return sample_targets(self.log, PHASES[phase], self.min_history if phase == "train" else 1)
+
+    def item_embedding(self) -> np.ndarray:
+        """(n_items, D) float32."""
+        return self.rng.standard_normal((self.num_total_item, self.llm_size), dtype=np.float32)
+
+    def user_embedding(self) -> np.ndarray:
+        """(n_users, D) float32."""
+        return self.rng.standard_normal((self.num_total_user, self.llm_size), dtype=np.float32)
+
+
+def _long_tail(n_items: int) -> np.ndarray:
+    """Popularity by rank: the first item has four per mille of the events, the rarer half of the items a seventh."""
+    weight = (np.arange(n_items) + 20.0) ** -0.8
+    return weight / weight.sum()
+
+
+def report(device: str, **figures: object) -> None:
+    """Print figures as JSON, with the machine and the versions they were measured on."""
+    place = torch.device(device)
+    memory = {key: round(value / 1e9, 3) for key, value in run.peak_memory_bytes(place).items()}
+    machine = {
+        "device": run.device_name(place), "processor": processor(), "threads": torch.get_num_threads(),
+        "torch": torch.__version__, "recbole_lecdsr": recbole_lecdsr.__version__,
+    }  # fmt: skip
+    print(json.dumps({**figures, "peak_memory_gb": memory, "machine": machine}, indent=2))
+
+
+def processor() -> str:
+    """Name of the processor, as far as the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
