@@ -17,7 +17,7 @@ import logging
 import pickle
 import sys
 import warnings
-from collections import ChainMap
+from collections import ChainMap, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -71,6 +71,8 @@ def apply() -> None:
     quick_start_without_ray()
     own_checkpoints()
     gradient_scaler()
+    anomaly_detection()
+    sasrecf_feature_width()
     pandas_missing_cells()
     pandas_sequence_lengths()
     pandas_read_only_arrays()
@@ -238,6 +240,29 @@ def gradient_scaler() -> None:
         recbole.trainer.trainer.amp = torch.amp
 
 
+def anomaly_detection() -> None:
+    """Importing RecBole's SINE leaves autograd's anomaly mode on for the whole program; goes when it does not.
+
+    The mode looks for NaN in every gradient and takes about a quarter of LeCDSR's step. Who wants it switches it on
+    after importing the plugin.
+    """
+    importlib.import_module("recbole.model.sequential_recommender.sine")
+    torch.autograd.set_detect_anomaly(False)
+
+
+def sasrecf_feature_width() -> None:
+    """SASRecF counts each number of a float sequence as a feature though their sum is one; goes when it does not."""
+    module = importlib.import_module("recbole.model.sequential_recommender.sasrecf")
+
+    @_patch(module.SASRecF, "__init__")
+    def init(stock: Callable, self: torch.nn.Module, config: Config, dataset: Dataset) -> None:
+        stock(self, config, dataset)
+        width = self.hidden_size * (1 + len(self.selected_features))
+        if self.concat_layer.in_features != width:
+            self.concat_layer = torch.nn.Linear(width, self.hidden_size)
+            self._init_weights(self.concat_layer)
+
+
 def pandas_missing_cells() -> None:
     """With copy-on-write ``feat[field].fillna(inplace=True)`` does nothing; goes when RecBole assigns the result.
 
@@ -261,8 +286,18 @@ def pandas_missing_cells() -> None:
         return table
 
     recbole.data.dataset.dataset.pd = _View(pd, read_csv=read_csv)
-    # The lines that do nothing now still warn.
-    warnings.filterwarnings("ignore", "A value is being set on a copy", module=r"recbole\.data\.dataset")
+
+    @contextmanager
+    def silent() -> Iterator[None]:
+        with warnings.catch_warnings():
+            # Of the lines that do nothing.
+            warnings.filterwarnings("ignore", "A value is being set on a copy")
+            yield
+
+    @_patch(Dataset, "_load_feat")
+    def load_feat(stock: Callable, self: Dataset, *args: object) -> pd.DataFrame | None:
+        with silent():
+            return stock(self, *args)
 
     @_patch(Dataset, "_fill_nan")
     def fill_nan(stock: Callable, self: Dataset) -> None:
@@ -272,7 +307,8 @@ def pandas_missing_cells() -> None:
                     feat[field] = feat[field].fillna(0)
                 elif self.field2type[field] == FeatureType.FLOAT:
                     feat[field] = feat[field].fillna(feat[field].mean())
-        stock(self)
+        with silent():
+            stock(self)
 
 
 def pandas_sequence_lengths() -> None:
@@ -429,7 +465,7 @@ def _tokens_by_id(ids: Mapping[str, int]) -> np.ndarray:
 def _ids_are_faulty() -> bool:
     """Whether the stock remapping loses the order of the ids or maps items in the wrong table."""
     probe = object.__new__(CrossDomainSingleDataset)
-    probe.field2id_token, probe.field2token_id = {}, {}
+    probe.field2id_token, probe.field2token_id, probe.field2type = {}, {}, {"item": FeatureType.TOKEN}
     probe.inter_feat, probe.user_feat = (pd.DataFrame({"item": ["b", "a"]}) for _ in range(2))
     probe.item_feat, probe.feat_name_list = None, ["inter_feat"]
     probe._remap_fields(["item"], ChainMap({"b": 1, "[PAD]": 0}, {"a": 2}))
@@ -495,7 +531,10 @@ def cdr_features() -> None:
 
     Goes when CrossDomainSingleDataset builds on RecBole's own presets and orders rows by id.
     """
-    if "field2bucketnum" in CrossDomainSingleDataset._get_preset.__code__.co_names:
+    probe = object.__new__(CrossDomainSingleDataset)
+    probe.config = defaultdict(lambda: None)
+    probe._get_preset()
+    if hasattr(probe, "field2bucketnum"):
         return
 
     @_patch(CrossDomainSingleDataset, "_get_preset")
@@ -531,6 +570,8 @@ def cdr_features() -> None:
 
     if not hasattr(CrossDomainDataset, "save"):
         CrossDomainDataset.save = Dataset.save
+        # What a saved one must have in common with the one asked for.
+        recbole_cdr.data.utils.dataset_arguments = [*recbole_cdr.data.utils.dataset_arguments, *_DOMAINS]
 
 
 def cdr_source_sampler() -> None:
@@ -539,8 +580,11 @@ def cdr_source_sampler() -> None:
     domain = SimpleNamespace(uid_field="user", iid_field="item", inter_feat=ids)
     counts = {"num_overlap": 2, "num_source_only": 1, "num_target_only": 1, "num_total": 4}
     both = {f"{name}_{kind}": count for name, count in counts.items() for kind in ("user", "item")}
-    probe = CrossDomainSourceSampler("train", SimpleNamespace(source_domain_dataset=domain, **both), [domain])
+    # As RecBole-CDR's data_preparation calls it where the source is not split.
+    probe = CrossDomainSourceSampler("train", SimpleNamespace(source_domain_dataset=domain, **both), "uniform")
     surplus = probe.overlapped_item_num - both["num_overlap_item"]
+    if not surplus and not isinstance(probe.datasets, str):
+        return
 
     @_patch(CrossDomainSourceSampler, "__init__")
     def init(

@@ -4,8 +4,25 @@ import logging
 import sys
 
 import pytest
+import torch
 
 import recbole_lecdsr  # noqa: F401  repairs the frameworks before any test imports them
+
+torch.set_num_threads(1)  # the tests' tensors are tiny: more threads would wait for one another
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> dict[str, object]:
+    """A finished run for tests that only read: ``settings``, ``folder`` (of the run) and what `run_lecdsr` returned."""
+    from tests.pairs import random_events, write_pair
+    from tests.runs import train
+
+    root = tmp_path_factory.mktemp("finished")
+    settings = {**write_pair(root / "dataset", random_events()), "train_epochs": ["BOTH:3"], "learning_rate": 0.01}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)  # of RecBole's log
+        outcome = train(settings)
+    return {**outcome, "settings": settings, "folder": root / outcome["run_directory"]}
 
 
 @pytest.fixture(autouse=True)
