@@ -1,0 +1,98 @@
+"use strict";
+(() => {
+  // ---- tables: a heading sorts the rows below it
+  const value = (row, column) => {
+    const cell = row.cells[column];
+    return cell.dataset.value === undefined ? cell.textContent.trim() : cell.dataset.value;
+  };
+  const sortBy = (table, heading, column) => {
+    const numeric = heading.dataset.sort === "number";
+    const before = heading.getAttribute("aria-sort");
+    const descending = before ? before === "ascending" : numeric; // numbers: the highest first
+    const compare = (a, b) => {
+      if (!numeric) return a.localeCompare(b, undefined, { numeric: true });
+      const [x, y] = [parseFloat(a), parseFloat(b)];
+      return Number.isNaN(x) || Number.isNaN(y) ? 0 : x - y;
+    };
+    const rows = [...table.tBodies[0].rows];
+    rows.sort((a, b) => compare(value(a, column), value(b, column)) * (descending ? -1 : 1));
+    table.tBodies[0].append(...rows);
+    table.querySelectorAll("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
+    heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
+  };
+  document.querySelectorAll("table.sortable").forEach((table) => {
+    // Which column of the body a heading is for: its place in the second row, after those that span both rows.
+    const [top, bottom] = table.tHead.rows;
+    const spanning = bottom ? [...top.cells].filter((cell) => cell.rowSpan === 2) : [...top.cells];
+    const headings = [...spanning, ...(bottom ? bottom.cells : [])];
+    headings.forEach((heading, column) => {
+      if (!heading.dataset.sort) return;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...heading.childNodes);
+      button.addEventListener("click", () => sortBy(table, heading, column));
+      heading.append(button);
+    });
+  });
+
+  // ---- figures
+  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const shown = {};
+  const merge = (a, b) => {
+    const result = { ...a };
+    for (const [key, item] of Object.entries(b)) {
+      const both = item && typeof item === "object" && !Array.isArray(item) && result[key];
+      result[key] = both ? merge(result[key], item) : item;
+    }
+    return result;
+  };
+  const draw = (key) => {
+    const view = figures[key].views[shown[key]];
+    const style = getComputedStyle(document.body);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    const axis = { gridcolor: colour("--line"), linecolor: colour("--line"), zerolinecolor: colour("--soft"), automargin: true };
+    const narrow = document.documentElement.clientWidth < 600;
+    const base = {
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: style.fontFamily || "sans-serif", size: 12, color: colour("--ink") },
+      margin: { l: 8, r: 8, t: 12, b: 8 },
+      xaxis: axis,
+      yaxis: axis,
+      legend: narrow
+        ? { orientation: "h", xref: "container", x: 0, xanchor: "left", yref: "container", y: 0, yanchor: "bottom", font: { size: 11 }, tracegroupgap: 0 }
+        : { orientation: "v", x: 1.01, xanchor: "left", y: 1, yanchor: "top", tracegroupgap: 0 },
+      hoverlabel: { namelength: -1 },
+      dragmode: narrow ? false : "zoom",
+      datarevision: Math.random(),
+    };
+    const place = document.getElementById(key);
+    const rows = narrow ? new Set(view.data.filter((t) => t.showlegend !== false).map((t) => t.name)).size : 0;
+    base.height = figures[key].height + (rows > 1 ? rows * 19 : 0); // on a phone the legend stands below
+    place.style.height = `${base.height}px`;
+    Plotly.react(place, view.data, merge(base, view.layout), { responsive: true, displaylogo: false, displayModeBar: false });
+  };
+  for (const [key, figure] of Object.entries(figures)) {
+    shown[key] = 0;
+    if (figure.views.length > 1) {
+      const bar = document.querySelector(`[data-for="${key}"]`);
+      figure.views.forEach((view, number) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.textContent = view.name;
+        button.setAttribute("aria-pressed", String(number === shown[key]));
+        button.addEventListener("click", () => {
+          shown[key] = number;
+          [...bar.children].forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+          draw(key);
+        });
+        bar.append(button);
+      });
+    }
+    draw(key);
+  }
+  const again = () => Object.keys(figures).forEach(draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  matchMedia("(max-width: 599px)").addEventListener("change", again);
+  document.documentElement.dataset.ready = "true";
+})();

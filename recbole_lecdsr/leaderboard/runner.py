@@ -1,0 +1,200 @@
+"""Runs the models of a study, each with each seed, on the same samples and candidates.
+
+A study is a folder (`recbole_lecdsr.leaderboard.study`). Every run in it is an ordinary run directory; one that is
+finished is not run again, one that was interrupted goes on, and processes that share the folder share the work.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from recbole_lecdsr import run
+from recbole_lecdsr.config import LeCDSRConfig
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.leaderboard.study import ERROR, RUNS, STUDY, label_folder
+from recbole_lecdsr.parameters import merge, split_command_line
+from recbole_lecdsr.quick_start import run_lecdsr
+from recbole_lecdsr.trainer import FREE_TO_CHANGE
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run of a study.
+
+    Attributes:
+        label: the model as it was named: ``SASRec``, ``LeCDSR-paper``, or with parameters of its own,
+            ``SASRec:sequence=single``.
+        seed: its seed.
+        config: its whole configuration.
+    """
+
+    label: str
+    seed: int
+    config: LeCDSRConfig
+
+    @property
+    def folder(self) -> Path:
+        """The run directory."""
+        return self.config.run_directory
+
+    def finished(self) -> bool:
+        """Whether it has a result of the same parameters."""
+        path = self.folder / run.RESULT
+        if not path.exists():
+            return False
+        then, now = json.loads(path.read_text(encoding="utf-8"))["parameters"], self.config.plain()
+        return not any(then.get(key) != now.get(key) for key in then.keys() | now.keys() if key not in FREE_TO_CHANGE)
+
+
+def split_label(label: str) -> tuple[str, dict[str, object]]:
+    """``"SASRec:sequence=single"`` -> the model and its own parameters.
+
+    Raises:
+        UserError: what stands after a colon is not NAME=VALUE.
+    """
+    name, *own = label.split(":")
+    values, strays = split_command_line([f"--{part}" for part in own])
+    if strays or not name:
+        raise UserError(f"model {label!r}: write it as NAME or NAME:parameter=value:parameter=value")
+    return name, values
+
+
+def plan(
+    study: Path,
+    labels: Sequence[str],
+    seeds: Sequence[int],
+    config_files: Sequence[str] = (),
+    overrides: Mapping[str, object] | None = None,
+) -> list[Task]:
+    """The runs of a study, all models of a seed before the next seed.
+
+    Raises:
+        UserError: all errors of all models' configurations at once.
+    """
+    tasks, errors = [], []
+    for seed in seeds:
+        for label in labels:
+            try:
+                name, own = split_label(label)
+                place = {"seed": seed, "output_dir": str(study / RUNS / label_folder(label))}
+                values = merge(overrides or {}, own, place)
+                config = LeCDSRConfig(name, config_file_list=config_files, config_dict=values, command_line=[])
+                tasks.append(Task(label, seed, config))
+            except UserError as error:
+                errors += [f"{label}: {line}" for line in str(error).splitlines()]
+    if errors:
+        raise UserError("\n".join(dict.fromkeys(errors)))
+    return tasks
+
+
+def write_study(study: Path, dataset: str, labels: Sequence[str], seeds: Sequence[int]) -> None:
+    """Write study.json; models and seeds of an earlier call stay in the study, after those of this one.
+
+    Raises:
+        UserError: the folder holds a study of another data set.
+    """
+    path = study / STUDY
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"models": [], "seeds": []}
+    if before.get("dataset", dataset) != dataset:
+        raise UserError(f"{study} is a study of {before['dataset']}, not of {dataset}: give another --study")
+    study.mkdir(parents=True, exist_ok=True)
+    content = {
+        "dataset": dataset,
+        "models": list(dict.fromkeys([*labels, *before["models"]])),
+        "seeds": sorted({*seeds, *before["seeds"]}),
+    }
+    with write_whole(path) as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+
+
+def work(tasks: Sequence[Task]) -> list[Task]:
+    """Run what is not finished; a run that another process holds is left to it and waited for.
+
+    Returns:
+        The tasks that failed; each has left its error in error.txt of its run directory.
+    """
+    waiting = [task for task in tasks if not task.finished()]
+    if len(waiting) < len(tasks):
+        logger.info("%d of %d runs are finished", len(tasks) - len(waiting), len(tasks))
+    failed, seconds, number = [], [], 0
+    while waiting:
+        left = []
+        for task in waiting:
+            with _hold(task.folder) as held:
+                if not held:
+                    left.append(task)
+                    continue
+                if task.finished():  # by another process
+                    continue
+                number += 1
+                _announce(task, number, len(waiting) + number - 1, seconds)
+                started = time.perf_counter()
+                if not _run(task):
+                    failed.append(task)
+                seconds.append(time.perf_counter() - started)
+        if len(left) == len(waiting):
+            time.sleep(_POLL_SECONDS)
+        waiting = [task for task in left if not task.finished()]
+    return failed
+
+
+def _announce(task: Task, number: int, total: int, seconds: Sequence[float]) -> None:
+    rest = f", about {sum(seconds) / len(seconds) * (total - number + 1) / 60:.0f} min left" if seconds else ""
+    logger.info("run %d of %d: %s, seed %d%s", number, total, task.label, task.seed, rest)
+
+
+def _run(task: Task) -> bool:
+    """Run a task; False, and error.txt, if it fails."""
+    error_file = task.folder / ERROR
+    error_file.unlink(missing_ok=True)
+    values = {**task.config.plain(), "resume": _can_resume(task)}
+    run.forget_peak_memory()  # of the run before
+    try:
+        run_lecdsr(config_dict=values, command_line=[])
+    except Exception as error:  # whatever it is, the others can still run
+        with write_whole(error_file) as file:
+            file.write(traceback.format_exc())
+            message = " ".join(str(error).split()) or "no message"
+            file.write(f"{type(error).__name__}: {message}\n")
+        logger.error("%s, seed %d failed: %s", task.label, task.seed, error)
+        return False
+    return True
+
+
+def _can_resume(task: Task) -> bool:
+    """Whether an interrupted run of the same parameters left a good checkpoint."""
+    path = task.folder / run.MODEL
+    if not path.exists() or (task.folder / run.RESULT).exists():
+        return False
+    try:
+        then, now = run.load_checkpoint(path)["parameters"], task.config.plain()
+    except UserError:
+        return False
+    return not any(then.get(key) != now.get(key) for key in then.keys() | now.keys() if key not in FREE_TO_CHANGE)
+
+
+@contextmanager
+def _hold(folder: Path) -> Iterator[bool]:
+    """Hold a run directory against other processes and machines; False if another holds it. Ends with the process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True

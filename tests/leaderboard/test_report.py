@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import recbole_lecdsr.leaderboard.report as report_module
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.leaderboard import charts
+from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, embedding_map, project
+from recbole_lecdsr.leaderboard.report import write_report
+from recbole_lecdsr.leaderboard.standings import standings
+from recbole_lecdsr.leaderboard.study import read_study
+from recbole_lecdsr.quick_start import run_lecdsr
+from tests.leaderboard import studies
+from tests.pairs import random_events, write_pair
+
+
+@pytest.fixture
+def folder(tmp_path):
+    studies.write_study(tmp_path / "study", {"LeCDSR": 2.0, "SASRec": 1.5, "LeCDSR:align_weight=0": 1.9}, seeds=(1, 2))
+    return tmp_path / "study"
+
+
+@pytest.fixture
+def table(folder):
+    return standings(read_study(folder))
+
+
+def embedded(html: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="figures">(.*?)</script>', html, re.S)[1])
+
+
+def test_the_report_is_written(folder):
+    paths = write_report(folder)
+    assert {kind: path.name for kind, path in paths.items()} == {
+        "markdown": "leaderboard.md", "csv": "leaderboard.csv", "latex": "leaderboard.tex", "html": "leaderboard.html",
+    }  # fmt: skip
+    html = paths["html"].read_text(encoding="utf-8")
+    assert set(embedded(html)) == {"curves", "ablations", "history", "popularity", "cost"}
+    assert "No map of LeCDSR: its checkpoint model.pth is not on this machine." in html
+    assert write_report(folder).keys() == paths.keys()  # again, over the first
+
+
+def test_the_page_is_one_file(folder, monkeypatch):
+    monkeypatch.setattr(report_module, "get_plotlyjs", lambda: "")
+    html = write_report(folder)["html"].read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", html)
+    assert not re.search(r"@import|url\(", html)
+    assert len(html) < 200_000
+
+
+def test_markup_in_names_and_errors_stays_text(tmp_path, monkeypatch):
+    monkeypatch.setattr(report_module, "get_plotlyjs", lambda: "")
+    studies.write_study(tmp_path, {"LeCDSR": 2.0, "A<b>:x=</script>": 1.5}, seeds=(1, 2))
+    studies.describe(tmp_path, ["LeCDSR", "A<b>:x=</script>", "HGN"], [1, 2])
+    studies.fail_run(tmp_path, "HGN", 1, "<img src=x onerror=alert(1)>")
+    html = write_report(tmp_path)["html"].read_text(encoding="utf-8")
+    assert "<b>:" not in html
+    assert "<img" not in html
+    assert html.count("</script>") == 3
+    assert "A<b>:x=</script>" in {trace["name"] for trace in embedded(html)["history"]["views"][0]["data"]}
+
+
+def test_a_study_of_one_run(tmp_path):
+    studies.write_study(tmp_path, {"Pop": 1.0}, seeds=(1,))
+    path = tmp_path / "runs/Pop/movielens/Pop-1/result.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**result, "history": [], "best_epoch": None, "epochs": 0}), encoding="utf-8")
+    html = write_report(tmp_path)["html"].read_text(encoding="utf-8")
+    assert set(embedded(html)) == {"history", "popularity", "cost"}
+
+
+def test_a_report_that_cannot_be_written(folder):
+    (folder / "report").write_text("in the way", encoding="utf-8")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_report(folder)
+
+
+# ---------------------------------------------------------------------- figures
+
+
+def test_curves_follow_the_history(table):
+    figure = charts.validation_curves(table)
+    assert [view.name for view in figure.views] == ["mean of the domains", "action", "drama"]
+    traces = [trace for trace in figure.views[0].data if trace["name"] == "LeCDSR"]
+    assert [trace["showlegend"] for trace in traces] == [True, False]
+    history = table.study.finished("LeCDSR")[0].result["history"]
+    assert traces[0]["y"] == pytest.approx([epoch["valid_score"] for epoch in history], abs=1e-5)
+    assert traces[0]["marker"]["size"] == [0, 0, 0, 0, 7, 0]  # best_epoch 4
+
+
+def test_epochs_without_validation_are_left_out(folder):
+    path = folder / "runs/SASRec/movielens/SASRec-1/result.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    for epoch in result["history"][::2]:
+        del epoch["valid"], epoch["valid_score"]
+    path.write_text(json.dumps(result), encoding="utf-8")
+    figure = charts.validation_curves(standings(read_study(folder)))
+    assert next(trace for trace in figure.views[0].data if trace["name"] == "SASRec")["x"] == [2, 4, 6]
+
+
+def test_ablation_bars_are_the_comparisons(table):
+    view = charts.ablations(table).views[0]
+    comparison = table.comparisons["overall"]["LeCDSR:align_weight=0"]
+    assert view.data[0]["y"] == ["align_weight=0"]
+    assert view.data[0]["x"] == pytest.approx([comparison.difference], abs=1e-5)
+    assert view.layout["shapes"][0]["x1"] == table.noise["overall"].difference
+
+
+def test_slices_average_back_to_the_whole(table):
+    for figure in (charts.by_history(table), charts.by_popularity(table)):
+        trace = next(trace for trace in figure.views[0].data if trace["name"] == "LeCDSR")
+        size = np.array([int(place.rpartition(" = ")[2].replace(",", "")) for place in trace["x"]])
+        assert np.average(trace["y"], weights=size) == pytest.approx(
+            table.mean_and_sd("LeCDSR", "overall", "ndcg@10")[0], abs=1e-4
+        )
+    assert "cold" in charts.by_popularity(table).views[0].data[0]["x"][0]
+
+
+# ---------------------------------------------------------------------- embeddings
+
+
+def test_a_projection_puts_equal_vectors_in_one_place():
+    vectors = np.random.default_rng(0).normal(size=(30, 8))
+    panel = project(vectors, 3 * vectors)
+    assert panel.item_id == pytest.approx(panel.text)
+    assert panel.own_cosine == pytest.approx(1.0)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = unit @ unit.T
+    assert panel.other_cosine == pytest.approx(cosine[~np.eye(30, dtype=bool)].mean())
+    assert 0 < panel.explained <= 1
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A study with one real run of LeCDSR."""
+    root = tmp_path_factory.mktemp("trained")
+    values = write_pair(root, random_events())
+    values["output_dir"] = str(root / "study/runs/LeCDSR")
+    run_lecdsr("LeCDSR", config_dict=values, command_line=[])
+    studies.describe(root / "study", ["LeCDSR"], [2022])
+    description = json.loads((root / "study/study.json").read_text(encoding="utf-8"))
+    (root / "study/study.json").write_text(json.dumps({**description, "dataset": "pair"}), encoding="utf-8")
+    return root
+
+
+def test_a_study_of_the_trainers_own_files_has_a_map(trained):
+    study = read_study(trained / "study")
+    one = embedding_map(study.finished("LeCDSR")[0], limit=10)
+    assert isinstance(one, EmbeddingMap), one
+    assert one.before.item_id.shape == one.after.text.shape == (10, 2)
+    assert {token[0] for token in one.token[one.domain == 0]} <= {"s"}
+    assert not np.allclose(one.before.item_id, one.after.item_id)
+    html = write_report(trained / "study")["html"].read_text(encoding="utf-8")
+    assert {"map-0-before", "map-0-after"} <= set(embedded(html))
+
+
+def test_the_map_starts_from_the_runs_own_initialisation(trained, tmp_path):
+    """A run of learning rate zero ends where it began."""
+    values = write_pair(tmp_path, random_events())
+    values.update(learning_rate=0.0, output_dir=str(tmp_path / "study/runs/LeCDSR"))
+    run_lecdsr("LeCDSR", config_dict=values, command_line=[])
+    studies.describe(tmp_path / "study", ["LeCDSR"], [2022])
+    path = tmp_path / "study/study.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("movielens", "pair"), encoding="utf-8")
+    one = embedding_map(read_study(tmp_path / "study").finished("LeCDSR")[0])
+    assert one.before.item_id == pytest.approx(one.after.item_id)
+    assert one.before.text == pytest.approx(one.after.text)
+
+
+def test_data_that_are_elsewhere_are_said_to_be(trained):
+    run = read_study(trained / "study").finished("LeCDSR")[0]
+    (trained / "pair").rename(trained / "moved")
+    try:
+        assert "cannot be used on this machine" in embedding_map(run)
+    finally:
+        (trained / "moved").rename(trained / "pair")

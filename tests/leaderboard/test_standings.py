@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from recbole_lecdsr.leaderboard import tables
+from recbole_lecdsr.leaderboard.metrics import ndcg
+from recbole_lecdsr.leaderboard.standings import sample_means, standings
+from recbole_lecdsr.leaderboard.study import read_study
+from tests.leaderboard import studies
+
+STRENGTHS = {"LeCDSR": 2.0, "SASRec": 1.2, "LeCDSR:align_weight=0": 2.0, "A&B_%": 2.6}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    studies.write_study(tmp_path / "study", STRENGTHS, n_users=150)
+    return tmp_path / "study"
+
+
+@pytest.fixture
+def table(folder):
+    return standings(read_study(folder))
+
+
+def test_means_are_those_of_the_results(table):
+    for label in STRENGTHS:
+        runs = table.study.finished(label)
+        for part in ("source", "target", "overall"):
+            for metric in ("hit@10", "ndcg@10", "mrr"):
+                expected = [run.result["test"][part][metric] for run in runs]
+                assert table.values[label][part][metric] == pytest.approx(expected)
+                mean, sd = np.mean(expected), np.std(expected, ddof=1)
+                assert table.mean_and_sd(label, part, metric) == pytest.approx((mean, sd))
+
+
+def test_models_stand_in_the_order_of_their_overall_metric(table):
+    assert table.labels[0] == "A&B_%"
+    assert table.labels[-1] == "SASRec"
+
+
+def test_the_first_model_is_compared_with_each_other(table):
+    assert set(table.comparisons["overall"]) == set(STRENGTHS) - {"LeCDSR"}
+    worse = table.comparisons["overall"]["SASRec"]
+    assert worse.verdict() == -1
+    means = [table.mean_and_sd(label, "overall", "ndcg@10")[0] for label in ("SASRec", "LeCDSR")]
+    assert worse.difference == pytest.approx(means[0] - means[1])
+    assert table.verdict("A&B_%", "overall") == 1
+    assert table.verdict("LeCDSR", "overall") == 0
+
+
+def test_samples_are_averaged_over_the_common_seeds_only(tmp_path):
+    folder = tmp_path / "study"
+    studies.describe(folder, ["LeCDSR", "SASRec", "HGN"], [1, 2, 3])
+    samples = studies.make_samples(40)
+    ranks = {}
+    for label, seeds in {"LeCDSR": (1, 2), "SASRec": (2, 3), "HGN": (3,)}.items():
+        for seed in seeds:
+            ranks[label, seed] = studies.make_ranks(samples, 2.0, seed + 10 * len(label))
+            studies.write_run(folder, label, seed, samples, ranks[label, seed])
+    study = read_study(folder)
+    table = standings(study)
+    comparison = table.comparisons["overall"]["SASRec"]
+    assert comparison.seeds == (2,)
+    expected = (ndcg(ranks["SASRec", 2], 10) - ndcg(ranks["LeCDSR", 2], 10)).mean()
+    assert comparison.difference == pytest.approx(expected)
+    assert "HGN" not in table.comparisons["overall"]  # no common seed
+    both = (ndcg(ranks["LeCDSR", 1], 10) + ndcg(ranks["LeCDSR", 2], 10)) / 2
+    assert sample_means(study, "LeCDSR", [1, 2]) == pytest.approx(both)
+
+
+def test_without_the_first_model_there_is_a_table_but_no_comparison(tmp_path):
+    studies.write_study(tmp_path / "study", {"SASRec": 2.0}, seeds=(1,))
+    studies.describe(tmp_path / "study", ["LeCDSR", "SASRec"], [1])
+    table = standings(read_study(tmp_path / "study"))
+    assert table.labels == ("SASRec",)
+    assert table.comparisons["overall"] == {}
+    text = tables.markdown(table)
+    assert "Not tested" in text
+    assert "±" not in text.split("\n- **")[0]  # one seed has no standard deviation
+    assert "LeCDSR, seed 1: not started" in text
+    assert "it takes two seeds" in text
+
+
+def test_variants_of_the_first_model(table):
+    assert table.variants() == {"LeCDSR:align_weight=0": "align_weight=0"}
+
+
+def test_markdown_names_everything(folder):
+    studies.describe(folder, [*STRENGTHS, "HGN", "CORE"], [2022, 2023, 2024, 2025])
+    studies.fail_run(folder, "HGN", 2022, "UserError: a | b")
+    studies.fail_run(folder, "HGN", 2023, "UserError: a | b")
+    text = tables.markdown(standings(read_study(folder)))
+    assert "- HGN, seeds 2022, 2023: failed: UserError: a \\| b" in text
+    assert "- CORE, seeds 2022, 2023, 2024, 2025: not started" in text
+    assert "3 of 4" in text
+    for statement in ("every item of the target's domain", "Holm-corrected over 3 models", "two seeds of one model",
+                      "RS \\[0.8, 0.1, 0.1\\]", "x86\\_64"):  # fmt: skip
+        assert statement.lower() in text.lower()
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len({line.replace("\\|", "").count("|") for line in rows[:6]}) == 1
+
+
+def test_csv_holds_every_metric_at_full_precision(table):
+    rows = list(csv.DictReader(io.StringIO(tables.comma_separated(table))))
+    assert len(rows) == len(STRENGTHS) * 3 * 8
+    row = next(r for r in rows if (r["model"], r["domain"], r["metric"]) == ("SASRec", "source", "ndcg@10"))
+    assert float(row["mean"]) == table.mean_and_sd("SASRec", "source", "ndcg@10")[0]
+    assert float(row["p_holm"]) == table.comparisons["source"]["SASRec"].p_holm
+    assert row["common_seeds"] == "3"
+
+
+def test_latex_is_escaped_and_balanced(table):
+    text = tables.latex(table)
+    assert r"A\&B\_\%" in text
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\cmidrule(lr){2-4}", r"$\pm$", r"\textbf{"):
+        assert rule in text
+    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")].splitlines()[1:]
+    assert {line.replace(r"\&", "").count("&") for line in body if line} == {9}
+    assert text.isascii()
+
+
+@pytest.mark.parametrize("text", ["a_b", "50 %", "x^2", "~", "\\", "#1 {y}", "p < 0.05"])
+def test_latex_escapes_what_it_treats_apart(text):
+    assert not re.search(r"(?<!\\)[&%#_^~]", tables.tex_escape(text))
+
+
+def test_terminal_table(folder):
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(tables.leaderboard_table(read_study(folder)))
+    text = console.export_text()
+    assert "A&B_%" in text
+    assert "▼" in text
+    assert "two seeds of one model" in text.lower()

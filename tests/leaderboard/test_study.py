@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.leaderboard.study import label_folder, read_study
+from tests.leaderboard import studies
+
+
+@pytest.fixture
+def study(tmp_path):
+    folder = tmp_path / "study"
+    studies.write_study(folder, {"LeCDSR": 2.0, "SASRec:sequence=single": 1.5}, seeds=(1, 2))
+    return folder
+
+
+def change_result(folder, label, of_seed, **changes):
+    place = f"{label.partition(':')[0]}-{of_seed}"
+    path = folder / "runs" / label_folder(label) / "movielens" / place / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+
+
+def test_a_finished_study(study):
+    read = read_study(study)
+    assert read.models == ("LeCDSR", "SASRec:sequence=single")
+    assert [(run.label, run.seed, run.status) for run in read.runs] == [
+        ("LeCDSR", 1, "finished"), ("LeCDSR", 2, "finished"),
+        ("SASRec:sequence=single", 1, "finished"), ("SASRec:sequence=single", 2, "finished"),
+    ]  # fmt: skip
+    assert list(read.part_names.values()) == ["both domains", "action", "drama"]
+    assert [int(chosen.sum()) for chosen in read.samples.parts.values()] == [240, 120, 120]
+
+
+def test_missing_failed_and_unfinished_runs_are_told_apart(study):
+    studies.describe(study, ["LeCDSR", "SASRec:sequence=single", "HGN", "CORE", "Pop"], [1, 2])
+    studies.fail_run(study, "HGN", 1, "UserError: no such thing")
+    (study / "runs/Pop/movielens/Pop-2").mkdir(parents=True)
+    status = {(run.label, run.seed): (run.status, run.error) for run in read_study(study).runs}
+    assert status["HGN", 1] == ("failed", "UserError: no such thing")
+    assert status["HGN", 2] == status["CORE", 1] == status["Pop", 1] == ("missing", None)
+    assert status["Pop", 2] == ("unfinished", None)
+
+
+def test_a_run_that_failed_once_and_then_finished_is_finished(study):
+    (study / "runs/LeCDSR/movielens/LeCDSR-1/error.txt").write_text("killed\n", encoding="utf-8")
+    assert read_study(study).runs[0].status == "finished"
+
+
+def test_a_variant_of_property_files_has_a_dash_of_its_own(tmp_path):
+    studies.write_study(tmp_path / "s", {"LeCDSR-paper": 2.0}, seeds=(2022, 22))
+    assert [run.seed for run in read_study(tmp_path / "s").with_status("finished")] == [2022, 22]
+
+
+def test_a_folder_that_is_no_study(tmp_path):
+    with pytest.raises(UserError, match=r"no study\.json"):
+        read_study(tmp_path / "nowhere")
+
+
+def test_an_empty_study_is_refused_with_what_failed(tmp_path):
+    studies.describe(tmp_path, ["LeCDSR", "HGN"], [1])
+    with pytest.raises(UserError, match="none has failed"):
+        read_study(tmp_path)
+    studies.fail_run(tmp_path, "HGN", 1, "out of memory")
+    with pytest.raises(UserError, match="HGN, seed 1: out of memory"):
+        read_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"models": []}, "models must be"), ({"seeds": [1, 1]}, "seeds must be"), ({"dataset": None}, "dataset must be"),
+     ({"models": ["A:b=1", "A_b=1"]}, "share the folder")],
+)  # fmt: skip
+def test_a_wrong_description(study, changes, message):
+    path = study / "study.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_study(study)
+
+
+def candidates(**changes):
+    return {"candidates": {"mode": "full", "history_masked": True, "digest": "digest-2", **changes}}
+
+
+def parameters(**changes):
+    arguments = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "TO", "group_by": "user", **changes}
+    return {"parameters": {"valid_metric": "NDCG@10", "benchmark_filename": None, "eval_args": arguments}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (candidates(mode="uni99"), "sampled and full ranking never stand in one table"),
+        (candidates(digest="else"), "other candidates"),
+        (candidates(history_masked=False), "history masked"),
+        (parameters(split={"LS": "valid_and_test"}), "split"),
+        ({"dataset": "amazon"}, "data set"),
+        ({"seed": 9}, "is of seed 9"),
+        ({"test_samples": {"source": 1, "target": 2}}, "test samples"),
+    ],
+)
+def test_runs_that_cannot_stand_in_one_table(study, changes, message):
+    change_result(study, "SASRec:sequence=single", 2, **changes)
+    with pytest.raises(UserError, match=message):
+        read_study(study)
+
+
+def test_candidates_drawn_for_each_seed_are_no_mixture(study):
+    for label in ("LeCDSR", "SASRec:sequence=single"):
+        change_result(study, label, 1, **candidates(mode="uni99", digest="one"))
+        change_result(study, label, 2, **candidates(mode="uni99", digest="two"))
+    assert len(read_study(study).with_status("finished")) == 4
+
+
+def test_other_test_samples_are_refused(study):
+    path = study / "runs/LeCDSR/movielens/LeCDSR-2/ranks.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **{**arrays, "item": arrays["item"][::-1]})
+    with pytest.raises(UserError, match=r"column item"):
+        read_study(study)
+
+
+@pytest.mark.parametrize("without", ["history", "item", "popularity"])
+def test_ranks_of_another_version_are_named(study, without):
+    path = study / "runs/LeCDSR/movielens/LeCDSR-2/ranks.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays.pop(without)
+    np.savez(path, **arrays)
+    with pytest.raises(UserError, match=rf"ranks\.npz has no {without}"):
+        read_study(study)
+
+
+@pytest.mark.parametrize("name", ["ranks.npz", "result.json"])
+def test_a_truncated_file_is_named(study, name):
+    path = study / "runs/LeCDSR/movielens/LeCDSR-2" / name
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match=rf"LeCDSR-2/{name} cannot be read"):
+        read_study(study)
+
+
+def test_ranks_from_zero_are_refused(study):
+    path = study / "runs/LeCDSR/movielens/LeCDSR-2/ranks.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **{**arrays, "rank": arrays["rank"] - arrays["rank"].min()})
+    with pytest.raises(UserError, match="from 1 on"):
+        read_study(study)
+
+
+def test_result_without_what_is_recommended(study):
+    path = study / "runs/LeCDSR/movielens/LeCDSR-2/result.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    del result["recommended"]
+    path.write_text(json.dumps(result), encoding="utf-8")
+    with pytest.raises(UserError, match=r"result\.json has no recommended"):
+        read_study(study)
+
+
+def test_folder_of_a_label():
+    assert label_folder("LeCDSR:align_weight=0.1") == "LeCDSR_align_weight=0.1"
