@@ -19,12 +19,14 @@ from recbole_cdr.utils import get_model, train_mode2state
 from recbole_lecdsr.data.sequence import DOMAINS, split_counts
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped
+from recbole_lecdsr.model.baseline import Baseline, baseline_class, recbole_class
 from recbole_lecdsr.model.loss import RANKING_LOSSES
 from recbole_lecdsr.parameters import domain_names, merge, nearest, read_property_file, split_command_line
 
 PROPERTIES = shipped("properties")
 SELECTIONS = ("mean", "per_domain_best")
 USER_TEXTS = ("profiles", "history")
+SEQUENCES = ("mixed", "single")
 # Made by the configuration itself from the other values, or of no use beyond this process.
 _DERIVED = {
     "device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "config_files", "pair_path", "checkpoint_dir",
@@ -104,13 +106,7 @@ class LeCDSRConfig(CDRConfig):
             self.model_class, self.model_name = model, model.__name__
         else:
             self.model_name = str(model or read_property_file(PROPERTIES / "overall.yaml")["model"])
-            try:
-                self.model_class = get_model(self.model_name.partition("-")[0])
-            except (ValueError, AttributeError) as error:
-                files = sorted(path.stem for path in (PROPERTIES / "model").glob("*.yaml"))
-                raise UserError(
-                    f"model {self.model_name!r} is not known ({error}); {nearest(self.model_name, files)}"
-                ) from None
+            self.model_class = _model_class(self.model_name.partition("-")[0])
         self.model = self.model_class.__name__
 
     def _internal_layers(self, dataset: str | None, external: Mapping[str, object]) -> list[dict[str, object]]:
@@ -125,6 +121,9 @@ class LeCDSRConfig(CDRConfig):
             for key in ("eval_args", "train_neg_sample_args", "load_col", "neg_sampling"):
                 layer.pop(key, None)
         layers = [*frameworks, overall]
+        if issubclass(self.model_class, Baseline):
+            stock = Path(recbole.__file__).parent / "properties" / "model" / f"{self.model}.yaml"
+            layers.append(read_property_file(stock))
         model_file = PROPERTIES / "model" / f"{self.model_name}.yaml"
         if model_file.exists():
             layers.append(read_property_file(model_file))
@@ -156,7 +155,7 @@ class LeCDSRConfig(CDRConfig):
         ]
         inner = {
             "eval_args": {"split", "order", "group_by", "mode"},
-            "train_neg_sample_args": {"distribution", "sample_num", "alpha", "exclude_user_items"},
+            "train_neg_sample_args": {"distribution", "sample_num", "alpha", "exclude_user_items", "shared"},
             "source_domain": {*_arguments("dataset"), "dataset", "data_path", "encoding"},
         }
         inner["target_domain"] = inner["source_domain"]
@@ -232,6 +231,11 @@ class LeCDSRConfig(CDRConfig):
             isinstance(number, int) and number >= 1,
             f"train_neg_sample_args.sample_num must be at least 1, not {number!r}",
         )
+        need(
+            not negatives.get("shared") or (distribution == "uniform" and not negatives.get("exclude_user_items")),
+            "train_neg_sample_args.shared: True draws uniformly for a whole batch: it needs distribution: uniform and "
+            "exclude_user_items: False",
+        )
         metrics = [values["metrics"]] if isinstance(values["metrics"], str) else values["metrics"]
         for name in metrics:
             need(str(name).lower() in METRICS, f"metrics: {name!r} is not one of {', '.join(METRICS)}")
@@ -250,6 +254,10 @@ class LeCDSRConfig(CDRConfig):
         need(
             values["user_text"] in USER_TEXTS,
             f"user_text must be {' or '.join(USER_TEXTS)}, not {values['user_text']!r}",
+        )
+        need(
+            values["sequence"] in SEQUENCES,
+            f"sequence must be {' or '.join(SEQUENCES)}, not {values['sequence']!r}",
         )
         if "loss_type" in values and self.model == "LeCDSR":
             losses = sorted(RANKING_LOSSES)
@@ -341,6 +349,21 @@ class LeCDSRConfig(CDRConfig):
         left_out = _DERIVED | _REPLACED.keys()
         values = {key: value for key, value in self.final_config_dict.items() if key not in left_out}
         return {key: _plain(value) for key, value in {**values, **self.domains, "model": self.model_name}.items()}
+
+
+def _model_class(name: str) -> type:
+    """A model of the plugin or of RecBole-CDR, else one of RecBole's as a baseline."""
+    try:
+        return get_model(name)
+    except (ValueError, AttributeError):
+        stock = recbole_class(name)
+    if stock is None:
+        files = sorted(path.stem for path in (PROPERTIES / "model").glob("*.yaml"))
+        raise UserError(
+            f"model {name!r} is neither one of this plugin or of RecBole-CDR nor a general or sequential one of "
+            f"RecBole; {nearest(name, files)}"
+        )
+    return baseline_class(stock)
 
 
 def _plain(value: object) -> object:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from recbole_lecdsr import compat, run
 from recbole_lecdsr.data.dataloader import EvalLoader, TrainLoader
+from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.sequence import DOMAINS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation import rank_samples
@@ -30,7 +31,7 @@ from recbole_lecdsr.evaluation import rank_samples
 Result = dict[str, dict[str, float]]
 
 # What may differ between a run and its resumption without changing the result.
-_FREE_TO_CHANGE = {
+FREE_TO_CHANGE = {
     "train_epochs", "stopping_step", "resume", "show_progress", "state", "gpu_id", "use_gpu", "output_dir", "data_path",
     "eval_batch_size", "log_wandb", "wandb_project", "worker",
 }  # fmt: skip
@@ -56,7 +57,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
 
     def __init__(self, config, model):
         folder = config.run_directory
-        folder.mkdir(parents=True, exist_ok=True)
+        run.make_folder(folder)
         with compat.no_tensorboard():  # RecBole would open one in ./log_tensorboard
             super().__init__(config, model)
         self.folder, self.saved_model_file = folder, str(folder / run.MODEL)
@@ -144,13 +145,13 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
                 with torch.autocast(self.device.type, enabled=self.enable_amp):
                     losses = loss_func(interaction)
                 losses = losses if isinstance(losses, tuple) else (losses,)
-                scaler.scale(sum(losses)).backward()
+                scaler.scale(sum(losses).sum()).backward()
                 if self.clip_grad_norm:
                     scaler.unscale_(self.optimizer)  # clip gradients, not scaled ones
                     clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
                 scaler.step(self.optimizer)
                 scaler.update()
-                parts = torch.stack([part.detach().float() for part in losses])
+                parts = torch.stack([part.detach().float().sum() for part in losses])
                 total = parts if total is None else total + parts  # no .item(): that would wait for the device
                 bar.update(len(interaction))
         total = total.tolist()
@@ -190,7 +191,10 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         return value >= best if self.valid_metric_bigger else value <= best
 
     def _keep(self, name: str, epoch: int, score: float, result: Result | None) -> None:
-        state = {key: value.detach().to("cpu", copy=True) for key, value in self.model.state_dict().items()}
+        state = {
+            key: value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
+            for key, value in self.model.state_dict().items()
+        }
         self.best[name] = {"epoch": epoch, "score": score, "valid": result, "state_dict": state}
 
     def _log_epoch(self, scores: dict[str, float], score: float, seconds: float) -> None:
@@ -245,7 +249,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         state = run.load_checkpoint(Path(resume_file), self.device)
         now, then = self.config.plain(), state["parameters"]
         differing = sorted(
-            key for key in now.keys() | then.keys() if key not in _FREE_TO_CHANGE and now.get(key) != then.get(key)
+            key for key in now.keys() | then.keys() if key not in FREE_TO_CHANGE and now.get(key) != then.get(key)
         )
         if differing:
             listed = "; ".join(f"{key} was {then.get(key)!r} and is {now.get(key)!r}" for key in differing)
@@ -267,9 +271,18 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
     # ------------------------------------------------------------------ evaluation
 
     def rank(self, eval_data: EvalLoader, show_progress: bool = False) -> np.ndarray:
-        """Rank of each sample's target by the model as it is, (S,) int64 from 1."""
+        """Rank of each sample's target by the model as it is, (S,) int64 from 1.
+
+        Raises:
+            UserError: scores that are not numbers.
+        """
         self.model.eval()
-        return rank_samples(eval_data, partial(model_scores, self.model, eval_data.item_field), show_progress)
+        try:
+            return rank_samples(eval_data, partial(model_scores, self.model, eval_data.item_field), show_progress)
+        except ValueError as error:
+            if "not numbers" not in str(error):
+                raise
+            raise UserError(f"{error}: lower learning_rate, or switch off enable_amp") from None
 
     def metrics(self, rank: np.ndarray, domain: np.ndarray) -> Result:
         """RecBole's metrics of the ranks, for each domain that has samples and for all together; besides, ``mrr``, over
@@ -328,12 +341,16 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
 
     def _write_result(self, test_data: EvalLoader, rank: np.ndarray, result: Result) -> None:
         best = {name: self.best[name] for name in (DOMAINS if self.per_domain else ("mean",)) if name in self.best}
-        valid = {name: part for entry in best.values() for name, part in (entry["valid"] or {}).items()}
-        if self.per_domain:
-            valid.update({name: best[name]["valid"][name] for name in best})
         dataset = test_data.dataset
+        valid = next((entry["valid"] for entry in best.values()), None) or {}
+        if self.per_domain:
+            valid = _joined({name: entry["valid"][name] for name, entry in best.items()}, dataset)
         sizes = {name: int((test_data.domain == code).sum()) for code, name in enumerate(DOMAINS)}
-        run.write_ranks(self.folder, rank, test_data.domain, dataset.user_token[test_data.user])
+        popularity = self._popularity(test_data)
+        run.write_ranks(
+            self.folder, rank, test_data.domain, dataset.user_token[test_data.user], dataset.item_token[test_data.item],
+            dataset.log.history_length[test_data.targets], popularity[test_data.item],
+        )  # fmt: skip
         run.write_result(
             self.folder,
             {
@@ -360,17 +377,51 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
                     "digest": test_data.candidates.digest,
                 },
                 "reference": self.reference(test_data),
+                "recommended": self.recommended(test_data),
                 "coverage": dataset.coverage,
                 "history": self.history,
                 "parameters": self.config.plain(),
             },
         )
 
+    @staticmethod
+    def _popularity(eval_data: EvalLoader) -> np.ndarray:
+        """(n_items,) int64, events of each item in training."""
+        log = eval_data.dataset.log
+        return np.bincount(log.item[log.split == 0], minlength=eval_data.dataset.num_total_item)
+
+    @torch.no_grad()
+    def recommended(self, eval_data: EvalLoader, k: int = 10) -> Result:
+        """What stands in the top k of the samples of each domain, whatever candidates they are ranked among.
+
+        Returns:
+            For each domain ``coverage@k``, the share of its items that are recommended at all, and
+            ``average_popularity@k``, the mean number of training events of what is.
+        """
+        self.model.eval()
+        popularity = self._popularity(eval_data)
+        shown = np.zeros((len(DOMAINS), eval_data.dataset.num_total_item), dtype=np.int64)
+        for start in range(0, len(eval_data.targets), eval_data.batch_size):
+            part = slice(start, start + eval_data.batch_size)
+            target = torch.from_numpy(eval_data.targets[part]).to(self.device)
+            scores = model_scores(self.model, eval_data.item_field, eval_data.batches(target), None)
+            scores = scores.masked_fill(~eval_data.allowed(target), -torch.inf)
+            best, top = scores.topk(min(k, scores.shape[1]), dim=1)
+            real = best.isfinite().cpu().numpy()
+            domain = np.broadcast_to(eval_data.domain[part, None], real.shape)
+            np.add.at(shown, (domain[real], top.cpu().numpy()[real]), 1)
+        return {
+            name: {
+                f"coverage@{k}": float(np.mean(shown[code, eval_data.dataset.domain_items[code]] > 0)),
+                f"average_popularity@{k}": float(shown[code] @ popularity / shown[code].sum()),
+            }
+            for code, name in enumerate(DOMAINS)
+            if shown[code].any()
+        }
+
     def reference(self, eval_data: EvalLoader) -> dict[str, Result]:
         """What knows nothing reaches on the same candidates: items by training popularity, and at random."""
-        log = eval_data.dataset.log
-        count = np.bincount(log.item[log.split == 0], minlength=eval_data.dataset.num_total_item)
-        popularity = torch.from_numpy(count).float().to(self.device)
+        popularity = torch.from_numpy(self._popularity(eval_data)).float().to(self.device)
         generator = torch.Generator(self.device).manual_seed(self.config["seed"])
 
         def popular(interaction: Interaction, items: Tensor | None) -> Tensor:
@@ -384,6 +435,17 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         return {
             name: self.metrics(rank_samples(eval_data, scorer), eval_data.domain) for name, scorer in scorers.items()
         }
+
+
+def _joined(valid: Result, dataset: CrossDomainSequentialDataset) -> Result:
+    """Validation metrics of each domain, of epochs apart, and those of all samples together."""
+    if not valid:
+        return {}
+    domain = dataset.log.domain[dataset.targets("valid")]
+    weights = [np.sum(domain == DOMAINS.index(name)) for name in valid]
+    metrics = next(iter(valid.values()))
+    overall = {key: float(np.average([part[key] for part in valid.values()], weights=weights)) for key in metrics}
+    return {**valid, "overall": overall}
 
 
 def model_scores(model: AbstractRecommender, item_field: str, interaction: Interaction, items: Tensor | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 Fields of a batch (names by the property file; these are the defaults): ``user_id`` (B,), ``item_id`` (B,) the target,
 ``item_id_list`` (B, L), ``position_id`` (B, L), ``domain_list`` (B, L), ``item_length`` (B,), ``domain`` (B,)
-of the target, and in training ``neg_item_id`` (B, N).
+of the target, and in training ``neg_item_id``: (B, N), or (2, N) for each domain where the batch shares them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.pool import DomainItems, OwnItems
 from recbole_lecdsr.data.sampler import CrossDomainSequentialSampler
-from recbole_lecdsr.data.sequence import DOMAINS, SOURCE, TARGET, WindowGatherer
+from recbole_lecdsr.data.sequence import DOMAINS, SOURCE, TARGET, EventLog, SingleDomainGatherer, WindowGatherer
 from recbole_lecdsr.evaluation import (
     Candidates,
     CandidateSpec,
@@ -36,23 +36,48 @@ DOMAIN_FIELD = "domain"
 
 
 class SequenceBatches:
-    """Makes the `Interaction` of any samples; shared by the loaders of one run."""
+    """Makes the `Interaction` of any samples; shared by the loaders of one run.
 
-    def __init__(self, config, dataset: CrossDomainSequentialDataset):
+    Args:
+        config: the run's configuration.
+        dataset: of the run.
+        log: events to take instead of the data set's own.
+    """
+
+    def __init__(self, config, dataset: CrossDomainSequentialDataset, log: EventLog | None = None):
         self.user_field, self.item_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
         self.list_suffix = config["LIST_SUFFIX"]
         self.position_field, self.length_field = config["POSITION_FIELD"], config["ITEM_LIST_LENGTH_FIELD"]
         self.negative_field = config["NEG_PREFIX"] + self.item_field
-        self.windows = WindowGatherer(dataset.log, config["MAX_ITEM_LIST_LENGTH"], config["device"])
+        gatherer = SingleDomainGatherer if config["sequence"] == "single" else WindowGatherer
+        log = dataset.log if log is None else log
+        self.windows = gatherer(log, config["MAX_ITEM_LIST_LENGTH"], config["device"])
 
     def __call__(self, target: Tensor) -> Interaction:
         """The batch of the given target events, (B,) int64 on the device."""
-        item_seq, position, domain_seq = self.windows(target)
+        log = self.windows
+        user, item, domain = (part[target].long() for part in (log.user, log.item, log.domain))
+        return self._batch(user, item, domain, log(target))
+
+    def after(self, last: Tensor, domain: Tensor) -> Interaction:
+        """The batch of events still to come, each of the given domain and of an item not known yet (0).
+
+        Args:
+            last: (B,) int64 on the device, indices of users' latest events.
+            domain: (B,) int64.
+        """
+        user = self.windows.user[last].long()
+        return self._batch(user, torch.zeros_like(user), domain, self.windows.after(last, domain))
+
+    def _batch(
+        self, user: Tensor, item: Tensor, domain: Tensor, window: tuple[Tensor, Tensor, Tensor]
+    ) -> Interaction:
+        item_seq, position, domain_seq = window
         return Interaction(
             {
-                self.user_field: self.windows.user[target].long(),
-                self.item_field: self.windows.item[target].long(),
-                DOMAIN_FIELD: self.windows.domain[target].long(),
+                self.user_field: user,
+                self.item_field: item,
+                DOMAIN_FIELD: domain,
                 self.item_field + self.list_suffix: item_seq,
                 self.position_field: position,
                 DOMAIN_FIELD + self.list_suffix: domain_seq,
@@ -80,7 +105,7 @@ class TrainLoader:
         self.batch_size, self.device = config["train_batch_size"], config["device"]
         self.targets = torch.from_numpy(dataset.targets("train"))
         arguments = config["train_neg_sample_args"]
-        self.num_negatives = arguments["sample_num"]
+        self.num_negatives, self.shared = arguments["sample_num"], arguments["shared"]
         self.generator = torch.Generator(self.device)
         train = torch.from_numpy(np.flatnonzero(dataset.log.split == 0)).to(self.device)
         self.sampler = CrossDomainSequentialSampler(
@@ -129,12 +154,16 @@ class TrainLoader:
         for part in self.active[order].split(self.batch_size):
             batch = self.batches(part.to(self.device))
             fields = batch.interaction
-            fields[self.batches.negative_field] = self.sampler.sample(
-                fields[self.batches.user_field],
-                fields[self.batches.item_field],
-                fields[DOMAIN_FIELD],
-                self.num_negatives,
-            )
+            if self.shared:
+                negative = self.sampler.domain_items.draw_shared(self.num_negatives, self.generator)
+            else:
+                negative = self.sampler.sample(
+                    fields[self.batches.user_field],
+                    fields[self.batches.item_field],
+                    fields[DOMAIN_FIELD],
+                    self.num_negatives,
+                )
+            fields[self.batches.negative_field] = negative
             yield Interaction(fields)
 
     def _seed(self) -> int:

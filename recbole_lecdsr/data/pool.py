@@ -74,6 +74,15 @@ class DomainItems:
         last = self.start[domain] + self.size[domain] - 1  # a point may round up to the very end
         return self.flat[torch.minimum(index, last)]
 
+    def draw_shared(self, num: int, generator: torch.Generator) -> Tensor:
+        """Distinct items of each domain, the same for all rows of a batch: (2, N) int64, 0 beyond the domain's size."""
+        drawn = self.flat.new_zeros((2, min(num, int(self.size.max()))))
+        for domain in range(2):
+            size = int(self.size[domain])
+            order = torch.randperm(size, generator=generator, device=self.flat.device)[:num]
+            drawn[domain, : len(order)] = self.flat[self.start[domain] + order]
+        return drawn
+
     def _uniform(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
         return torch.rand(shape, generator=generator, device=self.flat.device, dtype=torch.float64)
 

@@ -210,12 +210,29 @@ class WindowGatherer:
             item_seq (B, L) int64, left-padded with 0, newest last; position (B, L) int64, counted backwards
             within each event's own domain from 1, padding 0; domain_seq (B, L) int64, padding 0.
         """
-        index = target.unsqueeze(1) + self._offset
-        real = index >= self.first[target].unsqueeze(1)
+        return self._window(target, self.first[target], self.source_before[target])
+
+    def after(self, last: Tensor, domain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gather the windows of events still to come: what the call would give for the next event of each user.
+
+        Args:
+            last: (B,) int64 indices of users' latest events, which the windows hold too.
+            domain: (B,) int64 domain of the event to come; of no effect on a mixed window.
+
+        Returns:
+            as of the call.
+        """
+        source_before = self.source_before[last] + (self.domain[last] == SOURCE)
+        return self._window(last + 1, self.first[last], source_before)
+
+    def _window(self, end: Tensor, first: Tensor, source_before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The up to L events before ``end`` from ``first`` on, ``source_before`` of which are of the source: (B,)."""
+        index = end.unsqueeze(1) + self._offset
+        real = index >= first.unsqueeze(1)
         index = index.clamp(min=0)
-        # Events of the same domain from this one on, up to the target: a difference of two running counts.
-        source_left = self.source_before[target].unsqueeze(1) - self.source_before[index]
-        target_left = target.unsqueeze(1) - index - source_left
+        # Events of the same domain from this one on, up to the end: a difference of two running counts.
+        source_left = source_before.unsqueeze(1) - self.source_before[index]
+        target_left = end.unsqueeze(1) - index - source_left
         domain = self.domain[index].long()
         position = torch.where(domain == SOURCE, source_left, target_left)
         return self.item[index].long() * real, position.long() * real, domain * real
@@ -229,9 +246,55 @@ class WindowGatherer:
         Returns:
             row (N,) int64 into the batch, item (N,) int64.
         """
-        first = self.first[target]
-        length = target - first
-        row = torch.repeat_interleave(torch.arange(len(target), device=target.device), length)
+        return self._items(self.first[target], target)
+
+    def history_after(self, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Every item of the users whose latest events are ``last``, (B,) int64; returns as `history` does."""
+        return self._items(self.first[last], last + 1)
+
+    def _items(self, first: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+        length = end - first
+        row = torch.repeat_interleave(torch.arange(len(end), device=end.device), length)
         start = length.cumsum(0) - length
-        index = torch.arange(len(row), device=target.device) - start[row] + first[row]
+        index = torch.arange(len(row), device=end.device) - start[row] + first[row]
         return row, self.item[index].long()
+
+
+class SingleDomainGatherer(WindowGatherer):
+    """Windows that hold only events of the target's own domain: up to L of them, however many others lie between.
+
+    Everything else (histories, samples) stays that of the mixed log.
+    """
+
+    def __init__(self, log: EventLog, max_length: int, device: torch.device | str = "cpu"):
+        super().__init__(log, max_length, device)
+        apart, order = separate_domains(log)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        self._place = torch.from_numpy(place).to(device)
+        self._apart = WindowGatherer(apart, max_length, device)
+
+    def __call__(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As of `WindowGatherer`."""
+        return self._apart(self._place[target])
+
+    def after(self, last: Tensor, domain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As of `WindowGatherer`: the latest events of each user in the given domain; none is an empty window."""
+        owner = (2 * self.user[last] + domain).int()
+        first, end = (torch.searchsorted(self._apart.user, owner, right=right) for right in (False, True))
+        return self._apart._window(end, first, (end - first) * (domain == SOURCE))
+
+
+def separate_domains(log: EventLog) -> tuple[EventLog, np.ndarray]:
+    """A log in which a user's events in each domain are a sequence of their own.
+
+    Returns:
+        the log, with 2 · user + domain for user, and the (E,) int64 order of its events in the mixed log.
+    """
+    owner = 2 * log.user.astype(np.int64) + log.domain
+    order = np.argsort(owner, kind="stable")
+    owner, domain = owner[order].astype(np.int32), log.domain[order]
+    starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
+    first = np.repeat(starts, np.diff(np.r_[starts, len(owner)]))
+    source_before = np.where(domain == SOURCE, np.arange(len(owner)) - first, 0).astype(np.int32)
+    return EventLog(owner, log.item[order], domain, log.split[order], first, source_before), order

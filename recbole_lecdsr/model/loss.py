@@ -57,6 +57,20 @@ def softmax(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
 RANKING_LOSSES = {"psl_hinge": psl_hinge, "psl": psl, "softmax": softmax}
 
 
+class _Gram(torch.autograd.Function):
+    """X Xᵀ of each matrix of a batch, with one product in the gradient where autograd would take two."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return rows @ rows.transpose(1, 2)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        return (grad + grad.transpose(1, 2)) @ rows
+
+
 def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
     """Contrastive loss with soft targets between the E and the T of one window (MODEL.md, Loss).
 
@@ -72,19 +86,19 @@ def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor 
     Returns:
         Scalar, mean over B and the (real) positions.
     """
-    logits = item @ semantics.transpose(1, 2) / temperature
-    target_logits = (item @ item.transpose(1, 2) + semantics @ semantics.transpose(1, 2)) / (2 * temperature)
+    length = item.shape[1]
+    gram = _Gram.apply(torch.cat([item, semantics], dim=1)) / temperature
+    logits = gram[:, :length, length:]
+    target_logits = (gram[:, :length, :length] + gram[:, length:, length:]) / 2
+    rows, columns = logits, logits.transpose(1, 2)
     if mask is not None:
         hidden = ~mask.unsqueeze(1)
-        lowest = torch.finfo(logits.dtype).min
-        target_logits = target_logits.masked_fill(hidden, lowest)
-        rows, columns = logits.masked_fill(hidden, lowest), logits.transpose(1, 2).masked_fill(hidden, lowest)
-    else:
-        rows, columns = logits, logits.transpose(1, 2)
+        target_logits, rows, columns = (
+            part.masked_fill(hidden, torch.finfo(part.dtype).min) for part in (target_logits, rows, columns)
+        )
     targets = torch.softmax(target_logits, dim=-1)
     log_probability = torch.log_softmax(rows, dim=-1) + torch.log_softmax(columns, dim=-1)
     if mask is not None:
         log_probability = log_probability.masked_fill(hidden, 0.0)  # before the product: 0 · ∞ has no gradient
-    terms = targets * log_probability
-    per_position = -terms.sum(dim=-1)  # 2 · ½[CE + CE]
+    per_position = -(targets * log_probability).sum(dim=-1)  # 2 · ½[CE + CE]
     return per_position.mean() if mask is None else (per_position * mask).sum() / mask.sum()

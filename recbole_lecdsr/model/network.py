@@ -8,13 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_lecdsr.model.layers import Adapter, FeatureGate, InstanceGate, SemanticFusion, masked, masked_mean
+from recbole_lecdsr.model.layers import (
+    Adapter,
+    CausalAttention,
+    FeatureGate,
+    InstanceGate,
+    SemanticFusion,
+    masked,
+    masked_mean,
+)
 from recbole_lecdsr.model.scoring import candidate_scores
 
-# On a CPU a batch goes through the gates in pieces: the intermediate results then stay in its cache and come from
-# reused memory instead of fresh pages, which more than halves the time of the step at d 512
-# (benchmarks/training_step.py).
-_CPU_ROWS = 64
+# On a CPU a batch goes through the gates in pieces of this many bytes of E: the intermediate results then stay in its
+# cache and come from reused memory instead of fresh pages (benchmarks/training_step.py).
+_PIECE_BYTES = 1 << 20
 
 
 class Encoded(NamedTuple):
@@ -39,6 +46,11 @@ class LeCDSRNetwork(nn.Module):
         user_embedding: y, (n_users, D) float32, frozen, or None for a trainable embedding of the user.
         semantic_fusion: False for the variant in which T enters at the feature gate only.
         mask_padding: True keeps padding out of fusion, gates and means; False is the published behaviour.
+        tie_output: W is the item-ID table; False is the published behaviour, a table of its own.
+        init_from_text: the tables start as the principal components of x instead of at random.
+        dropout: share of E and T that is dropped in training.
+        attention_layers: layers of causal self-attention over Ê, whose last state joins the query; 0 as published.
+        attention_heads: of each layer.
     """
 
     def __init__(
@@ -52,12 +64,17 @@ class LeCDSRNetwork(nn.Module):
         user_embedding: Tensor | None,
         semantic_fusion: bool = True,
         mask_padding: bool = True,
+        tie_output: bool = False,
+        init_from_text: bool = False,
+        dropout: float = 0.0,
+        attention_layers: int = 0,
+        attention_heads: int = 2,
     ):
         super().__init__()
         self.mask_padding = mask_padding
         self.item_id = nn.Embedding(n_items, embedding_size, padding_idx=0)
         self.position = nn.Embedding(max_length + 1, embedding_size, padding_idx=0)
-        self.output = nn.Embedding(n_items, embedding_size, padding_idx=0)
+        self.output = self.item_id if tie_output else nn.Embedding(n_items, embedding_size, padding_idx=0)
         self.output_bias = nn.Parameter(torch.zeros(n_items))
         # Buffers, not parameters: frozen, out of the optimizer's and the initialisation's reach, and not
         # saved with the weights since they are read from the data set's own files.
@@ -73,7 +90,13 @@ class LeCDSRNetwork(nn.Module):
         self.fusion = SemanticFusion(max_length, embedding_size) if fuse else None
         self.feature_gate = FeatureGate(embedding_size)
         self.instance_gate = InstanceGate(max_length, embedding_size)
+        self.dropout = nn.Dropout(dropout)
+        self.attention = None
+        if attention_layers:
+            self.attention = CausalAttention(max_length, embedding_size, attention_layers, attention_heads, dropout)
         self.reset_parameters()
+        if init_from_text:
+            self.start_from_text()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -81,6 +104,25 @@ class LeCDSRNetwork(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.dim() >= 2 and name != "fusion.filter":
                 nn.init.xavier_normal_(parameter)
+
+    @torch.no_grad()
+    def start_from_text(self) -> None:
+        """Principal components of x in the item tables, of unit mean square length; items without text stay random.
+
+        Raises:
+            ValueError: without LLM embeddings of the items.
+        """
+        if self.item_text is None:
+            raise ValueError("init_from_text needs LLM embeddings of the items")
+        known = self.item_text.ne(0).any(dim=1)
+        centred = self.item_text[known] - self.item_text[known].mean(dim=0)
+        size = min(self.item_id.embedding_dim, *centred.shape)
+        directions = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(dims=[1])[:, :size]
+        components = centred @ directions
+        components /= components.square().sum(dim=1).mean().sqrt()
+        for table in {self.item_id, self.output}:
+            table.weight[known, :size] = components
+            table.weight[known, size:] = 0
 
     def semantics(self, item_seq: Tensor) -> Tensor:
         """T = A_item(x_s), (B, L) int -> (B, L, d); the adapter runs once per distinct item of the batch."""
@@ -100,13 +142,15 @@ class LeCDSRNetwork(nn.Module):
             user: (B,) int64.
         """
         mask = item_seq.ne(0) if self.mask_padding else None
-        item = masked(self.item_id(item_seq), mask)
-        semantics = None if self.item_text is None else masked(self.semantics(item_seq), mask)
+        item = self.dropout(masked(self.item_id(item_seq), mask))
+        semantics = None if self.item_text is None else self.dropout(masked(self.semantics(item_seq), mask))
         position = self.instance_gate.position_logits(self.position.weight, position)
-        rows = _CPU_ROWS if item.device.type == "cpu" else len(item)
+        rows = len(item)
+        if item.device.type == "cpu":
+            rows = max(1, _PIECE_BYTES // (item[0].numel() * item.element_size()))
         parts = [
             None if tensor is None else tensor.split(rows)
-            for tensor in (item, semantics, self.user(user), position, mask)
+            for tensor in (item, semantics, self.user(user), position, mask, item_seq.ne(0))
         ]
         pieces = [
             self._query(*(None if part is None else part[index] for part in parts)) for index in range(len(parts[0]))
@@ -114,16 +158,23 @@ class LeCDSRNetwork(nn.Module):
         return Encoded(torch.cat(pieces), item, semantics, mask)
 
     def _query(
-        self, item: Tensor, semantics: Tensor | None, profile: Tensor, position: Tensor, mask: Tensor | None
+        self,
+        item: Tensor,
+        semantics: Tensor | None,
+        profile: Tensor,
+        position: Tensor,
+        mask: Tensor | None,
+        real: Tensor,
     ) -> Tensor:
-        """E, T, U, P·v_p and mask of some rows of a batch -> their queries."""
+        """E, T, U, P·v_p, mask and the real positions of some rows of a batch -> their queries."""
         if self.fusion is not None:
             fused = self.fusion(item, semantics, mask)
             gated = self.feature_gate(fused, profile)
         else:
             fused = item
             gated = self.feature_gate(item, profile, semantics)
-        return profile + self.instance_gate(gated, profile, position, mask) + masked_mean(fused, mask)
+        query = profile + self.instance_gate(gated, profile, position, mask) + masked_mean(fused, mask)
+        return query if self.attention is None else query + self.attention(fused, real)
 
     def query(self, item_seq: Tensor, position: Tensor, user: Tensor) -> Tensor:
         """q, (B, d), whose inner product with row c of the output table, plus b_c, is the score of item c."""
@@ -142,3 +193,7 @@ class LeCDSRNetwork(nn.Module):
         if candidates is None:
             return F.linear(query, self.output.weight, self.output_bias)
         return candidate_scores(query, self.output.weight, self.output_bias, candidates)
+
+    def score_shared(self, query: Tensor, candidates: Tensor) -> Tensor:
+        """Scores of the same candidates for every query: (B, d), (C,) int64 -> (B, C)."""
+        return F.linear(query, self.output(candidates), self.output_bias[candidates])

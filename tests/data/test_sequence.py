@@ -12,6 +12,7 @@ from recbole_lecdsr.data.sequence import (
     TRAIN,
     VALID,
     EventLog,
+    SingleDomainGatherer,
     WindowGatherer,
     build_event_log,
     leave_one_out,
@@ -77,6 +78,29 @@ def test_windows_equal_those_of_a_loop(rows, length):
     for row, target in enumerate(targets):
         expected = naive_window(log, target, length)
         assert (item_seq[row].tolist(), position[row].tolist()) == expected
+
+
+@pytest.mark.parametrize("gatherer", [WindowGatherer, SingleDomainGatherer])
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(0, 1), st.integers(0, 4)), min_size=1, max_size=20
+    ),
+    domain=st.integers(0, 1),
+    length=st.integers(1, 6),
+)
+def test_the_window_after_the_latest_event_is_that_of_an_event_to_come(gatherer, rows, domain, length):
+    log = log_of(*rows)
+    users = np.unique(log.user)
+    longer = log_of(*rows, *((user, 99, domain, 9.0) for user in users))
+    last, to_come = np.searchsorted(log.user, users, side="right") - 1, np.flatnonzero(longer.item == 99)
+    now, then = gatherer(log, length), gatherer(longer, length)
+    found = now.after(torch.from_numpy(last), torch.full((len(last),), domain))
+    for part, expected in zip(found, then(torch.from_numpy(to_come)), strict=True):
+        assert part.tolist() == expected.tolist()
+    had, expected_had = now.history_after(torch.from_numpy(last)), then.history(torch.from_numpy(to_come))
+    for part, expected in zip(had, expected_had, strict=True):
+        assert part.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("ratios", [[0.8, 0.1, 0.1], [0.5, 0.3, 0.2], [8, 1, 1], [0.6, 0.0, 0.4]])

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from recbole.quick_start import load_data_and_model as load_stock
+from recbole.quick_start import run_recbole
+
+from recbole_lecdsr.data.dataloader import data_preparation
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.model.baseline import baseline_class, recbole_class, right_padded
+from recbole_lecdsr.quick_start import load_data_and_model, load_dataset, run_lecdsr
+from recbole_lecdsr.trainer import CrossDomainSequentialTrainer
+from tests.pairs import QUICK, random_events, write_pair
+
+ID_MODELS = (
+    "BERT4Rec Caser CORE FEARec FOSSIL FPMC GCSAN GRU4Rec HGN HRM LightSANs NARM NextItNet NPE RepeatNet SASRec SHAN SINE "
+    "SRGNN STAMP TransRec Pop BPR LightGCN NeuMF ItemKNN EASE"
+).split()
+TEXT_MODELS = ["SASRecF", "FDSA"]
+OWN = {"adapter_hidden_size", "embedding_size", "train_neg_sample_args", "train_epochs"}  # of LeCDSR in QUICK
+
+
+@pytest.fixture
+def pair(tmp_path):
+    settings = write_pair(tmp_path, random_events(), size=40)
+    return {key: value for key, value in settings.items() if key not in OWN} | {"epochs": 1}
+
+
+def test_windows_are_turned_to_recbole_s_side():
+    item_seq, length = right_padded(torch.tensor([[0, 0, 5, 6], [1, 2, 3, 4], [0, 0, 0, 0]]))
+    assert item_seq.tolist() == [[5, 6, 0, 0], [1, 2, 3, 4], [0, 0, 0, 0]]
+    assert length.tolist() == [2, 4, 0]
+
+
+@pytest.mark.parametrize("name", [*ID_MODELS, *TEXT_MODELS])
+def test_models_of_recbole_train_and_are_read_back(pair, name):
+    outcome = run_lecdsr(name, config_dict=pair)
+    tested = outcome["result"]["test"]
+    assert outcome["result"]["model"] == name
+    assert 0 < tested["overall"]["ndcg@10"] <= 1
+    config, model, _, _, _, test_data = load_data_and_model(f"{outcome['run_directory']}/model.pth")
+    trainer = CrossDomainSequentialTrainer(config, model)
+    ranks = trainer.rank(test_data)
+    assert np.array_equal(ranks, np.load(f"{outcome['run_directory']}/ranks.npz")["rank"])
+
+
+def test_a_single_domain_window_holds_the_last_events_of_the_target_s_domain(pair):
+    data = load_dataset("SASRec", config_dict={**pair, "sequence": "single", "MAX_ITEM_LIST_LENGTH": 3})
+    _, _, test_data = data_preparation(data.config, data)
+    log = data.log
+    for batch, _, _ in test_data:
+        for row, target in enumerate(test_data.targets[: len(batch)]):
+            own = [i for i in range(log.first[target], target) if log.domain[i] == log.domain[target]][-3:]
+            assert [i for i in batch["item_id_list"][row].tolist() if i] == log.item[own].tolist()
+        break
+
+
+def test_a_general_model_of_single_domains_knows_a_user_as_two(pair):
+    run = run_lecdsr("BPR", config_dict={**pair, "sequence": "single"})
+    weights = torch.load(f"{run['run_directory']}/model.pth", weights_only=True)["state_dict"]
+    mixed = run_lecdsr("BPR", config_dict={**pair, "seed": 7})
+    other = torch.load(f"{mixed['run_directory']}/model.pth", weights_only=True)["state_dict"]
+    name = "recbole_model.user_embedding.weight"
+    assert len(weights[name]) == 2 * len(other[name])
+
+
+def test_a_model_that_needs_more_than_ids_says_so(pair):
+    with pytest.raises(UserError, match="S3Rec needs more of a data set than ids"):
+        run_lecdsr("S3Rec", config_dict=pair)
+
+
+def test_only_general_and_sequential_models_are_baselines():
+    assert recbole_class("DeepFM") is None
+    assert recbole_class("NoSuchModel") is None
+    assert baseline_class(recbole_class("SASRec")).__name__ == "SASRec"
+
+
+@pytest.mark.parametrize(("name", "repeatable"), [("SASRec", True), ("BPR", False)])
+def test_the_numbers_are_those_of_recbole_s_own_run(tmp_path, name, repeatable):
+    """On one domain, by full ranking: RecBole masks a user's items for general models only."""
+    rng = np.random.default_rng(3)
+    events = [(f"u{u}", f"t{rng.integers(40)}", "target", float(t + 1)) for u in range(50) for t in range(12)]
+    events.append(("u0", "s0", "source", 0.0))  # a second domain must be there
+    settings = write_pair(tmp_path, events)
+    shared = {"MAX_ITEM_LIST_LENGTH": 6, "use_gpu": False, "show_progress": False, "metric_decimal_place": 12}
+    stock = {
+        **shared, "data_path": str(tmp_path / "pair"), "checkpoint_dir": str(tmp_path / "stock"), "epochs": 2,
+        "load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "topk": [5, 10], "metrics": ["Hit", "NDCG", "MRR"],
+        "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"},
+        "valid_metric": "MRR@10",
+    }  # fmt: skip
+    if name == "SASRec":
+        stock["train_neg_sample_args"] = None
+    theirs = run_recbole(name, "target", config_dict=stock)["test_result"]
+    (checkpoint,) = (tmp_path / "stock").glob("*.pth")
+    _, stock_model, stock_data, *_ = load_stock(str(checkpoint))
+
+    values = {**settings, **shared, "repeatable": repeatable, "sequence": "single"}
+    data = load_dataset(name, config_dict={key: value for key, value in values.items() if key not in OWN})
+    _, _, test_data = data_preparation(data.config, data)
+    model = data.config.model_class(data.config, data)
+    _copy_by_token(stock_model, stock_data, model.recbole_model, data)
+    trainer = CrossDomainSequentialTrainer(data.config, model)
+    ours = trainer.metrics(trainer.rank(test_data), test_data.domain)["target"]
+    assert QUICK["MAX_ITEM_LIST_LENGTH"] == 6
+    for metric, value in theirs.items():
+        assert ours[metric] == pytest.approx(value, abs=1e-6), metric
+
+
+def _copy_by_token(stock_model, stock_data, model, data) -> None:
+    """Copy weights; rows of items and users go to the ids that their tokens have here."""
+    items, users = stock_data.field2id_token["item_id"], stock_data.field2id_token["user_id"]
+    item_ids, user_ids = data.token_ids("target", "item"), data.token_ids("target", "user")
+    offset = data.num_total_user  # of users of the target domain, single domains apart
+    state = model.state_dict()
+    for key, value in stock_model.state_dict().items():
+        if key.startswith("item_embedding"):
+            state[key][[item_ids[token] for token in items]] = value
+        elif key.startswith("user_embedding"):
+            state[key][[user_ids[token] + offset for token in users]] = value
+        else:
+            state[key] = value
+    model.load_state_dict(state)
