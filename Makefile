@@ -33,6 +33,8 @@ lint: $(READY) ## ruff
 
 bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/training_step.py --no_plain
+	$(BIN)/python benchmarks/training_step.py --model LeCDSR --no_plain
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/features.py
 

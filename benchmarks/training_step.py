@@ -1,22 +1,27 @@
 """Training step: windows, negatives, forward, backward, optimizer. Prints JSON.
 
 The default is the published model (LeCDSR-paper.yaml: d 512, batch 1,024, L 15, 99 negatives) on 28,095 items with
-LLM embeddings of 1,024 numbers.
+LLM embeddings of 1,024 numbers. Beside it, in turn on the same batches, the same mathematics as its equations stand
+(plain.py), so that the ratio of the two means something on any machine.
 
-    python benchmarks/training_step.py [--model LeCDSR] [--steps 10] [--device cuda] [--amp]
+    python benchmarks/training_step.py [--model LeCDSR-paper] [--steps 10] [--device cuda] [--amp] [--no_plain]
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import time
 
 import synthetic
 import torch
+from plain import PlainLeCDSR
 
 from recbole_lecdsr.data.dataloader import SequenceBatches, TrainLoader
 from recbole_lecdsr.model.lecdsr import LeCDSR
+
+WARM_UP = 2
 
 
 def main() -> None:
@@ -27,6 +32,7 @@ def main() -> None:
     parser.add_argument("--llm_size", type=int, default=1024, help="D")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--amp", action="store_true")
+    parser.add_argument("--no_plain", action="store_true", help="measure the plugin's step alone, and its memory")
     options = parser.parse_args()
 
     config = synthetic.settings(options.model, options.device)
@@ -34,33 +40,62 @@ def main() -> None:
     torch.manual_seed(0)
     model = LeCDSR(config, dataset).to(options.device)
     loader = TrainLoader(config, dataset, SequenceBatches(config, dataset))
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config["learning_rate"], weight_decay=config["weight_decay"], fused=True
-    )
-    seconds = []
+    losses = {"plugin": lambda batch: sum(model.calculate_loss(batch))}
+    models = {"plugin": model}
+    if options.model == "LeCDSR-paper" and not options.no_plain:
+        plain = PlainLeCDSR(
+            copy.deepcopy(model.network), config["temperature"], config["align_temperature"], config["align_weight"]
+        )
+        models["plain"], losses["plain"] = plain, lambda batch: plain.loss(*_arrays(batch))
+    optimizers = {
+        name: torch.optim.AdamW(
+            one.parameters(), lr=config["learning_rate"], weight_decay=config["weight_decay"], fused=name == "plugin"
+        )
+        for name, one in models.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    values: dict[str, float] = {}
     batches = iter(loader)
-    for _ in range(options.steps + 2):  # two to warm up
+    for step in range(options.steps + WARM_UP):
         started = time.perf_counter()
         batch = next(batches)
-        optimizer.zero_grad()
-        with torch.autocast(torch.device(options.device).type, enabled=options.amp):
-            loss = sum(model.calculate_loss(batch))
-        loss.backward()
-        optimizer.step()
-        if options.device != "cpu":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
-    seconds = seconds[2:]
-    median = statistics.median(seconds)
+        gathering = time.perf_counter() - started
+        for name, loss_of in losses.items():
+            started = time.perf_counter()
+            optimizers[name].zero_grad()
+            with torch.autocast(torch.device(options.device).type, enabled=options.amp):
+                loss = loss_of(batch)
+            loss.backward()
+            optimizers[name].step()
+            if options.device != "cpu":
+                torch.cuda.synchronize()
+            if step == 0:
+                values[name] = float(loss.detach())
+            if step >= WARM_UP:
+                seconds[name].append(gathering + time.perf_counter() - started)
+    if "plain" in values and not options.amp and abs(values["plain"] / values["plugin"] - 1) > 1e-4:
+        raise SystemExit(f"the two do not compute the same: {values}")
+    median = {name: statistics.median(times) for name, times in seconds.items()}
+    ratio = {"ratio_to_plain": round(median["plain"] / median["plugin"], 2)} if "plain" in median else {}
     synthetic.report(
         options.device,
         benchmark="training step", model=options.model, amp=options.amp,
         embedding_size=config["embedding_size"], batch_size=config["train_batch_size"],
         window=config["MAX_ITEM_LIST_LENGTH"], negatives=config["train_neg_sample_args"]["sample_num"],
         items=dataset.num_total_item - 1, llm_size=options.llm_size, steps=options.steps,
-        seconds_per_step={"median": round(median, 4), "min": round(min(seconds), 4), "max": round(max(seconds), 4)},
-        samples_per_second=round(config["train_batch_size"] / median, 1),
+        seconds_per_step={
+            name: {"median": round(median[name], 4), "min": round(min(times), 4), "max": round(max(times), 4)}
+            for name, times in seconds.items()
+        },
+        samples_per_second={name: round(config["train_batch_size"] / value, 1) for name, value in median.items()},
+        **ratio,
     )  # fmt: skip
+
+
+def _arrays(batch) -> tuple[torch.Tensor, ...]:
+    """item_seq, position, user and candidates of a batch, the positive first."""
+    candidates = torch.cat([batch["item_id"].unsqueeze(1), batch["neg_item_id"]], dim=1)
+    return batch["item_id_list"], batch["position_id"], batch["user_id"], candidates
 
 
 if __name__ == "__main__":

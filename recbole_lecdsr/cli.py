@@ -1,10 +1,12 @@
-"""The command line: the main job, `prepare`, `embed`, `doctor`."""
+"""The command line: the main job, and the commands beside it (those with a part of their own are in `commands/`)."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +19,10 @@ USAGE = """\
 usage: run_lecdsr.py [--model NAME] [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]
        run_lecdsr.py prepare {movielens,table} …    raw data -> atomic files
        run_lecdsr.py embed …                        item text and profiles -> .itememb, .useremb
+       run_lecdsr.py compare --models A,B,…         models side by side, several seeds, one report
+       run_lecdsr.py ablate                         LeCDSR and its ablations, the same way
+       run_lecdsr.py recommend --run DIR …          top items of each domain for users
+       run_lecdsr.py tune …                         hyper-parameter search on validation
        run_lecdsr.py doctor                         versions, clashes, device, data
 
 Without a command: train LeCDSR on a pair of domains and evaluate it in both. The default data set, movielens, is
@@ -31,6 +37,16 @@ docs/properties.md explains every parameter. `run_lecdsr.py COMMAND --help` expl
 """
 DEFAULT_DATA = {"movielens": "ml-100k", "movielens-1m": "ml-1m"}
 
+COMMANDS = {
+    "prepare": "recbole_lecdsr.cli:prepare",
+    "embed": "recbole_lecdsr.cli:embed",
+    "compare": "recbole_lecdsr.commands.compare:compare",
+    "ablate": "recbole_lecdsr.commands.compare:ablate",
+    "recommend": "recbole_lecdsr.commands.recommend:main",
+    "tune": "recbole_lecdsr.commands.tune:main",
+    "doctor": "recbole_lecdsr.cli:doctor",
+}
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -38,10 +54,10 @@ err = Console(stderr=True, highlight=False)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 1 for a mistake of the user's, 130 when interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"prepare": prepare, "embed": embed, "doctor": doctor}
     try:
-        if arguments and arguments[0] in commands:
-            return commands[arguments[0]](arguments[1:])
+        if arguments and arguments[0] in COMMANDS:
+            module, _, name = COMMANDS[arguments[0]].partition(":")
+            return getattr(import_module(module), name)(arguments[1:])
         return train(arguments)
     except UserError as error:
         for line in str(error).splitlines():
@@ -58,12 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def train(arguments: Sequence[str]) -> int:
     """The main job."""
     if {"-h", "--help"} & set(arguments):
-        out.print(USAGE, markup=False, end="")
+        out.print(USAGE, markup=False, soft_wrap=True, end="")
         return 0
-    options = _run_options(arguments)
+    options = run_options(arguments)
     from recbole_lecdsr.quick_start import run_lecdsr
 
-    _make_default_data(options)
+    make_default_data(options)
     outcome = run_lecdsr(
         options.model, options.dataset, config_file_list=options.config_files, command_line=options.overrides
     )
@@ -72,7 +88,7 @@ def train(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _run_options(arguments: Sequence[str], parser: argparse.ArgumentParser | None = None) -> argparse.Namespace:
+def run_options(arguments: Sequence[str], parser: argparse.ArgumentParser | None = None) -> argparse.Namespace:
     """``model``, ``dataset``, ``config_files`` and the ``overrides``, arguments of the form --NAME=VALUE.
 
     Raises:
@@ -96,7 +112,7 @@ def _refuse_strays(overrides: Sequence[str]) -> None:
         )
 
 
-def _make_default_data(options: argparse.Namespace) -> None:
+def make_default_data(options: argparse.Namespace) -> None:
     """What the main job needs of a default data set and does not find: atomic files, embeddings."""
     from recbole_lecdsr.parameters import merge, read_property_file, split_command_line
 
@@ -173,7 +189,10 @@ def prepare(arguments: Sequence[str]) -> int:
     table.add_argument("--source", help="value of the domain column that is the source (default: the first seen)")
     table.add_argument("--items", type=Path, help="table of items, with the item and domain columns and texts")
     table.add_argument("--text", nargs="*", default=[], help="text columns to keep in .item (default: all of --items)")
-    table.add_argument("--output", type=Path, help="folder (default dataset/NAME)")
+    table.add_argument(
+        "--output", type=Path,
+        help="folder (default dataset/NAME; elsewhere it should end in NAME, and runs need --data_path=ITS_PARENT)",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.kind == "movielens":
         name = next(key for key, source in DEFAULT_DATA.items() if source == options.source)
@@ -221,9 +240,9 @@ def embed(arguments: Sequence[str]) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="run_lecdsr.py embed", usage="%(prog)s [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]",
-        description=embed.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        description=cleandoc(embed.__doc__), formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    _print_summary(_embed(_run_options(arguments, parser)))
+    _print_summary(_embed(run_options(arguments, parser)))
     return 0
 
 

@@ -19,7 +19,7 @@ from recbole_cdr.utils import get_model, train_mode2state
 from recbole_lecdsr.data.sequence import DOMAINS, split_counts
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped
-from recbole_lecdsr.model.baseline import Baseline, baseline_class, recbole_class
+from recbole_lecdsr.model.baseline import Baseline, baseline_class, is_recbole, recbole_class
 from recbole_lecdsr.model.loss import RANKING_LOSSES
 from recbole_lecdsr.parameters import domain_names, merge, nearest, read_property_file, split_command_line
 
@@ -94,6 +94,7 @@ class LeCDSRConfig(CDRConfig):
         self.internal_config_dict = merge(*internal)
         self.final_config_dict = merge(self.internal_config_dict, self.external_config_dict)
         self._resolve_epochs()
+        self._resolve_intervals()
         errors = [*self._unknown(known), *self._mistyped(), *self._invalid()]
         if errors:
             raise UserError("\n".join(errors))
@@ -103,7 +104,7 @@ class LeCDSRConfig(CDRConfig):
 
     def _choose_model(self, model: str | type | None) -> None:
         if isinstance(model, type):
-            self.model_class, self.model_name = model, model.__name__
+            self.model_class, self.model_name = baseline_class(model) if is_recbole(model) else model, model.__name__
         else:
             self.model_name = str(model or read_property_file(PROPERTIES / "overall.yaml")["model"])
             self.model_class = _model_class(self.model_name.partition("-")[0])
@@ -124,11 +125,15 @@ class LeCDSRConfig(CDRConfig):
         if issubclass(self.model_class, Baseline):
             stock = Path(recbole.__file__).parent / "properties" / "model" / f"{self.model}.yaml"
             layers.append(read_property_file(stock))
-        model_file = PROPERTIES / "model" / f"{self.model_name}.yaml"
-        if model_file.exists():
-            layers.append(read_property_file(model_file))
-        elif "-" in self.model_name:
-            raise UserError(f"model {self.model_name!r} has no property file {model_file}")
+        # A class of the user's own has the properties of the model that it builds on.
+        names = [self.model_name, *(base.__name__ for base in self.model_class.__mro__)]
+        files = [path for name in names if (path := PROPERTIES / "model" / f"{name}.yaml").exists()]
+        if files:
+            layers.append(read_property_file(files[0]))
+        if "-" in self.model_name and (not files or files[0].stem != self.model_name):
+            raise UserError(
+                f"model {self.model_name!r} has no property file {PROPERTIES / 'model' / self.model_name}.yaml"
+            )
         name = str(dataset or overall["dataset"])
         data_path = Path(str(external.get("data_path", overall["data_path"])))
         for path in (PROPERTIES / "dataset" / f"{name}.yaml", data_path / name / f"{name}.yaml"):
@@ -282,6 +287,13 @@ class LeCDSRConfig(CDRConfig):
         return errors
 
     # ------------------------------------------------------------------ what RecBole expects of a configuration
+
+    def _resolve_intervals(self) -> None:
+        """``[0,5]`` is RecBole's interval to it, and a list to YAML."""
+        for values in (self.final_config_dict, *(self.final_config_dict.get(f"{d}_domain") or {} for d in DOMAINS)):
+            for key in ("user_inter_num_interval", "item_inter_num_interval"):
+                if isinstance(values.get(key), list):
+                    values[key] = f"[{','.join(map(str, values[key]))}]"
 
     def _resolve_epochs(self) -> None:
         """``epochs``, as RecBole users write it, is the number of epochs of a single phase."""

@@ -37,6 +37,10 @@ _Loader.add_implicit_resolver(
 )
 
 
+# RecBole's intervals with an open end, such as [2,inf), which YAML takes for a list that is not closed.
+_HALF_OPEN = re.compile(r"[\[(][^\[\]()]*,[^\[\]()]*\)|\([^\[\]()]*,[^\[\]()]*\]")
+
+
 def parse_value(text: str) -> object:
     """A value from the command line: plain YAML, with Python's ``None``, ``True`` and ``False``.
 
@@ -45,6 +49,8 @@ def parse_value(text: str) -> object:
     """
     if text == "None":
         return None
+    if _HALF_OPEN.fullmatch(text):
+        return text
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:

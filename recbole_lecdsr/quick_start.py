@@ -8,12 +8,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from recbole.utils import init_logger, init_seed
 
 from recbole_lecdsr import run
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.dataloader import EvalLoader, TrainLoader, data_preparation
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.parameters import merge
 from recbole_lecdsr.trainer import CrossDomainSequentialTrainer
 
 logger = logging.getLogger(__name__)
@@ -46,7 +49,7 @@ def run_lecdsr(
     data = load_dataset(model, dataset, config_file_list, config_dict, command_line)
     config = data.config
     train_data, valid_data, test_data = data_preparation(config, data)
-    trainer = _trainer(config, data)
+    trainer = make_trainer(config, data)
     checkpoint = config.run_directory / run.MODEL
     if config["resume"] and checkpoint.exists():
         trainer.resume_checkpoint(checkpoint)
@@ -86,6 +89,8 @@ def load_dataset(
         values["dataset"] = dataset
     config = LeCDSRConfig(model, config_file_list, values, command_line)
     init_seed(config["seed"], config["reproducibility"])
+    # RecBole makes this folder too, but fails where another process does so at the same moment.
+    Path("log", config["model"]).mkdir(parents=True, exist_ok=True)
     init_logger(config)
     _plain_log_lines()
     return CrossDomainSequentialDataset(config)
@@ -102,7 +107,7 @@ def objective_function(
 
 def load_data_and_model(
     model_file: str | Path, config_dict: Mapping[str, object] | None = None
-) -> tuple[LeCDSRConfig, object, CrossDomainSequentialDataset, TrainLoader, EvalLoader, EvalLoader]:
+) -> tuple[LeCDSRConfig, torch.nn.Module, CrossDomainSequentialDataset, TrainLoader, EvalLoader, EvalLoader]:
     """A finished run again: its data, split as it was, and its selected model.
 
     Args:
@@ -113,18 +118,40 @@ def load_data_and_model(
         config, model (in evaluation mode), dataset, and the training, validation and test loaders.
     """
     state = run.load_checkpoint(Path(model_file))
-    values = {**state["parameters"], **(config_dict or {})}
-    config = LeCDSRConfig(config_dict=values, command_line=[])
-    init_seed(config["seed"], config["reproducibility"])
-    data = CrossDomainSequentialDataset(config)
+    config, model, data = restore(state, config_dict)
     train_data, valid_data, test_data = data_preparation(config, data)
-    model = config.model_class(config, data).to(config["device"])
-    model.load_state_dict(state["state_dict"])
-    model.eval()
     return config, model, data, train_data, valid_data, test_data
 
 
-def _trainer(config: LeCDSRConfig, data: CrossDomainSequentialDataset) -> CrossDomainSequentialTrainer:
+def restore(
+    state: Mapping[str, object], config_dict: Mapping[str, object] | None = None
+) -> tuple[LeCDSRConfig, torch.nn.Module, CrossDomainSequentialDataset]:
+    """Configuration, selected model (in evaluation mode) and data set of a checkpoint.
+
+    Args:
+        state: from `recbole_lecdsr.run.load_checkpoint`.
+        config_dict: values to change.
+
+    Raises:
+        UserError: data that are missing, or other than those of the training.
+    """
+    config = LeCDSRConfig(config_dict=merge(state["parameters"], config_dict or {}), command_line=[])
+    init_seed(config["seed"], config["reproducibility"])
+    data = CrossDomainSequentialDataset(config)
+    model = config.model_class(config, data).to(config["device"])
+    try:
+        model.load_state_dict(state["state_dict"])
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights do not fit the data in {config['pair_path']}, which are not those of the training: give "
+            f"data_path, or train again ({error})"
+        ) from None
+    model.eval()
+    return config, model, data
+
+
+def make_trainer(config: LeCDSRConfig, data: CrossDomainSequentialDataset) -> CrossDomainSequentialTrainer:
+    """A fresh model of the run, the same for the same seed, and its trainer."""
     init_seed(config["seed"], config["reproducibility"])
     model = config.model_class(config, data).to(config["device"])
     return CrossDomainSequentialTrainer(config, model)

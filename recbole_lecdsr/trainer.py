@@ -90,6 +90,12 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         """
         run.write_config(self.folder, self.config.plain())
         self.verbose = verbose
+        self.data_digest = train_data.dataset.log.digest
+        if self.resumed and self.resumed["data"] != self.data_digest:
+            raise UserError(
+                f"{self.saved_model_file} is of other events than those in {self.config['pair_path']}: restore them, "
+                "or give another output_dir"
+            )
 
         def end_of_epoch(epoch: int, score: float) -> None:
             if saved and self.cur_step > 0:  # else RecBole has just had it saved as the best
@@ -224,6 +230,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         is_best = self.best["mean"]["epoch"] == epoch
         state = {
             "parameters": self.config.plain(),
+            "data": self.data_digest,
             "state_dict": self.best["mean"]["state_dict"],
             "best": {name: {**best, "state_dict": None if name == "mean" else best["state_dict"]}
                      for name, best in self.best.items()},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -70,20 +71,37 @@ def write(path: str | Path, columns: Mapping[str, Sequence | np.ndarray], field_
         UserError: a header without type; columns of different lengths; a token that is empty, missing, or contains
             the separator or a line break; a number that is not finite. The former file, if any, stays.
     """
-    path = Path(path)
+    with write_whole(path, "wb") as file:
+        write_to(file, Path(path), columns, field_separator)
+
+
+def write_to(
+    file: IO[bytes],
+    path: Path,
+    columns: Mapping[str, Sequence | np.ndarray],
+    field_separator: str = "\t",
+    empty: bool = False,
+) -> None:
+    """`write` into an open file, for files that are to take their places together.
+
+    Args:
+        file: the file, opened for bytes.
+        path: where it is to stand, for errors.
+        columns, field_separator: as of `write`.
+        empty: whether a ``token`` may be empty, as a text that is missing is.
+    """
     texts = {}
     for header, values in columns.items():
         _, found, kind = header.partition(":")
         if not found or kind not in TYPES:
             raise UserError(f"{path}: column {header!r} must be given as name:type, the type one of {', '.join(TYPES)}")
-        texts[header] = _text(f"{path}, column {header!r}", values, kind, field_separator)
+        texts[header] = _text(f"{path}, column {header!r}", values, kind, field_separator, empty)
     if len({len(text) for text in texts.values()}) != 1:
         lengths = ", ".join(f"{header}: {len(text)}" for header, text in texts.items())
         raise UserError(f"{path}: columns must have the same number of rows; they have {lengths or 'none'}")
-    with write_whole(path, "wb") as file:
-        file.write(field_separator.join(columns).encode() + b"\n")
-        for start in range(0, len(next(iter(texts.values()))), _ROWS):
-            file.write(lines([text[start : start + _ROWS] for text in texts.values()], field_separator))
+    file.write(field_separator.join(columns).encode() + b"\n")
+    for start in range(0, len(next(iter(texts.values()))), _ROWS):
+        file.write(lines([text[start : start + _ROWS] for text in texts.values()], field_separator))
 
 
 def lines(columns: Iterable[pa.Array], field_separator: str) -> memoryview:
@@ -142,10 +160,10 @@ def _objects(column: pa.ChunkedArray) -> np.ndarray:
     return texts[np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])]
 
 
-def _text(where: str, values: Sequence | np.ndarray, kind: str, separator: str) -> pa.Array:
+def _text(where: str, values: Sequence | np.ndarray, kind: str, separator: str, empty: bool) -> pa.Array:
     """Values of a column as the text that stands in the file."""
     if kind == "token":
-        return tokens(where, values, separator)
+        return tokens(where, values, separator, empty)
     if kind == "float":
         try:
             array = pa.array(values, from_pandas=True)

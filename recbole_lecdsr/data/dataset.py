@@ -38,7 +38,14 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         self.names = {domain: config[f"{domain}_domain"]["dataset"] for domain in DOMAINS}
         self.known = {domain: self._check_files(config, domain) for domain in DOMAINS}
         self.coverage: dict[str, dict[str, int]] = {}
-        super().__init__(config)
+        try:
+            super().__init__(config)
+        except ValueError as error:
+            if "is empty" not in str(error):
+                raise
+            raise UserError(
+                "no event is left after filtering: widen user_inter_num_interval, item_inter_num_interval, val_interval"
+            ) from None
         self.log = self._build_log()
 
     # ------------------------------------------------------------------ loading
@@ -81,6 +88,9 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         if self.config["overlap_users_only"]:
             for dataset in (source, target):
                 keep = dataset.inter_feat[dataset.uid_field].isin(common)
+                if self.config["benchmark_filename"]:
+                    part = np.repeat(np.arange(3), dataset.file_size_list)
+                    dataset.file_size_list = np.bincount(part[keep], minlength=3).tolist()
                 dataset.inter_feat = dataset.inter_feat[keep].reset_index(drop=True)
         return super().calculate_user_item_from_both_domain()
 
@@ -126,6 +136,13 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         part = getattr(self, f"{domain}_domain_dataset")
         return part.field2token_id[part.uid_field if kind == "user" else part.iid_field]
 
+    def file_ids(self, domain: str, kind: str) -> dict[str, int]:
+        """`token_ids` for the tokens as the domain's files have them: those that a .link file replaces, too."""
+        ids = self.token_ids(domain, kind)
+        links = (self.user_link_dict if kind == "user" else self.item_link_dict) or {}
+        replaced = links if domain == "source" else {}
+        return {**ids, **{token: ids[other] for token, other in replaced.items() if other in ids and token not in ids}}
+
     @cached_property
     def item_token(self) -> np.ndarray:
         """(n_items,) str, the token of each item id, either domain's; '[PAD]' at 0."""
@@ -155,7 +172,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         for domain in DOMAINS:
             path = self.folders[domain] / f"{self.names[domain]}.itememb"
             embedding = self._read(path, "item_id", "no_item_semantics")
-            ids = self.token_ids(domain, "item")
+            ids = self.file_ids(domain, "item")
             rows = self._align(embedding, ids, self.num_total_item, self.known[domain][1], f"{domain} items")
             if matrix is not None and matrix.shape[1] != rows.shape[1]:
                 raise UserError(
@@ -171,9 +188,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         path = Path(self.config["pair_path"]) / f"{self.config['dataset']}.useremb"
         embedding = self._read(path, "user_id", "no_user_profile")
         self._warn_of_another_split(path)
-        ids = {**self.token_ids("source", "user"), **self.token_ids("target", "user")}
-        # Users linked by a .link file go by their target token; their source token names them as well.
-        ids.update({a: ids[b] for a, b in (self.user_link_dict or {}).items() if b in ids and a not in ids})
+        ids = {**self.file_ids("source", "user"), **self.token_ids("target", "user")}
         known = self.known["source"][0] | self.known["target"][0]
         return self._align(embedding, ids, self.num_total_user, known, "users")
 

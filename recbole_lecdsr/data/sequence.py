@@ -7,6 +7,7 @@ padding.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,14 @@ class EventLog:
 
     def __len__(self) -> int:
         return len(self.user)
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that two equal logs share."""
+        digest = hashlib.sha256()
+        for array in (self.user, self.item, self.domain, self.split):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def history_length(self) -> np.ndarray:
@@ -180,6 +189,14 @@ def sample_targets(log: EventLog, phase: int, min_history: int = 1) -> np.ndarra
         (S,) int64 indices into the log.
     """
     return np.flatnonzero((log.split == phase) & (log.history_length >= max(min_history, 1)))
+
+
+def latest_events(log: EventLog, n_users: int) -> np.ndarray:
+    """(n_users,) int64 index of each user's latest event, -1 for a user without any."""
+    last = np.full(n_users, -1, dtype=np.int64)
+    ends = np.flatnonzero(np.r_[log.user[1:] != log.user[:-1], True]) if len(log) else []
+    last[log.user[ends]] = ends
+    return last
 
 
 class WindowGatherer:

@@ -72,6 +72,17 @@ def split_label(label: str) -> tuple[str, dict[str, object]]:
     return name, values
 
 
+def configuration(label: str, config_files: Sequence[str], overrides: Mapping[str, object]) -> LeCDSRConfig:
+    """The configuration of a model by its label.
+
+    Raises:
+        UserError: all its errors at once.
+    """
+    name, own = split_label(label)
+    values = merge(overrides, own)
+    return LeCDSRConfig(name, config_file_list=config_files, config_dict=values, command_line=[])
+
+
 def plan(
     study: Path,
     labels: Sequence[str],
@@ -88,10 +99,8 @@ def plan(
     for seed in seeds:
         for label in labels:
             try:
-                name, own = split_label(label)
                 place = {"seed": seed, "output_dir": str(study / RUNS / label_folder(label))}
-                values = merge(overrides or {}, own, place)
-                config = LeCDSRConfig(name, config_file_list=config_files, config_dict=values, command_line=[])
+                config = configuration(label, config_files, merge(overrides or {}, place))
                 tasks.append(Task(label, seed, config))
             except UserError as error:
                 errors += [f"{label}: {line}" for line in str(error).splitlines()]

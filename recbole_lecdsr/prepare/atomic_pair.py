@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from recbole_lecdsr.data import atomic
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 
@@ -31,8 +29,8 @@ def write_pair(folder: str | Path, files: Mapping[str, pd.DataFrame | str]) -> N
         files: path below the folder -> a table whose column names are atomic (``name:type``), or text.
 
     Raises:
-        UserError: a file that cannot be written: no permission, no space, a file where a folder should be.
-        ValueError: a cell with a tab or a line break, which atomic files cannot hold.
+        UserError: a file that cannot be written: no permission, no space, a file where a folder should be; a cell
+            with a tab or a line break, which atomic files cannot hold.
     """
     folder = Path(folder)
     try:
@@ -41,27 +39,16 @@ def write_pair(folder: str | Path, files: Mapping[str, pd.DataFrame | str]) -> N
             for name, content in reversed(list(files.items())):
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                file = stack.enter_context(write_whole(path))
+                file = stack.enter_context(write_whole(path, "wb"))
                 if isinstance(content, str):
-                    file.write(content)
+                    file.write(content.encode())
                 else:
-                    _write_table(file, content)
+                    atomic.write_to(file, path, content, empty=True)
                 file.flush()
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written ({error}): make room or get permission there, or choose another with --output"
         ) from error
-
-
-def _write_table(file: IO[str], frame: pd.DataFrame) -> None:
-    file.write("\t".join(frame.columns) + "\n")
-    # Arrow joins cells several times faster than pandas writes them, and its own writer refuses quotation marks.
-    for batch in pa.Table.from_pandas(frame, preserve_index=False).to_batches(max_chunksize=1 << 17):
-        lines = pc.binary_join_element_wise(*(column.cast(pa.string()) for column in batch.columns), "\t")
-        tabs = pc.count_substring(lines, "\t")
-        if not pc.all(pc.equal(tabs, batch.num_columns - 1)).as_py() or pc.any(pc.match_substring(lines, "\n")).as_py():
-            raise ValueError(f"a cell of {', '.join(frame.columns)} is missing or holds a tab or a line break")
-        file.write("\n".join(lines.to_pylist()) + "\n")
 
 
 def summarize(

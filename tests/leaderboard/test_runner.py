@@ -25,9 +25,8 @@ def settings(tmp_path):
 
 
 def results(study) -> dict[str, dict]:
-    return {
-        str(path.relative_to(study)): json.loads(path.read_text())["test"] for path in study.rglob("runs/**/result.json")
-    }
+    files = study.rglob("runs/**/result.json")
+    return {str(path.relative_to(study)): json.loads(path.read_text())["test"] for path in files}
 
 
 def test_a_label_is_a_model_with_parameters_of_its_own():
@@ -52,8 +51,8 @@ def test_all_models_see_the_same_candidates_and_finished_runs_are_left_alone(tmp
     tasks = runner.plan(study, ["LeCDSR", "Pop"], [1, 2], (), {**settings, "epochs": 1})
     assert runner.work(tasks) == []
     assert len(results(study)) == 4
-    digests = {(task.seed, json.loads((task.folder / "result.json").read_text())["candidates"]["digest"]) for task in tasks}
-    assert len(digests) == 2, "one set of candidates for each seed"
+    found = [json.loads((task.folder / "result.json").read_text()) for task in tasks]
+    assert len({(result["seed"], result["candidates"]["digest"]) for result in found}) == 2, "one set for each seed"
     written = {task.folder: (task.folder / "result.json").stat().st_mtime_ns for task in tasks}
     again = runner.plan(study, ["LeCDSR", "Pop"], [1, 2], (), {**settings, "epochs": 1})
     assert all(task.finished() for task in again)

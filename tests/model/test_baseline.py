@@ -13,10 +13,11 @@ from recbole_lecdsr.quick_start import load_data_and_model, load_dataset, run_le
 from recbole_lecdsr.trainer import CrossDomainSequentialTrainer
 from tests.pairs import QUICK, random_events, write_pair
 
-ID_MODELS = (
-    "BERT4Rec Caser CORE FEARec FOSSIL FPMC GCSAN GRU4Rec HGN HRM LightSANs NARM NextItNet NPE RepeatNet SASRec SHAN SINE "
-    "SRGNN STAMP TransRec Pop BPR LightGCN NeuMF ItemKNN EASE"
-).split()
+ID_MODELS = [
+    "BERT4Rec", "Caser", "CORE", "FEARec", "FOSSIL", "FPMC", "GCSAN", "GRU4Rec", "HGN", "HRM", "LightSANs", "NARM",
+    "NextItNet", "NPE", "RepeatNet", "SASRec", "SHAN", "SINE", "SRGNN", "STAMP", "TransRec", "Pop", "BPR", "LightGCN",
+    "NeuMF", "ItemKNN", "EASE",
+]  # fmt: skip
 TEXT_MODELS = ["SASRecF", "FDSA"]
 OWN = {"adapter_hidden_size", "embedding_size", "train_neg_sample_args", "train_epochs"}  # of LeCDSR in QUICK
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recbole_lecdsr.data import atomic
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.parameters import read_property_file
 from recbole_lecdsr.prepare import atomic_pair, table
@@ -435,15 +436,15 @@ def test_a_write_that_fails_leaves_the_former_pair_whole(work, monkeypatch):
     prepare(items="items.tsv")
     before = {path: path.read_bytes() for path in Path("out").rglob("*.*")}
     events(EVENTS.replace(",10\n", ",11\n"))
-    write, calls = atomic_pair._write_table, []
+    write, calls = atomic.write_to, []
 
-    def full(file, frame):
-        calls.append(frame)
+    def full(*args, **kwargs):
+        calls.append(args)
         if len(calls) == 4:
             raise OSError(28, "No space left on device")
-        write(file, frame)
+        write(*args, **kwargs)
 
-    monkeypatch.setattr(atomic_pair, "_write_table", full)
+    monkeypatch.setattr(atomic, "write_to", full)
     with pytest.raises(UserError, match="No space left on device"):
         prepare(items="items.tsv")
     assert {path: path.read_bytes() for path in Path("out").rglob("*.*")} == before
@@ -451,6 +452,6 @@ def test_a_write_that_fails_leaves_the_former_pair_whole(work, monkeypatch):
 
 def test_a_cell_that_an_atomic_file_cannot_hold_is_never_written(tmp_path):
     for bad in ("a\tb", "a\nb", None):
-        with pytest.raises(ValueError, match="missing or holds a tab"):
+        with pytest.raises(UserError, match=r"x\.item, column 't:token', row 1: .*(is missing|contains)|must be text"):
             atomic_pair.write_pair(tmp_path, {"x.item": pd.DataFrame({"item_id:token": ["i"], "t:token": [bad]})})
     assert not list(tmp_path.iterdir())

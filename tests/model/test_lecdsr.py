@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from recbole_lecdsr.data.dataloader import data_preparation
+from recbole_lecdsr.model.layers import fourier_matrices
+from recbole_lecdsr.model.network import LeCDSRNetwork
+from recbole_lecdsr.quick_start import load_dataset
+from tests.pairs import random_events, write_pair
+
+
+def prepared(tmp_path, **changes):
+    data = load_dataset("LeCDSR", config_dict={**write_pair(tmp_path, random_events()), **changes})
+    train, _, _ = data_preparation(data.config, data)
+    torch.manual_seed(0)
+    return data, data.config.model_class(data.config, data), train
+
+
+@pytest.mark.parametrize("loss_type", ["softmax", "psl", "psl_hinge"])
+def test_shared_negatives_score_as_the_same_negatives_of_each_sample_do(tmp_path, loss_type):
+    settings = {"loss_type": loss_type, "train_neg_sample_args": {"sample_num": 100, "shared": True}}
+    data, model, train = prepared(tmp_path, **settings)
+    assert data.config["train_neg_sample_args"]["distribution"] == "uniform"
+    batch = next(iter(train))
+    shared = model.calculate_loss(batch)
+    total = 0.0
+    domain_items = data.domain_items
+    for row in range(len(batch["item_id"])):
+        positive, domain = batch["item_id"][row], int(batch["domain"][row])
+        others = torch.from_numpy(domain_items[domain])
+        others = others[others != positive]
+        query = model.network.query(
+            batch["item_id_list"][row : row + 1], batch["position_id"][row : row + 1], batch["user_id"][row : row + 1]
+        )
+        scores = model.network.score(query, torch.cat([positive.view(1), others]).unsqueeze(0))
+        total += model.ranking_loss(scores[:, 0], scores[:, 1:], model.temperature)
+    if loss_type != "psl_hinge":  # a mean over the batch, not a sum
+        total = total / len(batch["item_id"])
+    assert shared[0].detach().item() == pytest.approx(float(total.detach()), rel=1e-5)
+    sum(shared).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 14, 15, 47])
+def test_the_matrices_are_the_real_fourier_transform_and_its_inverse(length):
+    forward, inverse = fourier_matrices(length)
+    signal = torch.randn(4, length, 3)
+    spectrum = torch.fft.rfft(signal, dim=1, norm="ortho")
+    ours = torch.matmul(forward, signal)
+    assert torch.allclose(ours, torch.cat([spectrum.real, spectrum.imag], dim=1), atol=1e-5)
+    assert torch.allclose(torch.matmul(inverse, ours), signal, atol=1e-5)
+    filtered = spectrum * torch.randn(length // 2 + 1, 3, dtype=torch.complex64)
+    stacked = torch.cat([filtered.real, filtered.imag], dim=1)
+    expected = torch.fft.irfft(filtered, n=length, dim=1, norm="ortho")
+    assert torch.allclose(torch.matmul(inverse, stacked), expected, atol=1e-5)
+
+
+def network(**changes) -> LeCDSRNetwork:
+    torch.manual_seed(0)
+    text, profile = torch.randn(12, 7), torch.randn(5, 7)
+    text[0] = text[3] = 0
+    return LeCDSRNetwork(5, 12, 6, 8, 4, text, profile, **changes)
+
+
+WINDOWS = torch.tensor([[0, 0, 0, 1, 2, 3], [0, 4, 5, 6, 7, 8], [0, 0, 0, 0, 0, 0]])
+POSITIONS = torch.tensor([[0, 0, 0, 2, 1, 1], [0, 3, 2, 1, 2, 1], [0, 0, 0, 0, 0, 0]])
+USERS = torch.tensor([1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"attention_layers": 1}, {"attention_layers": 2}, {"semantic_fusion": False}, {"tie_output": True}],
+    ids=str,
+)
+def test_padding_never_leaks(changes):
+    """What stands in the padding's rows of the tables makes no difference."""
+    net = network(**changes).eval()
+    before = net.query(WINDOWS, POSITIONS, USERS)
+    with torch.no_grad():
+        for table in (net.item_id, net.position):
+            table.weight[0] = 100.0
+        net.item_text[0] = 50.0
+    assert torch.allclose(net.query(WINDOWS, POSITIONS, USERS), before, atol=1e-5)
+    assert torch.isfinite(before).all(), "an empty window too"
+
+
+def test_the_published_form_lets_padding_in():
+    net = network(mask_padding=False).eval()
+    before = net.query(WINDOWS, POSITIONS, USERS)
+    with torch.no_grad():
+        net.item_id.weight[0] = 100.0
+    assert not torch.allclose(net.query(WINDOWS, POSITIONS, USERS), before, atol=1e-3)
+
+
+def test_attention_knows_the_order_of_events_where_gates_alone_do_not():
+    turned, ones = WINDOWS[1:2, [0, 2, 1, 3, 4, 5]], torch.ones_like(POSITIONS[1:2])
+    for layers, differs in ((0, False), (1, True)):
+        net = network(attention_layers=layers, semantic_fusion=False).eval()
+        with torch.no_grad():
+            net.instance_gate.user.zero_()
+        first, second = (net.query(seq, ones, USERS[1:2]) for seq in (WINDOWS[1:2], turned))
+        assert torch.allclose(first, second, atol=1e-5) != differs
+
+
+def test_tables_can_start_from_the_texts():
+    net = network(init_from_text=True, tie_output=True)
+    assert net.output is net.item_id
+    known = net.item_text.any(dim=1)
+    rows = net.item_id.weight[known].detach()
+    assert rows.square().sum(dim=1).mean().item() == pytest.approx(1.0, rel=1e-5)
+    centred = net.item_text[known] - net.item_text[known].mean(dim=0)
+    similarity, ours = centred @ centred.T, rows @ rows.T
+    assert torch.allclose(ours / ours.norm(), similarity / similarity.norm(), atol=1e-4), "all 7 components fit into 8"
+    assert torch.equal(network(init_from_text=False).item_text, net.item_text), "texts are never touched"
+
+
+def test_frozen_texts_are_neither_trained_nor_saved():
+    net = network()
+    assert not {name for name, _ in net.named_parameters()} & {"item_text", "user_text"}
+    assert not set(net.state_dict()) & {"item_text", "user_text"}
