@@ -154,10 +154,12 @@ def show(result: dict, folder: Path) -> None:
     mode = "every item of the target's domain" if candidates["mode"] == "full" else candidates["mode"]
     history = "the user's own items left out" if candidates["history_masked"] else "the user's own items kept"
     samples = ", ".join(f"{count:,} {names[part]}" for part, count in result["test_samples"].items())
+    best = result["best_epoch"] or {}
+    chosen = ", ".join(f"{epoch}" if name == "mean" else f"{epoch} for {name}" for name, epoch in best.items())
     out.print(
         f"{samples} test samples; candidates: {mode}, {history}; ties count against the model; "
         "mrr over the whole list.\n"
-        f"{result['epochs']} epochs, best {result['best_epoch']}; training {seconds['train']:.0f} s at "
+        f"Epochs 0 to {result['epochs'] - 1}, the best {chosen or 'unknown'}; training {seconds['train']:.0f} s at "
         f"{result['samples_per_second']:,.0f} samples/s, validation {seconds['valid']:.0f} s, "
         f"test {seconds['test']:.0f} s; peak memory {max(result['peak_memory_bytes'].values()) / 1e9:.2f} GB.\n"
         f"Everything is in {folder}/",

@@ -274,7 +274,7 @@ def rank_samples(samples: EvalSamples, scorer: Scorer, show_progress: bool = Fal
     ranks = []
     with tqdm(
         total=len(samples.targets), desc=f"{samples.phase:>10}", unit=" samples", unit_scale=True, leave=False,
-        disable=not show_progress,
+        disable=None if show_progress else True,
     ) as bar:  # fmt: skip
         for batch, items, allowed in samples:
             scores = scorer(batch, items).float()

@@ -144,7 +144,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         total = None
         with tqdm(
             total=len(train_data.active), desc=f"train {epoch_idx:>4}", unit=" samples", unit_scale=True, leave=False,
-            disable=not show_progress,
+            disable=None if show_progress else True,
         ) as bar:  # fmt: skip
             for interaction in train_data:
                 self.optimizer.zero_grad()

@@ -70,7 +70,8 @@ def trained(root: Path, events: list[Event], **changes):
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("negatives", [{}, {"distribution": "popularity"}, {"exclude_user_items": True}], ids=str)
 def test_other_test_items_leave_every_batch_and_weight_as_it_was(tmp_path, split, negatives):
-    changes = {"eval_args": SPLITS[split], "train_neg_sample_args": {"sample_num": 5, **negatives}}
+    arguments = {"sample_num": 5, "shared": not negatives, **negatives}
+    changes = {"eval_args": SPLITS[split], "train_neg_sample_args": arguments}
     events = random_events()
     batches, outcome, run = trained(tmp_path / "one", events, **changes)
     other_batches, other_outcome, other_run = trained(tmp_path / "other", with_other_items(events, -1), **changes)

@@ -88,7 +88,8 @@ def test_the_best_settings_are_a_property_file_that_repeats_the_best_validation_
     settings = yaml.safe_load(text)
     assert settings["seed"] == 3
     assert settings["embedding_size"] == standing.best.params["embedding_size"]
-    assert settings["train_neg_sample_args"] == {"sample_num": standing.best.params["train_neg_sample_args.sample_num"]}
+    number = standing.best.params["train_neg_sample_args.sample_num"]
+    assert settings["train_neg_sample_args"] == {"sample_num": number, "shared": False}
     assert settings["train_epochs"] in (["BOTH:1"], ["SOURCE:1", "BOTH:2"])
     assert "output_dir" not in settings
     out = capsys.readouterr().out

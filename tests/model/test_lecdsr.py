@@ -19,7 +19,8 @@ def prepared(tmp_path, **changes):
 
 @pytest.mark.parametrize("loss_type", ["softmax", "psl", "psl_hinge"])
 def test_shared_negatives_score_as_the_same_negatives_of_each_sample_do(tmp_path, loss_type):
-    settings = {"loss_type": loss_type, "train_neg_sample_args": {"sample_num": 100, "shared": True}}
+    negatives = {"sample_num": 100, "shared": True}
+    settings = {"dropout_prob": 0.0, "loss_type": loss_type, "train_neg_sample_args": negatives}
     data, model, train = prepared(tmp_path, **settings)
     assert data.config["train_neg_sample_args"]["distribution"] == "uniform"
     batch = next(iter(train))
