@@ -255,7 +255,7 @@ def test_sqlite_can_hold_the_study(files, cheap):
 def test_a_study_of_another_space_or_other_settings_is_not_mixed_in(files, cheap):
     tuner().run(1)
     tuner("--show_progress=True", "--eval_batch_size=9")
-    with pytest.raises(UserError, match=r"other settings.*weight_decay was 0.0 and is 0.5.*--name"):
+    with pytest.raises(UserError, match=r"other settings.*weight_decay was 0.1 and is 0.5.*--name"):
         tuner("--weight_decay=0.5")
     with pytest.raises(UserError, match=r"other space.*learning_rate"):
         tuner(space=SPACE.replace("1e-3", "1e-4"))
