@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +36,12 @@ FREE_TO_CHANGE = {
     "train_epochs", "stopping_step", "resume", "show_progress", "state", "gpu_id", "use_gpu", "output_dir", "data_path",
     "eval_batch_size", "log_wandb", "wandb_project", "worker",
 }  # fmt: skip
+
+
+def differing_parameters(one: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
+    """Names of the parameters by which two runs may have different results, sorted."""
+    names = (one.keys() | other.keys()) - FREE_TO_CHANGE
+    return sorted(name for name in names if one.get(name) != other.get(name))
 
 
 class RankCollector(Collector):
@@ -255,10 +262,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         """
         state = run.load_checkpoint(Path(resume_file), self.device)
         now, then = self.config.plain(), state["parameters"]
-        differing = sorted(
-            key for key in now.keys() | then.keys() if key not in FREE_TO_CHANGE and now.get(key) != then.get(key)
-        )
-        if differing:
+        if differing := differing_parameters(now, then):
             listed = "; ".join(f"{key} was {then.get(key)!r} and is {now.get(key)!r}" for key in differing)
             raise UserError(f"{resume_file} is of other parameters: {listed}. Restore them, or give another output_dir")
         self._load_weights(state["last_state_dict"] or state["state_dict"], resume_file)

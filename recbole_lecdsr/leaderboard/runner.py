@@ -23,7 +23,7 @@ from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.leaderboard.study import ERROR, RUNS, STUDY, label_folder
 from recbole_lecdsr.parameters import merge, split_command_line
 from recbole_lecdsr.quick_start import run_lecdsr
-from recbole_lecdsr.trainer import FREE_TO_CHANGE
+from recbole_lecdsr.trainer import differing_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ class Task:
         path = self.folder / run.RESULT
         if not path.exists():
             return False
-        then, now = json.loads(path.read_text(encoding="utf-8"))["parameters"], self.config.plain()
-        return not any(then.get(key) != now.get(key) for key in then.keys() | now.keys() if key not in FREE_TO_CHANGE)
+        parameters = json.loads(path.read_text(encoding="utf-8"))["parameters"]
+        return not differing_parameters(parameters, self.config.plain())
 
 
 def split_label(label: str) -> tuple[str, dict[str, object]]:
@@ -190,10 +190,10 @@ def _can_resume(task: Task) -> bool:
     if not path.exists() or (task.folder / run.RESULT).exists():
         return False
     try:
-        then, now = run.load_checkpoint(path)["parameters"], task.config.plain()
+        parameters = run.load_checkpoint(path)["parameters"]
     except UserError:
         return False
-    return not any(then.get(key) != now.get(key) for key in then.keys() | now.keys() if key not in FREE_TO_CHANGE)
+    return not differing_parameters(parameters, task.config.plain())
 
 
 @contextmanager

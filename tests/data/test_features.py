@@ -263,7 +263,7 @@ def test_where_no_cache_can_be_written_a_warning_says_so(tmp_path, monkeypatch, 
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs a user other than root")
 def test_a_folder_that_may_not_be_written_to_is_read(tmp_path, caplog):
     path = given_file(tmp_path, HEADER + "a\t1 2\n")
     tmp_path.chmod(0o500)
