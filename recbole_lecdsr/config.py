@@ -27,6 +27,8 @@ PROPERTIES = shipped("properties")
 SELECTIONS = ("mean", "per_domain_best")
 USER_TEXTS = ("profiles", "history")
 SEQUENCES = ("mixed", "single")
+TRAIN_SAMPLES = ("targets", "sequences")
+NETWORKS = ("published", "causal")
 # Made by the configuration itself from the other values, or of no use beyond this process.
 _DERIVED = {
     "device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "config_files", "pair_path", "checkpoint_dir",
@@ -264,7 +266,16 @@ class LeCDSRConfig(CDRConfig):
             values["sequence"] in SEQUENCES,
             f"sequence must be {' or '.join(SEQUENCES)}, not {values['sequence']!r}",
         )
-        if "loss_type" in values and self.model == "LeCDSR":
+        need(
+            values["train_samples"] in TRAIN_SAMPLES,
+            f"train_samples must be {' or '.join(TRAIN_SAMPLES)}, not {values['train_samples']!r}",
+        )
+        if "network" in values:
+            need(
+                values["network"] in NETWORKS,
+                f"network must be {' or '.join(NETWORKS)}, not {values['network']!r}",
+            )
+        if "loss_type" in values and "network" in values:
             losses = sorted(RANKING_LOSSES)
             need(
                 values["loss_type"] in losses,

@@ -27,14 +27,15 @@ def register() -> None:
     from recbole_lecdsr.config import LeCDSRConfig
     from recbole_lecdsr.data.dataloader import data_preparation
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-    from recbole_lecdsr.model.lecdsr import LeCDSR
+    from recbole_lecdsr.model.lecdsr import LeCDSR, TextSASRec
     from recbole_lecdsr.trainer import CrossDomainSequentialTrainer
 
-    compat.register(
-        LeCDSR.__name__,
-        model_class=LeCDSR,
-        dataset_class=CrossDomainSequentialDataset,
-        trainer_class=CrossDomainSequentialTrainer,
-        config_class=LeCDSRConfig,
-        data_preparation=data_preparation,
-    )
+    for model_class in (LeCDSR, TextSASRec):
+        compat.register(
+            model_class.__name__,
+            model_class=model_class,
+            dataset_class=CrossDomainSequentialDataset,
+            trainer_class=CrossDomainSequentialTrainer,
+            config_class=LeCDSRConfig,
+            data_preparation=data_preparation,
+        )

@@ -164,6 +164,8 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
                     clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
                 scaler.step(self.optimizer)
                 scaler.update()
+                if hasattr(self.model, "after_step"):
+                    self.model.after_step()
                 parts = torch.stack([part.detach().float().sum() for part in losses])
                 total = parts if total is None else total + parts  # no .item(): that would wait for the device
                 bar.update(len(interaction))
@@ -174,7 +176,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
             )
         seconds = time.perf_counter() - started
         self.seconds["train"] += seconds
-        self.samples_seen += len(train_data.active)
+        self.samples_seen += train_data.num_samples
         self.history.append({"phase": self.phase, "epoch": epoch_idx, "loss": total, "seconds": seconds})
         return tuple(total)
 

@@ -17,7 +17,7 @@ QUICK = {
     "adapter_hidden_size": 8,
     "train_batch_size": 64,
     "train_epochs": ["BOTH:2"],
-    "train_neg_sample_args": {"sample_num": 5, "shared": False},
+    "train_neg_sample_args": {"sample_num": 5},
     "MAX_ITEM_LIST_LENGTH": 6,
 }
 

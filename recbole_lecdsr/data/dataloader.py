@@ -2,7 +2,8 @@
 
 Fields of a batch (names by the property file; these are the defaults): ``user_id`` (B,), ``item_id`` (B,) the target,
 ``item_id_list`` (B, L), ``position_id`` (B, L), ``domain_list`` (B, L), ``item_length`` (B,), ``domain`` (B,)
-of the target, and in training ``neg_item_id``: (B, N), or (2, N) for each domain where the batch shares them.
+of the target; in training ``neg_item_id``: (B, N), or (2, N) for each domain where the batch shares them; and where
+sequences are trained on, ``target_list`` (B, L): the item after each position, 0 where it is not to be learned.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ from torch import Tensor
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.pool import DomainItems, OwnItems
 from recbole_lecdsr.data.sampler import CrossDomainSequentialSampler
-from recbole_lecdsr.data.sequence import DOMAINS, SOURCE, TARGET, EventLog, SingleDomainGatherer, WindowGatherer
+from recbole_lecdsr.data.sequence import (
+    DOMAINS,
+    SOURCE,
+    TARGET,
+    EventLog,
+    SingleDomainGatherer,
+    WindowGatherer,
+    sequence_ends,
+)
+from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation import (
     Candidates,
     CandidateSpec,
@@ -33,6 +43,9 @@ from recbole_lecdsr.evaluation import (
 logger = logging.getLogger(__name__)
 
 DOMAIN_FIELD = "domain"
+TARGET_FIELD = "target"
+# Sequences of a batch differ in length by no more than this where they can, so that little of it is padding.
+_LENGTH_JITTER = 4
 
 
 class SequenceBatches:
@@ -92,6 +105,10 @@ class TrainLoader:
     Order and negatives follow from the seed and the number of the epoch alone, so that a resumed run sees what
     an unbroken one would have seen.
 
+    ``train_samples: targets`` makes a row of each target. ``sequences`` makes a row of each window that
+    `sequence_ends` names, whose positions are all trained on at once: the same targets, with a fraction of the work for
+    models that can learn so. Its rows come in batches of about the same length.
+
     Args:
         config: the run's configuration.
         dataset: of the run; ``loader.dataset`` for RecBole's trainer and models.
@@ -106,6 +123,13 @@ class TrainLoader:
         self.targets = torch.from_numpy(dataset.targets("train"))
         arguments = config["train_neg_sample_args"]
         self.num_negatives, self.shared = arguments["sample_num"], arguments["shared"]
+        self.sequences = config["train_samples"] == "sequences"
+        if self.sequences and not self.shared:
+            raise UserError(
+                "train_samples: sequences needs train_neg_sample_args.shared: True: the positions of a batch share "
+                "their negatives"
+            )
+        self.max_length = config["MAX_ITEM_LIST_LENGTH"]
         self.generator = torch.Generator(self.device)
         train = torch.from_numpy(np.flatnonzero(dataset.log.split == 0)).to(self.device)
         self.sampler = CrossDomainSequentialSampler(
@@ -135,7 +159,23 @@ class TrainLoader:
             CrossDomainDataLoaderState.OVERLAP: user < self.dataset.num_overlap_user,
             CrossDomainDataLoaderState.BOTH: torch.ones_like(domain, dtype=torch.bool),
         }[state]
-        self.active = self.targets[chosen]
+        chosen = self.targets[chosen]
+        self.num_samples = len(chosen)
+        if not self.sequences:
+            self.active = chosen
+            return
+        log, order = self.batches.windows.sequences, self.batches.windows.order
+        chosen, every = (np.isin(order, part) & (log.history_length > 0) for part in (chosen, self.targets))
+        stride = (self.max_length + 1) // 2
+        end, count = sequence_ends(log, np.flatnonzero(every), self.max_length, stride)
+        before = np.r_[0, chosen.cumsum()]
+        keep = before[end + 1] > before[end + 1 - count]
+        end, count = end[keep], count[keep]
+        length = np.minimum(log.history_length[end], self.max_length)
+        self.active = torch.from_numpy(order[end])
+        self.end, self.count, self.length = map(torch.from_numpy, (end, count, length))
+        self.learned = torch.from_numpy(np.where(chosen, log.item, 0).astype(np.int64)).to(self.device)
+        self.num_samples = int(chosen.sum())
 
     def set_epoch(self, epoch: int) -> None:
         """Number of the next epoch."""
@@ -148,12 +188,14 @@ class TrainLoader:
         return math.ceil(len(self.active) / self.batch_size)
 
     def __iter__(self) -> Iterator[Interaction]:
-        order = torch.randperm(len(self.active), generator=torch.Generator().manual_seed(self._seed()))
+        parts = self._order(torch.Generator().manual_seed(self._seed()))
         self.generator.manual_seed(self._seed() + 1)
         self.epoch += 1
-        for part in self.active[order].split(self.batch_size):
-            batch = self.batches(part.to(self.device))
+        for part in parts:
+            batch = self.batches(self.active[part].to(self.device))
             fields = batch.interaction
+            if self.sequences:
+                fields[TARGET_FIELD + self.batches.list_suffix] = self._targets(part)
             if self.shared:
                 negative = self.sampler.domain_items.draw_shared(self.num_negatives, self.generator)
             else:
@@ -165,6 +207,20 @@ class TrainLoader:
                 )
             fields[self.batches.negative_field] = negative
             yield Interaction(fields)
+
+    def _order(self, generator: torch.Generator) -> list[Tensor]:
+        """Rows of each batch of an epoch."""
+        if not self.sequences:
+            return torch.randperm(len(self.active), generator=generator).split(self.batch_size)
+        length = self.length + torch.rand(len(self.active), generator=generator) * _LENGTH_JITTER
+        parts = torch.argsort(length, stable=True).split(self.batch_size)
+        return [parts[index] for index in torch.randperm(len(parts), generator=generator).tolist()]
+
+    def _targets(self, part: Tensor) -> Tensor:
+        """Items to learn after each position of the windows, (B, L) int64, 0 where there is none."""
+        end, count = (array[part].to(self.device).unsqueeze(1) for array in (self.end, self.count))
+        back = torch.arange(self.max_length - 1, -1, -1, device=self.device)  # of each position from the newest
+        return self.learned[(end - back).clamp(min=0)] * (back < count)
 
     def _seed(self) -> int:
         return (self.seed * 1_000_003 + self.epoch) * 2

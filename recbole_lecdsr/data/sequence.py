@@ -191,6 +191,35 @@ def sample_targets(log: EventLog, phase: int, min_history: int = 1) -> np.ndarra
     return np.flatnonzero((log.split == phase) & (log.history_length >= max(min_history, 1)))
 
 
+def sequence_ends(log: EventLog, target: np.ndarray, max_length: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Windows that together hold every target as the event after one of their positions, each exactly once.
+
+    The window of the end e holds up to L events before e; the events after its positions are those targets, the last
+    of which is e. A user's last window ends at the last target, the others `stride` events apart before it: only the
+    newest `stride` positions of a window are trained on, so that each has at least L − stride events before it, where
+    there are any. The first window of a user trains all its positions.
+
+    Args:
+        log: the events.
+        target: (S,) int64 indices of the targets, ascending; those of a user without a gap.
+        max_length: L.
+        stride: from 1 to L.
+
+    Returns:
+        end: (C,) int64 indices of events, and count: (C,) int64, how many targets each window trains on: its newest.
+    """
+    user = log.user[target]
+    last = np.flatnonzero(np.r_[user[1:] != user[:-1], True]) if len(target) else np.zeros(0, dtype=np.int64)
+    number = np.diff(np.r_[-1, last])
+    # All but the first window take `stride` targets; the first takes up to L.
+    windows = 1 + np.maximum(0, -((number - max_length) // -stride))
+    place = np.arange(windows.sum()) - np.repeat(windows.cumsum() - windows, windows)  # 0 for the newest window
+    end = np.repeat(target[last], windows) - place * stride
+    is_first = place == np.repeat(windows, windows) - 1
+    count = np.where(is_first, np.repeat(number - (windows - 1) * stride, windows), stride)
+    return end, count
+
+
 def latest_events(log: EventLog, n_users: int) -> np.ndarray:
     """(n_users,) int64 index of each user's latest event, -1 for a user without any."""
     last = np.full(n_users, -1, dtype=np.int64)
@@ -202,6 +231,10 @@ def latest_events(log: EventLog, n_users: int) -> np.ndarray:
 class WindowGatherer:
     """Windows and positions of any samples, gathered on one device.
 
+    Attributes:
+        sequences: the log whose sequences the windows are parts of.
+        order: (E,) int64, where each of its events stands in the mixed log.
+
     Args:
         log: the events.
         max_length: L.
@@ -210,6 +243,7 @@ class WindowGatherer:
 
     def __init__(self, log: EventLog, max_length: int, device: torch.device | str = "cpu"):
         self.max_length = max_length
+        self.sequences, self.order = log, np.arange(len(log))
         self.user = torch.from_numpy(log.user).to(device)
         self.item = torch.from_numpy(log.item).to(device)
         self.domain = torch.from_numpy(log.domain).to(device)
@@ -285,7 +319,7 @@ class SingleDomainGatherer(WindowGatherer):
 
     def __init__(self, log: EventLog, max_length: int, device: torch.device | str = "cpu"):
         super().__init__(log, max_length, device)
-        apart, order = separate_domains(log)
+        apart, order = self.sequences, self.order = separate_domains(log)
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         self._place = torch.from_numpy(place).to(device)

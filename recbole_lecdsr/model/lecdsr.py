@@ -8,22 +8,31 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from recbole.data.interaction import Interaction
 from recbole.utils import InputType
 from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
 from torch import Tensor
 
-from recbole_lecdsr.data.dataloader import DOMAIN_FIELD
-from recbole_lecdsr.model.loss import RANKING_LOSSES, alignment
+from recbole_lecdsr.data.dataloader import DOMAIN_FIELD, TARGET_FIELD
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.model.average import WeightAverage
+from recbole_lecdsr.model.causal import CausalNetwork, Items, following
+from recbole_lecdsr.model.loss import RANKING_LOSSES, alignment, in_batch_alignment
 from recbole_lecdsr.model.network import LeCDSRNetwork
+
+_ALIGNED_ITEMS = 1024  # of a batch, at most
 
 
 class LeCDSR(CrossDomainRecommender):
-    """The cross-domain profile, the items' texts and behaviour, fused into one query per window.
+    """The cross-domain profile, the items' texts and behaviour, fused into one query per target.
 
-    Settings: ``embedding_size`` d, ``adapter_hidden_size`` H, ``MAX_ITEM_LIST_LENGTH`` L; the ablations
-    ``no_item_semantics``, ``no_user_profile``, ``no_semantic_fusion`` and ``align_weight: 0``; ``mask_padding``;
-    ``loss_type`` with ``temperature`` τ; ``align_weight`` λ with ``align_temperature`` τ₂.
+    Settings: ``network``, ``published`` (`LeCDSRNetwork`, MODEL.md) or ``causal`` (`CausalNetwork`, trained on whole
+    sequences); ``embedding_size`` d, ``adapter_hidden_size`` H, ``MAX_ITEM_LIST_LENGTH`` L; the ablations
+    ``no_item_semantics``, ``no_user_profile``, ``no_semantic_fusion`` and ``align_weight: 0``; ``loss_type`` with
+    ``temperature`` τ; ``align_weight`` λ with ``align_temperature`` τ₂; of the published network ``mask_padding``; of
+    the causal one ``init_from_text``, ``dropout_prob``, ``profile_dropout``, ``attention_layers``,
+    ``attention_heads``; ``average_decay`` of the weights' moving average that scores, 0 for the weights themselves.
     """
 
     input_type = InputType.PAIRWISE
@@ -31,39 +40,68 @@ class LeCDSR(CrossDomainRecommender):
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.user_field, self.item_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
-        self.item_seq_field = self.item_field + config["LIST_SUFFIX"]
+        suffix = config["LIST_SUFFIX"]
+        self.item_seq_field, self.domain_seq_field = self.item_field + suffix, DOMAIN_FIELD + suffix
+        self.target_seq_field = TARGET_FIELD + suffix
         self.position_field = config["POSITION_FIELD"]
         self.negative_field = config["NEG_PREFIX"] + self.item_field
-        self.domain_field = DOMAIN_FIELD
         self.shared_negatives = config["train_neg_sample_args"]["shared"]
         self.ranking_loss = RANKING_LOSSES[config["loss_type"]]
         self.temperature, self.align_temperature = config["temperature"], config["align_temperature"]
         self.align_weight = 0.0 if config["no_item_semantics"] else config["align_weight"]
-        self.network = LeCDSRNetwork(
-            n_users=self.total_num_users,
-            n_items=self.total_num_items,
-            max_length=config["MAX_ITEM_LIST_LENGTH"],
-            embedding_size=config["embedding_size"],
-            hidden_size=config["adapter_hidden_size"],
-            item_embedding=None if config["no_item_semantics"] else _tensor(dataset.item_embedding()),
-            user_embedding=None if config["no_user_profile"] else _tensor(dataset.user_embedding()),
-            semantic_fusion=not config["no_semantic_fusion"],
-            mask_padding=config["mask_padding"],
-            tie_output=config["tie_output"],
-            init_from_text=config["init_from_text"],
-            dropout=config["dropout_prob"],
-            attention_layers=config["attention_layers"],
-            attention_heads=config["attention_heads"],
-        )
+        self.causal = config["network"] == "causal"
+        if self.causal != (config["train_samples"] == "sequences"):
+            raise UserError(
+                f"network: {config['network']} with train_samples: {config['train_samples']}: the causal network "
+                "learns from sequences and the published one from targets, so change one of the two"
+            )
+        item_text = None if config["no_item_semantics"] else _tensor(dataset.item_embedding())
+        user_text = None if config["no_user_profile"] else _tensor(dataset.user_embedding())
+        if self.causal:
+            self.network = CausalNetwork(
+                n_items=self.total_num_items,
+                max_length=config["MAX_ITEM_LIST_LENGTH"],
+                embedding_size=config["embedding_size"],
+                hidden_size=config["adapter_hidden_size"],
+                item_embedding=item_text,
+                user_embedding=user_text,
+                semantic_fusion=not config["no_semantic_fusion"],
+                aligned=self.align_weight > 0,
+                init_from_text=config["init_from_text"] and item_text is not None,
+                dropout=config["dropout_prob"],
+                attention_layers=config["attention_layers"],
+                attention_heads=config["attention_heads"],
+                profile_dropout=config["profile_dropout"],
+            )
+        else:
+            self.network = LeCDSRNetwork(
+                n_users=self.total_num_users,
+                n_items=self.total_num_items,
+                max_length=config["MAX_ITEM_LIST_LENGTH"],
+                embedding_size=config["embedding_size"],
+                hidden_size=config["adapter_hidden_size"],
+                item_embedding=item_text,
+                user_embedding=user_text,
+                semantic_fusion=not config["no_semantic_fusion"],
+                mask_padding=config["mask_padding"],
+            )
+        self.average = WeightAverage(self.network, config["average_decay"]) if config["average_decay"] else None
 
-    def _encode(self, interaction: Interaction):
-        return self.network.encode(
-            interaction[self.item_seq_field], interaction[self.position_field], interaction[self.user_field]
-        )
+    def after_step(self) -> None:
+        """Take the step into the weights' average; the trainer calls it."""
+        if self.average is not None:
+            self.average.update(self.network)
 
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """Ranking loss, and λ times the alignment loss where there is one; RecBole's trainer adds them up."""
-        encoded = self._encode(interaction)
+        return self._sequence_loss(interaction) if self.causal else self._window_loss(interaction)
+
+    # ------------------------------------------------------------------ published network
+
+    def _window_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
+        encoded = self.network.encode(
+            interaction[self.item_seq_field], interaction[self.position_field], interaction[self.user_field]
+        )
         ranking = self.ranking_loss(*self._scores(encoded.query, interaction), self.temperature)
         if not self.align_weight:
             return (ranking,)
@@ -76,22 +114,92 @@ class LeCDSR(CrossDomainRecommender):
         if not self.shared_negatives:
             scores = self.network.score(query, torch.cat([positive, negative], dim=1)).float()
             return scores[:, 0], scores[:, 1:]
-        domain = interaction[self.domain_field]
+        domain = interaction[DOMAIN_FIELD]
         shared = self.network.score_shared(query, negative.view(-1)).float()
         shared = shared.view(len(query), 2, -1)[torch.arange(len(query), device=domain.device), domain]
         negative = negative[domain]
         hidden = negative.eq(positive) | negative.eq(0)
         return self.network.score(query, positive).float()[:, 0], shared.masked_fill(hidden, -torch.inf)
 
+    # ------------------------------------------------------------------ causal network
+
+    def _sequence_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
+        """The loss of every target of the sequences, from one gathering of all the items that take part."""
+        item_seq, target, negative = (
+            interaction[field] for field in (self.item_seq_field, self.target_seq_field, self.negative_field)
+        )
+        next_domain = following(interaction[self.domain_seq_field], interaction[DOMAIN_FIELD])
+        filled = int(item_seq.ne(0).any(dim=0).sum())  # columns that hold an event
+        item_seq, target, next_domain = (part[:, -filled:] for part in (item_seq, target, next_domain))
+        row, column = torch.nonzero(target, as_tuple=True)
+        positive, domain = target[row, column], next_domain[row, column]
+
+        distinct, place = torch.unique(
+            torch.cat([item_seq.reshape(-1), positive, negative.view(-1)]), return_inverse=True
+        )
+        sequence_place, positive_place, negative_place = place.split(
+            [item_seq.numel(), len(positive), negative.numel()]
+        )
+        items = self.network.items(distinct)
+        events = F.embedding(sequence_place.view(item_seq.shape), self.network.fuse(items))
+        state = self.network.states(events, item_seq.ne(0), next_domain)[row, column]
+        query = self.network.queries(state, domain, interaction[self.user_field][row])
+
+        scores, order = [], []
+        negative_place = negative_place.view(negative.shape)
+        for code in range(2):
+            of_domain = torch.nonzero(domain == code).squeeze(1)
+            score = query[of_domain] @ F.embedding(negative_place[code], items.identity).T
+            hidden = negative[code] == positive[of_domain].unsqueeze(1)
+            hidden |= negative[code] == 0
+            # Not minus infinity: where a domain has a single item nothing else would be left.
+            scores.append(score.float().masked_fill_(hidden, torch.finfo(torch.float32).min / 1e4))
+            order.append(of_domain)
+        positive_score = (query * F.embedding(positive_place, items.identity)).sum(dim=1).float()
+        ranking = self.ranking_loss(positive_score[torch.cat(order)], torch.cat(scores), self.temperature)
+        if not self.align_weight:
+            return (ranking,)
+        return ranking, self.align_weight * self._alignment(items, distinct)
+
+    def _alignment(self, items: Items, item: Tensor) -> Tensor:
+        """Alignment of some of the items that have a text."""
+        known = torch.nonzero(self.network.item_text[item].ne(0).any(dim=1)).squeeze(1)
+        known = known[torch.randperm(len(known), device=known.device)[:_ALIGNED_ITEMS]]
+        return in_batch_alignment(items.identity[known], items.semantics[known], self.align_temperature)
+
+    # ------------------------------------------------------------------ scores
+
+    def _score(self, interaction: Interaction, candidates: Tensor | None) -> Tensor:
+        item_seq, user = interaction[self.item_seq_field], interaction[self.user_field]
+        if self.causal:
+            arguments = (item_seq, interaction[self.domain_seq_field], interaction[DOMAIN_FIELD], user, candidates)
+        else:
+            arguments = (item_seq, interaction[self.position_field], user, candidates)
+        return self.network(*arguments) if self.average is None else self.average.run(self.network, *arguments)
+
     def predict(self, interaction: Interaction) -> Tensor:
         """Scores of the given items: item ids (B,) -> (B,), or (B, C) -> (B, C)."""
         item = interaction[self.item_field]
-        scores = self.network.score(self._encode(interaction).query, item.view(len(item), -1))
-        return scores.view(item.shape)
+        return self._score(interaction, item.view(len(item), -1)).view(item.shape)
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items of both domains, (B, n_items)."""
-        return self.network.score(self._encode(interaction).query)
+        return self._score(interaction, None)
+
+
+class TextSASRec(LeCDSR):
+    """SASRec with what is known to make it strong, and nothing of LeCDSR: the baseline to beat.
+
+    The causal network without profile, fusion and alignment: self-attention over the mixed sequence, trained at every
+    position with a softmax over many in-domain negatives, one item table for input and output, which starts as the
+    principal components of the items' text embeddings.
+    """
+
+    def __init__(self, config, dataset):
+        for name, value in {"network": "causal", "no_user_profile": True, "no_semantic_fusion": True}.items():
+            if config[name] != value:
+                raise UserError(f"{type(self).__name__} has {name}: {value}; for others take LeCDSR")
+        super().__init__(config, dataset)
 
 
 def _tensor(matrix: np.ndarray) -> Tensor:

@@ -50,8 +50,9 @@ def psl(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
 
 def softmax(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
     """Sampled softmax cross-entropy at temperature τ, mean over the batch. Arguments as for `psl_hinge`."""
-    logits = torch.cat([positive.unsqueeze(1), negative], dim=1) / temperature
-    return (torch.logsumexp(logits, dim=1) - logits[:, 0]).mean()
+    positive = positive / temperature
+    # In two steps: joining the columns first would copy the negatives.
+    return (torch.logaddexp(torch.logsumexp(negative / temperature, dim=1), positive) - positive).mean()
 
 
 RANKING_LOSSES = {"psl_hinge": psl_hinge, "psl": psl, "softmax": softmax}
@@ -69,6 +70,25 @@ class _Gram(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> Tensor:
         (rows,) = ctx.saved_tensors
         return (grad + grad.transpose(1, 2)) @ rows
+
+
+def in_batch_alignment(item: Tensor, semantics: Tensor, temperature: float) -> Tensor:
+    """Contrastive loss between the E and the T of distinct items: each finds its own counterpart, both ways.
+
+    Unlike `alignment`, which works within a window, it has cosines of as many items as a batch holds, so that its size
+    and its gradient do not depend on how long the vectors are.
+
+    Args:
+        item: E, (N, d).
+        semantics: T of the same items, (N, d).
+        temperature: τ₂ of the cosines.
+
+    Returns:
+        Scalar, mean over items and directions.
+    """
+    logits = F.normalize(item, dim=1) @ F.normalize(semantics, dim=1).T / temperature
+    own = torch.arange(len(item), device=item.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
 def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:

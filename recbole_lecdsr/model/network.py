@@ -1,4 +1,4 @@
-"""LeCDSR's network (MODEL.md, forward 1 to 5): arrays in, one query vector per sample out."""
+"""LeCDSR's published network (MODEL.md, forward 1 to 5): arrays in, one query vector per sample out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from recbole_lecdsr.model.layers import (
     Adapter,
-    CausalAttention,
     FeatureGate,
     InstanceGate,
     SemanticFusion,
@@ -46,11 +45,6 @@ class LeCDSRNetwork(nn.Module):
         user_embedding: y, (n_users, D) float32, frozen, or None for a trainable embedding of the user.
         semantic_fusion: False for the variant in which T enters at the feature gate only.
         mask_padding: True keeps padding out of fusion, gates and means; False is the published behaviour.
-        tie_output: W is the item-ID table; False is the published behaviour, a table of its own.
-        init_from_text: the tables start as the principal components of x instead of at random.
-        dropout: share of E and T that is dropped in training.
-        attention_layers: layers of causal self-attention over Ê, whose last state joins the query; 0 as published.
-        attention_heads: of each layer.
     """
 
     def __init__(
@@ -64,17 +58,12 @@ class LeCDSRNetwork(nn.Module):
         user_embedding: Tensor | None,
         semantic_fusion: bool = True,
         mask_padding: bool = True,
-        tie_output: bool = False,
-        init_from_text: bool = False,
-        dropout: float = 0.0,
-        attention_layers: int = 0,
-        attention_heads: int = 2,
     ):
         super().__init__()
         self.mask_padding = mask_padding
         self.item_id = nn.Embedding(n_items, embedding_size, padding_idx=0)
         self.position = nn.Embedding(max_length + 1, embedding_size, padding_idx=0)
-        self.output = self.item_id if tie_output else nn.Embedding(n_items, embedding_size, padding_idx=0)
+        self.output = nn.Embedding(n_items, embedding_size, padding_idx=0)
         self.output_bias = nn.Parameter(torch.zeros(n_items))
         # Buffers, not parameters: frozen, out of the optimizer's and the initialisation's reach, and not
         # saved with the weights since they are read from the data set's own files.
@@ -90,13 +79,7 @@ class LeCDSRNetwork(nn.Module):
         self.fusion = SemanticFusion(max_length, embedding_size) if fuse else None
         self.feature_gate = FeatureGate(embedding_size)
         self.instance_gate = InstanceGate(max_length, embedding_size)
-        self.dropout = nn.Dropout(dropout)
-        self.attention = None
-        if attention_layers:
-            self.attention = CausalAttention(max_length, embedding_size, attention_layers, attention_heads, dropout)
         self.reset_parameters()
-        if init_from_text:
-            self.start_from_text()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -104,25 +87,6 @@ class LeCDSRNetwork(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.dim() >= 2 and name != "fusion.filter":
                 nn.init.xavier_normal_(parameter)
-
-    @torch.no_grad()
-    def start_from_text(self) -> None:
-        """Principal components of x in the item tables, of unit mean square length; items without text stay random.
-
-        Raises:
-            ValueError: without LLM embeddings of the items.
-        """
-        if self.item_text is None:
-            raise ValueError("init_from_text needs LLM embeddings of the items")
-        known = self.item_text.ne(0).any(dim=1)
-        centred = self.item_text[known] - self.item_text[known].mean(dim=0)
-        size = min(self.item_id.embedding_dim, *centred.shape)
-        directions = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(dims=[1])[:, :size]
-        components = centred @ directions
-        components /= components.square().sum(dim=1).mean().sqrt()
-        for table in {self.item_id, self.output}:
-            table.weight[known, :size] = components
-            table.weight[known, size:] = 0
 
     def semantics(self, item_seq: Tensor) -> Tensor:
         """T = A_item(x_s), (B, L) int -> (B, L, d); the adapter runs once per distinct item of the batch."""
@@ -142,15 +106,15 @@ class LeCDSRNetwork(nn.Module):
             user: (B,) int64.
         """
         mask = item_seq.ne(0) if self.mask_padding else None
-        item = self.dropout(masked(self.item_id(item_seq), mask))
-        semantics = None if self.item_text is None else self.dropout(masked(self.semantics(item_seq), mask))
+        item = masked(self.item_id(item_seq), mask)
+        semantics = None if self.item_text is None else masked(self.semantics(item_seq), mask)
         position = self.instance_gate.position_logits(self.position.weight, position)
         rows = len(item)
         if item.device.type == "cpu":
             rows = max(1, _PIECE_BYTES // (item[0].numel() * item.element_size()))
         parts = [
             None if tensor is None else tensor.split(rows)
-            for tensor in (item, semantics, self.user(user), position, mask, item_seq.ne(0))
+            for tensor in (item, semantics, self.user(user), position, mask)
         ]
         pieces = [
             self._query(*(None if part is None else part[index] for part in parts)) for index in range(len(parts[0]))
@@ -164,17 +128,19 @@ class LeCDSRNetwork(nn.Module):
         profile: Tensor,
         position: Tensor,
         mask: Tensor | None,
-        real: Tensor,
     ) -> Tensor:
-        """E, T, U, P·v_p, mask and the real positions of some rows of a batch -> their queries."""
+        """E, T, U, P·v_p and mask of some rows of a batch -> their queries."""
         if self.fusion is not None:
             fused = self.fusion(item, semantics, mask)
             gated = self.feature_gate(fused, profile)
         else:
             fused = item
             gated = self.feature_gate(item, profile, semantics)
-        query = profile + self.instance_gate(gated, profile, position, mask) + masked_mean(fused, mask)
-        return query if self.attention is None else query + self.attention(fused, real)
+        return profile + self.instance_gate(gated, profile, position, mask) + masked_mean(fused, mask)
+
+    def forward(self, item_seq: Tensor, position: Tensor, user: Tensor, candidates: Tensor | None = None) -> Tensor:
+        """Scores of windows as `encode` takes them; candidates and result as of `score`."""
+        return self.score(self.query(item_seq, position, user), candidates)
 
     def query(self, item_seq: Tensor, position: Tensor, user: Tensor) -> Tensor:
         """q, (B, d), whose inner product with row c of the output table, plus b_c, is the score of item c."""

@@ -17,10 +17,13 @@ def prepared(tmp_path, **changes):
     return data, data.config.model_class(data.config, data), train
 
 
+PUBLISHED = {"network": "published", "train_samples": "targets"}
+
+
 @pytest.mark.parametrize("loss_type", ["softmax", "psl", "psl_hinge"])
 def test_shared_negatives_score_as_the_same_negatives_of_each_sample_do(tmp_path, loss_type):
     negatives = {"sample_num": 100, "shared": True}
-    settings = {"dropout_prob": 0.0, "loss_type": loss_type, "train_neg_sample_args": negatives}
+    settings = {**PUBLISHED, "loss_type": loss_type, "train_neg_sample_args": negatives}
     data, model, train = prepared(tmp_path, **settings)
     assert data.config["train_neg_sample_args"]["distribution"] == "uniform"
     batch = next(iter(train))
@@ -69,11 +72,7 @@ POSITIONS = torch.tensor([[0, 0, 0, 2, 1, 1], [0, 3, 2, 1, 2, 1], [0, 0, 0, 0, 0
 USERS = torch.tensor([1, 2, 3])
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{}, {"attention_layers": 1}, {"attention_layers": 2}, {"semantic_fusion": False}, {"tie_output": True}],
-    ids=str,
-)
+@pytest.mark.parametrize("changes", [{}, {"semantic_fusion": False}], ids=str)
 def test_padding_never_leaks(changes):
     """What stands in the padding's rows of the tables makes no difference."""
     net = network(**changes).eval()
@@ -92,28 +91,6 @@ def test_the_published_form_lets_padding_in():
     with torch.no_grad():
         net.item_id.weight[0] = 100.0
     assert not torch.allclose(net.query(WINDOWS, POSITIONS, USERS), before, atol=1e-3)
-
-
-def test_attention_knows_the_order_of_events_where_gates_alone_do_not():
-    turned, ones = WINDOWS[1:2, [0, 2, 1, 3, 4, 5]], torch.ones_like(POSITIONS[1:2])
-    for layers, differs in ((0, False), (1, True)):
-        net = network(attention_layers=layers, semantic_fusion=False).eval()
-        with torch.no_grad():
-            net.instance_gate.user.zero_()
-        first, second = (net.query(seq, ones, USERS[1:2]) for seq in (WINDOWS[1:2], turned))
-        assert torch.allclose(first, second, atol=1e-5) != differs
-
-
-def test_tables_can_start_from_the_texts():
-    net = network(init_from_text=True, tie_output=True)
-    assert net.output is net.item_id
-    known = net.item_text.any(dim=1)
-    rows = net.item_id.weight[known].detach()
-    assert rows.square().sum(dim=1).mean().item() == pytest.approx(1.0, rel=1e-5)
-    centred = net.item_text[known] - net.item_text[known].mean(dim=0)
-    similarity, ours = centred @ centred.T, rows @ rows.T
-    assert torch.allclose(ours / ours.norm(), similarity / similarity.norm(), atol=1e-4), "all 7 components fit into 8"
-    assert torch.equal(network(init_from_text=False).item_text, net.item_text), "texts are never touched"
 
 
 def test_frozen_texts_are_neither_trained_nor_saved():
