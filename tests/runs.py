@@ -15,10 +15,21 @@ import torch
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.dataloader import data_preparation
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.model.lecdsr import LeCDSR
 from recbole_lecdsr.quick_start import run_lecdsr
 
 # Parts of result.json that tell of the machine and the moment.
 MEASURED = {"seconds", "samples_per_second", "peak_memory_bytes", "device", "versions", "git_revision"}
+
+
+class Recorder(LeCDSR):
+    """Keeps what it was trained on; the fixture ``recorder`` makes a fresh one of LeCDSR's name."""
+
+    batches: list[dict[str, torch.Tensor]]
+
+    def calculate_loss(self, interaction):
+        self.batches.append({name: tensor.clone() for name, tensor in interaction.interaction.items()})
+        return super().calculate_loss(interaction)
 
 
 def train(settings: Mapping[str, object], model: str | type | None = None, saved: bool = True, **changes) -> dict:
