@@ -136,7 +136,7 @@ def show(result: dict, folder: Path) -> None:
     """Print the outcome of a run as a table."""
     names = {"source": result["domains"]["source"], "target": result["domains"]["target"], "overall": "both"}
     parts = [part for part in names if part in result["test"]]
-    metrics = [key for key in ("hit@10", "ndcg@10", "mrr") if key in result["test"]["overall"]]
+    metrics = [key for key in ("hit@10", "ndcg@10", "mrr") if key in result["test"][parts[0]]]
     table = Table(title=f"{result['model']} on {result['dataset']}, test", title_justify="left")
     table.add_column("domain")
     table.add_column("model")

@@ -79,8 +79,17 @@ def assert_same_run(one: str | Path, other: str | Path) -> None:
 
 def assert_same_weights(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> None:
     assert one.keys() == other.keys()
-    differing = [name for name in one if not torch.equal(one[name], other[name])]
+    differing = [name for name in one if not _equal(one[name], other[name])]
     assert not differing
+
+
+def _equal(one: object, other: object) -> bool:
+    """Tensors, and what a module keeps beside them."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return torch.equal(one, other)
+    return type(one) is type(other) and one == other
 
 
 def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

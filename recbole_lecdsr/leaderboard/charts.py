@@ -81,7 +81,9 @@ def _curves(table: Standings, label: str, part: str, metric: str) -> list[dict]:
         if part:
             points = [(x, epoch["valid"][part][metric]) for x, epoch in epochs if part in epoch["valid"]]
         else:
-            points = [(x, epoch["valid_score"]) for x, epoch in epochs]
+            # Not of a model that scores one domain: its score is no mean.
+            domains = set(DOMAINS) & table.study.samples.parts.keys()
+            points = [(x, epoch["valid_score"]) for x, epoch in epochs if domains <= epoch["valid"].keys()]
         if not points:
             continue
         best = set((run.result.get("best_epoch") or {}).values())
@@ -173,7 +175,7 @@ def _slice_view(table: Standings, part: str, bins: Bins, names: list[str], axis:
     chosen = table.study.samples.parts[part]
     places = [f"{name}<br>n = {size:,}" for name, size in zip(names, bins.size, strict=True)]
     data = []
-    for label in table.labels:
+    for label in table.scoring(part):
         colour, dash, symbol = _style(table, label)
         rows = [bins.means(per_sample(run.rank[chosen], TESTED)) for run in table.study.finished(label)]
         sd = np.std(rows, axis=0, ddof=1) if len(rows) > 1 else np.full(len(places), np.nan)
@@ -206,7 +208,7 @@ def cost(table: Standings) -> Figure:
     views = []
     for name, (axis, measure, scale) in measures.items():
         data = []
-        for label in table.labels:
+        for label in table.scoring("overall"):
             colour, _, symbol = _style(table, label)
             value = np.mean([measure(run.result) for run in table.study.finished(label)])
             value = max(value, 0.01) if scale == "log" else value  # what does not train takes no time

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recbole_lecdsr import run
-from recbole_lecdsr.config import LeCDSRConfig
-from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.config import LeCDSRConfig, find_model
+from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.leaderboard.study import ERROR, RUNS, STUDY, label_folder
 from recbole_lecdsr.parameters import merge, split_command_line
@@ -81,6 +81,24 @@ def configuration(label: str, config_files: Sequence[str], overrides: Mapping[st
     name, own = split_label(label)
     values = merge(overrides, own)
     return LeCDSRConfig(name, config_file_list=config_files, config_dict=values, command_line=[])
+
+
+def installed(labels: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Which models can run here.
+
+    Returns:
+        the labels without those whose model nothing on this machine brings along, and the reason for each of these.
+        Names that are wrong stay, for `plan` to refuse.
+    """
+    absent: dict[str, str] = {}
+    for label in labels:
+        try:
+            find_model(split_label(label)[0].partition("-")[0])
+        except NotInstalledError as error:
+            absent[label] = str(error)
+        except UserError:
+            continue
+    return [label for label in labels if label not in absent], absent
 
 
 def plan(

@@ -9,13 +9,15 @@
     const numeric = heading.dataset.sort === "number";
     const before = heading.getAttribute("aria-sort");
     const descending = before ? before === "ascending" : numeric; // numbers: the highest first
+    const turn = descending ? -1 : 1;
     const compare = (a, b) => {
-      if (!numeric) return a.localeCompare(b, undefined, { numeric: true });
+      if (!numeric) return a.localeCompare(b, undefined, { numeric: true }) * turn;
       const [x, y] = [parseFloat(a), parseFloat(b)];
-      return Number.isNaN(x) || Number.isNaN(y) ? 0 : x - y;
+      const [noX, noY] = [Number.isNaN(x), Number.isNaN(y)];
+      return noX || noY ? noX - noY : (x - y) * turn; // what has no number comes last either way
     };
     const rows = [...table.tBodies[0].rows];
-    rows.sort((a, b) => compare(value(a, column), value(b, column)) * (descending ? -1 : 1));
+    rows.sort((a, b) => compare(value(a, column), value(b, column)));
     table.tBodies[0].append(...rows);
     table.querySelectorAll("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
     heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
