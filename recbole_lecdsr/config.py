@@ -17,6 +17,7 @@ from recbole.utils import argument_list
 from recbole_cdr.config import CDRConfig
 from recbole_cdr.utils import get_model, train_mode2state
 
+from recbole_lecdsr.data.dataset import EMBEDDING_FILES
 from recbole_lecdsr.data.sequence import DOMAINS, split_counts
 from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.files import shipped
@@ -270,6 +271,13 @@ class LeCDSRConfig(CDRConfig):
             values["sequence"] in SEQUENCES,
             f"sequence must be {' or '.join(SEQUENCES)}, not {values['sequence']!r}",
         )
+        for key, ending in EMBEDDING_FILES.items():
+            name = values[key]
+            need(
+                name is None or (isinstance(name, str) and name.endswith(ending) and Path(name).name == name),
+                f"{key} must be the name of a file beside the usual one that ends in {ending}, such as other{ending}, "
+                f"not {name!r}",
+            )
         if "loss_type" in values and self.model == "LeCDSR":
             losses = sorted(RANKING_LOSSES)
             need(

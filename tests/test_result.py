@@ -65,7 +65,7 @@ def test_the_result_says_what_was_run(finished):
     assert result["domains"] == {"source": "source", "target": "target"}
     assert result["epochs"] == len(result["history"]) == 3
     assert result["candidates"]["mode"] == "full" and result["candidates"]["history_masked"] is True
-    assert result["coverage"]["users"] == {"with_embedding": 30, "total": 30}
+    assert result["coverage"]["users"] == {"with_embedding": 30, "total": 30, "file": "pair.useremb"}
     assert result["peak_memory_bytes"]["process"] > 0
     assert set(result["seconds"]) == {"load", "train", "valid", "test"}
     assert result["parameters"]["learning_rate"] == 0.01

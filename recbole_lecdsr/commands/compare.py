@@ -33,8 +33,26 @@ def compare(arguments: Sequence[str]) -> int:
 
 
 def ablate(arguments: Sequence[str]) -> int:
-    """LeCDSR and its ablations: without profile, item semantics, semantic fusion, alignment, the other domain."""
-    return _study(arguments, _parser("ablate", ablate.__doc__), lambda options: list(ABLATIONS))
+    """LeCDSR and its ablations: without profile, item semantics, semantic fusion, alignment, the other domain.
+
+    --profiles A,B adds a row for each of A.useremb and B.useremb, --encoders C one for C.itememb and C.useremb
+    together; `embed` makes them: run_lecdsr.py embed --user_text=history --user_embedding_file=A.useremb.
+    """
+    more = "[--profiles A,B] [--encoders C,D] "
+    parser = _parser("ablate", ablate.__doc__, more)
+    parser.add_argument("--profiles", default="", help="other user vectors, separated by commas")
+    parser.add_argument("--encoders", default="", help="other vectors of items and users, separated by commas")
+    return _study(arguments, parser, ablations)
+
+
+def ablations(options: argparse.Namespace) -> list[str]:
+    """The labels of the ablations, then of the other profiles and encoders."""
+    profiles, encoders = ([name for name in names.split(",") if name] for names in (options.profiles, options.encoders))
+    return [
+        *ABLATIONS,
+        *(f"LeCDSR:user_embedding_file={name}.useremb" for name in profiles),
+        *(f"LeCDSR:item_embedding_file={name}.itememb:user_embedding_file={name}.useremb" for name in encoders),
+    ]
 
 
 def _parser(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
@@ -76,6 +94,7 @@ def _study(arguments: Sequence[str], parser: argparse.ArgumentParser, models) ->
     seeds = [first["seed"] + index for index in range(options.seeds)]
     study = options.study or Path(first["output_dir"]) / first.dataset / options.command
     tasks = runner.plan(study, labels, seeds, options.config_files, overrides)
+    runner.check_embedding_files(tasks)
     runner.write_study(study, first.dataset, labels, seeds)
     failed = runner.work(tasks)
     report = write_report(study)

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from recbole_lecdsr import run
 from recbole_lecdsr.config import LeCDSRConfig, find_model
+from recbole_lecdsr.data.dataset import EMBEDDING_FILES, item_embedding_file, user_embedding_file
+from recbole_lecdsr.data.sequence import DOMAINS
 from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.leaderboard.study import ERROR, RUNS, STUDY, label_folder
@@ -125,6 +127,24 @@ def plan(
     if errors:
         raise UserError("\n".join(dict.fromkeys(errors)))
     return tasks
+
+
+def check_embedding_files(tasks: Sequence[Task]) -> None:
+    """Refuse runs on feature files of their own that are not there, before anything runs.
+
+    Raises:
+        UserError: all missing files at once, with the command that makes them.
+    """
+    missing = {}
+    for config in (task.config for task in tasks):
+        named = [key for key in EMBEDDING_FILES if config[key]]
+        paths = [item_embedding_file(config, domain) for domain in DOMAINS] if config["item_embedding_file"] else []
+        paths += [user_embedding_file(config)] if config["user_embedding_file"] else []
+        names = "".join(f" --{key}={config[key]}" for key in named)
+        command = f"run_lecdsr.py embed --dataset {config.dataset}{names}"
+        missing |= {path: command for path in paths if not path.exists()}
+    if missing:
+        raise UserError("\n".join(f"{path} does not exist: make it with `{how} …`" for path, how in missing.items()))
 
 
 def write_study(study: Path, dataset: str, labels: Sequence[str], seeds: Sequence[int]) -> None:
