@@ -79,7 +79,10 @@ def _dashes(table: Standings) -> str:
         domains = [names[part] for part in table.values[label] if part != "overall"]
         if len(domains) < len(names) - 1:
             short.setdefault(" and ".join(domains), []).append(label)
-    return " ".join(f"{', '.join(labels)}: recommends in {domain} only." for domain, labels in short.items())
+    return " ".join(
+        f"{', '.join(labels)} recommend{'s' * (len(labels) == 1)} in {domain} only."
+        for domain, labels in short.items()
+    )
 
 
 def _significance(table: Standings) -> str:

@@ -292,7 +292,7 @@ def test_a_table_has_dashes_where_a_model_scores_nothing(quick, toys, tmp_path):
     text = markdown(table)
     (row,) = (line for line in text.splitlines() if line.startswith("| EMCDR | 2 | "))
     assert row.count("| – ") == 6
-    assert "EMCDR: recommends in target only." in text
+    assert "EMCDR recommends in target only." in text
     report = write_report(study, embedding_maps=False)
     assert "EMCDR,source" not in report["csv"].read_text() and "EMCDR,target" in report["csv"].read_text()
     assert "nan" not in report["html"].read_text().partition("<script")[0]
