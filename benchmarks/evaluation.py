@@ -16,7 +16,7 @@ import torch
 from recbole_lecdsr.data.dataloader import EvalLoader, SequenceBatches
 from recbole_lecdsr.evaluation import rank_samples
 from recbole_lecdsr.model.lecdsr import LeCDSR
-from recbole_lecdsr.trainer import model_scores
+from recbole_lecdsr.result import model_scores
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ usage: run_lecdsr.py [--model NAME] [--dataset NAME] [--config_files FILE …] [
        run_lecdsr.py prepare {movielens,table} …    raw data -> atomic files
        run_lecdsr.py embed …                        item text and profiles -> .itememb, .useremb
        run_lecdsr.py compare --models A,B,…         models side by side, several seeds, one report
-       run_lecdsr.py ablate                         LeCDSR and its ablations, the same way
+       run_lecdsr.py ablate …                       LeCDSR, its ablations, other profiles and encoders, the same way
        run_lecdsr.py recommend --run DIR …          top items of each domain for users
        run_lecdsr.py tune …                         hyper-parameter search on validation
        run_lecdsr.py doctor                         versions, clashes, device, data
@@ -136,7 +136,7 @@ def show(result: dict, folder: Path) -> None:
     """Print the outcome of a run as a table."""
     names = {"source": result["domains"]["source"], "target": result["domains"]["target"], "overall": "both"}
     parts = [part for part in names if part in result["test"]]
-    metrics = [key for key in ("hit@10", "ndcg@10", "mrr") if key in result["test"]["overall"]]
+    metrics = [key for key in ("hit@10", "ndcg@10", "mrr") if key in result["test"][parts[0]]]
     table = Table(title=f"{result['model']} on {result['dataset']}, test", title_justify="left")
     table.add_column("domain")
     table.add_column("model")
@@ -238,7 +238,8 @@ def embed(arguments: Sequence[str]) -> int:
 
     Item texts are the fields that item_text names, of <domain>.item and items.jsonl; user texts are profiles.jsonl
     (--user_text=history: none; the mean of the item vectors of the user's training events). --encoder=NAME_OR_PATH
-    names another sentence-transformers model.
+    names another sentence-transformers model. --item_embedding_file=e5.itememb and --user_embedding_file=e5.useremb
+    write beside the usual files; runs take them by the same parameters, `ablate --encoders e5` compares them.
     """
     parser = argparse.ArgumentParser(
         prog="run_lecdsr.py embed", usage="%(prog)s [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 import time
@@ -16,10 +17,12 @@ from recbole.utils import argument_list
 from recbole_cdr.config import CDRConfig
 from recbole_cdr.utils import get_model, train_mode2state
 
+from recbole_lecdsr.data.dataset import EMBEDDING_FILES
 from recbole_lecdsr.data.sequence import DOMAINS, split_counts
-from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.files import shipped
 from recbole_lecdsr.model.baseline import Baseline, baseline_class, is_recbole, recbole_class
+from recbole_lecdsr.model.cdr_baseline import CDR_MODELS, CDRBaseline, cdr_baseline_class, is_recbole_cdr
 from recbole_lecdsr.model.loss import RANKING_LOSSES
 from recbole_lecdsr.parameters import domain_names, merge, nearest, read_property_file, split_command_line
 
@@ -91,7 +94,7 @@ class LeCDSRConfig(CDRConfig):
         known = self._known_names(internal)
         if foreign:
             line = {key: value for key, value in line.items() if key in known}
-        self.external_config_dict = merge(external, line)
+        self.external_config_dict = _of_the_model(merge(external, line), internal)
         self.external_config_dict.pop("model", None)
         self.internal_config_dict = merge(*internal)
         self.final_config_dict = merge(self.internal_config_dict, self.external_config_dict)
@@ -106,10 +109,10 @@ class LeCDSRConfig(CDRConfig):
 
     def _choose_model(self, model: str | type | None) -> None:
         if isinstance(model, type):
-            self.model_class, self.model_name = baseline_class(model) if is_recbole(model) else model, model.__name__
+            self.model_class, self.model_name = _run_class(model), model.__name__
         else:
             self.model_name = str(model or read_property_file(PROPERTIES / "overall.yaml")["model"])
-            self.model_class = _model_class(self.model_name.partition("-")[0])
+            self.model_class = find_model(self.model_name.partition("-")[0])
         self.model = self.model_class.__name__
 
     def _internal_layers(self, dataset: str | None, external: Mapping[str, object]) -> list[dict[str, object]]:
@@ -127,6 +130,10 @@ class LeCDSRConfig(CDRConfig):
         if issubclass(self.model_class, Baseline):
             stock = Path(recbole.__file__).parent / "properties" / "model" / f"{self.model}.yaml"
             layers.append(read_property_file(stock))
+        elif issubclass(self.model_class, CDRBaseline):
+            # Beside the model in a checkout, wherever the rest of RecBole-CDR comes from.
+            stock = _stock_properties(self.model_class.cdr_class)
+            layers.append(read_property_file(stock) if stock else {})
         # A class of the user's own has the properties of the model that it builds on.
         names = [self.model_name, *(base.__name__ for base in self.model_class.__mro__)]
         files = [path for name in names if (path := PROPERTIES / "model" / f"{name}.yaml").exists()]
@@ -267,6 +274,11 @@ class LeCDSRConfig(CDRConfig):
             f"sequence must be {' or '.join(SEQUENCES)}, not {values['sequence']!r}",
         )
         need(
+            not values["refit"] or (values["selection"] == "mean" and len(values["train_epochs"]) == 1),
+            "refit: True trains one model anew for the epochs that validation chose: it needs selection: mean and a "
+            "single phase in train_epochs",
+        )
+        need(
             values["train_samples"] in TRAIN_SAMPLES,
             f"train_samples must be {' or '.join(TRAIN_SAMPLES)}, not {values['train_samples']!r}",
         )
@@ -274,6 +286,13 @@ class LeCDSRConfig(CDRConfig):
             need(
                 values["network"] in NETWORKS,
                 f"network must be {' or '.join(NETWORKS)}, not {values['network']!r}",
+            )
+        for key, ending in EMBEDDING_FILES.items():
+            name = values[key]
+            need(
+                name is None or (isinstance(name, str) and name.endswith(ending) and Path(name).name == name),
+                f"{key} must be the name of a file beside the usual one that ends in {ending}, such as other{ending}, "
+                f"not {name!r}",
             )
         if "loss_type" in values and "network" in values:
             losses = sorted(RANKING_LOSSES)
@@ -374,11 +393,23 @@ class LeCDSRConfig(CDRConfig):
         return {key: _plain(value) for key, value in {**values, **self.domains, "model": self.model_name}.items()}
 
 
-def _model_class(name: str) -> type:
-    """A model of the plugin or of RecBole-CDR, else one of RecBole's as a baseline."""
+def find_model(name: str) -> type:
+    """A model of the plugin, or one of RecBole-CDR or RecBole as a baseline.
+
+    Raises:
+        NotInstalledError: a model of RecBole-CDR where there is no checkout of it.
+        UserError: a name that is none of these.
+    """
     try:
-        return get_model(name)
-    except (ValueError, AttributeError):
+        return _run_class(get_model(name))
+    except (ValueError, AttributeError, ImportError) as error:
+        if name in CDR_MODELS:
+            reason = f" ({error})" if isinstance(error, ImportError) else ""
+            raise NotInstalledError(
+                f"{name} is a model of RecBole-CDR, whose package on PyPI does not bring it along{reason}: put a "
+                "source checkout on the path (git clone https://github.com/RUCAIBox/RecBole-CDR; "
+                "PYTHONPATH=RecBole-CDR)"
+            ) from None
         stock = recbole_class(name)
     if stock is None:
         files = sorted(path.stem for path in (PROPERTIES / "model").glob("*.yaml"))
@@ -387,6 +418,33 @@ def _model_class(name: str) -> type:
             f"RecBole; {nearest(name, files)}"
         )
     return baseline_class(stock)
+
+
+def _of_the_model(values: Mapping[str, object], internal: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """Parameters that the model itself names ``source_…`` or ``target_…``, out of the settings of that domain."""
+    result = dict(values)
+    names = {key for layer in internal for key in layer}
+    for domain in DOMAINS:
+        settings = dict(result.get(f"{domain}_domain") or {})
+        for key in [key for key in settings if f"{domain}_{key}" in names]:
+            result[f"{domain}_{key}"] = settings.pop(key)
+        if f"{domain}_domain" in result:
+            result[f"{domain}_domain"] = settings
+    return result
+
+
+def _run_class(model: type) -> type:
+    """The class that runs a model: its own, or a baseline around one of RecBole or RecBole-CDR."""
+    if is_recbole(model):
+        return baseline_class(model)
+    return cdr_baseline_class(model) if is_recbole_cdr(model) else model
+
+
+def _stock_properties(cdr_model: type) -> Path | None:
+    """RecBole-CDR's property file of one of its models."""
+    base = next(base for base in cdr_model.__mro__ if is_recbole_cdr(base))
+    path = Path(inspect.getfile(base)).parents[2] / "properties" / "model" / f"{base.__name__}.yaml"
+    return path if path.exists() else None
 
 
 def _plain(value: object) -> object:

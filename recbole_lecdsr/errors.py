@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises."""
+"""The exceptions that a user's mistake raises."""
 
 from __future__ import annotations
 
@@ -9,3 +9,7 @@ class UserError(ValueError):
     The message names what was seen, where (file and line where there is one) and the remedy. The command
     line prints it without a traceback.
     """
+
+
+class NotInstalledError(UserError):
+    """A model that the plugin knows by name and that nothing on this machine brings along."""

@@ -13,7 +13,7 @@ from recbole.utils import init_logger, init_seed
 
 from recbole_lecdsr import run
 from recbole_lecdsr.config import LeCDSRConfig
-from recbole_lecdsr.data.dataloader import EvalLoader, TrainLoader, data_preparation
+from recbole_lecdsr.data.dataloader import EvalLoader, SequenceBatches, TrainLoader, data_preparation
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.parameters import merge
@@ -60,6 +60,8 @@ def run_lecdsr(
     if not config["resume"]:
         (config.run_directory / run.RESULT).unlink(missing_ok=True)
     best_score, best_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
+    if config["refit"] and saved and not trainer.refitted:
+        refit(trainer, data)
     test_result = trainer.evaluate(test_data, load_best_model=saved, show_progress=config["show_progress"])
     result = json.loads((config.run_directory / run.RESULT).read_text(encoding="utf-8")) if test_result else None
     return {
@@ -70,6 +72,18 @@ def run_lecdsr(
         "result": result,
         "run_directory": str(config.run_directory),
     }
+
+
+def refit(trainer: CrossDomainSequentialTrainer, data: CrossDomainSequentialDataset) -> None:
+    """Train the model anew on training and validation events together, for as many epochs as validation chose.
+
+    Nothing is chosen again, so the validation result stays that of the first training, and the test is of a model that
+    has learned from everything before it, as one in use would have.
+    """
+    config, enlarged = data.config, data.with_validation_for_training()
+    init_seed(config["seed"], config["reproducibility"])
+    model = config.model_class(config, enlarged).to(config["device"])
+    trainer.refit(model, TrainLoader(config, enlarged, SequenceBatches(config, enlarged)), config["show_progress"])
 
 
 def load_dataset(

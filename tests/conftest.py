@@ -25,6 +25,22 @@ def finished(tmp_path_factory) -> dict[str, object]:
     return {**outcome, "settings": settings, "folder": root / outcome["run_directory"]}
 
 
+@pytest.fixture
+def pair(tmp_path) -> dict[str, object]:
+    """Settings of a quick run of its own."""
+    from tests.pairs import random_events, write_pair
+
+    return {**write_pair(tmp_path / "dataset", random_events()), "learning_rate": 0.01}
+
+
+@pytest.fixture
+def recorder() -> type:
+    """A fresh `tests.runs.Recorder` that has LeCDSR's name and thus its properties."""
+    from tests.runs import Recorder
+
+    return type("LeCDSR", (Recorder,), {"batches": []})
+
+
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     """Each test runs in a folder of its own, since RecBole writes logs into ./log, and without pytest's arguments."""

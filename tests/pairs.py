@@ -21,6 +21,9 @@ QUICK = {
     "MAX_ITEM_LIST_LENGTH": 6,
 }
 
+# LeCDSR as it was published: a row of a batch for each target, with negatives of its own.
+PER_TARGET = {"network": "published", "train_samples": "targets", "average_decay": 0.0}
+
 
 def write_vectors(path: Path, kind: str, vectors: Mapping[str, Sequence[float]]) -> None:
     """An .itememb or .useremb file of token -> numbers."""

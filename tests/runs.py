@@ -15,10 +15,21 @@ import torch
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.dataloader import data_preparation
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.model.lecdsr import LeCDSR
 from recbole_lecdsr.quick_start import run_lecdsr
 
 # Parts of result.json that tell of the machine and the moment.
 MEASURED = {"seconds", "samples_per_second", "peak_memory_bytes", "device", "versions", "git_revision"}
+
+
+class Recorder(LeCDSR):
+    """Keeps what it was trained on; the fixture ``recorder`` makes a fresh one of LeCDSR's name."""
+
+    batches: list[dict[str, torch.Tensor]]
+
+    def calculate_loss(self, interaction):
+        self.batches.append({name: tensor.clone() for name, tensor in interaction.interaction.items()})
+        return super().calculate_loss(interaction)
 
 
 def train(settings: Mapping[str, object], model: str | type | None = None, saved: bool = True, **changes) -> dict:
@@ -68,8 +79,17 @@ def assert_same_run(one: str | Path, other: str | Path) -> None:
 
 def assert_same_weights(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> None:
     assert one.keys() == other.keys()
-    differing = [name for name in one if not torch.equal(one[name], other[name])]
+    differing = [name for name in one if not _equal(one[name], other[name])]
     assert not differing
+
+
+def _equal(one: object, other: object) -> bool:
+    """Tensors, and what a module keeps beside them."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return torch.equal(one, other)
+    return type(one) is type(other) and one == other
 
 
 def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

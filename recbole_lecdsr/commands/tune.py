@@ -84,7 +84,9 @@ def _quiet(overrides: Sequence[str]) -> list[str]:
 def _default_space(options: argparse.Namespace) -> Path:
     values = {} if options.dataset is None else {"dataset": options.dataset}
     config = LeCDSRConfig(options.model, options.config_files, values, options.overrides)
-    places = [PROPERTIES / "tune" / f"{name}.yaml" for name in (config.model_name, config.model)]
+    # As for property files of models: that of the name, else of the class or of what it builds on.
+    names = [config.model_name, *(base.__name__ for base in config.model_class.__mro__)]
+    places = [PROPERTIES / "tune" / f"{name}.yaml" for name in names]
     found = next((place for place in places if place.exists()), None)
     if found is None:
         raise UserError(

@@ -298,9 +298,9 @@ class EvalLoader:
 
 
 def data_preparation(config, dataset: CrossDomainSequentialDataset) -> tuple[TrainLoader, EvalLoader, EvalLoader]:
-    """Training, validation and test loaders of a run."""
+    """Training, validation and test loaders of a run; a model class may bring a ``train_loader`` of its own."""
     batches = SequenceBatches(config, dataset)
-    train = TrainLoader(config, dataset, batches)
+    train = getattr(config.model_class, "train_loader", TrainLoader)(config, dataset, batches)
     valid, test = (EvalLoader(config, dataset, batches, phase) for phase in ("valid", "test"))
     logger.info(
         "%d training, %d validation and %d test samples; windows of up to %d events",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,11 +14,25 @@ import numpy as np
 from recbole_cdr.data.dataset import CrossDomainDataset
 
 from recbole_lecdsr.data import atomic, features
-from recbole_lecdsr.data.sequence import DOMAINS, PHASES, EventLog, build_event_log, sample_targets
+from recbole_lecdsr.data.sequence import DOMAINS, PHASES, TRAIN, VALID, EventLog, build_event_log, sample_targets
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar
 
 logger = logging.getLogger(__name__)
+
+# Parameters that name another file than the usual one -> how it must end.
+EMBEDDING_FILES = {"item_embedding_file": ".itememb", "user_embedding_file": ".useremb"}
+
+
+def item_embedding_file(config, domain: str) -> Path:
+    """The file of the LLM embeddings of the items of ``source`` or ``target``."""
+    settings = config[f"{domain}_domain"]
+    return Path(settings["data_path"]) / (config["item_embedding_file"] or f"{settings['dataset']}.itememb")
+
+
+def user_embedding_file(config) -> Path:
+    """The file of the LLM embeddings of the users' profiles."""
+    return Path(config["pair_path"]) / (config["user_embedding_file"] or f"{config['dataset']}.useremb")
 
 
 class CrossDomainSequentialDataset(CrossDomainDataset):
@@ -27,7 +43,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
 
     Attributes:
         log: the `EventLog`.
-        coverage: how many items and users have an LLM embedding, filled when the embeddings are read.
+        coverage: how many items and users have an LLM embedding, and in which file, filled when these are read.
 
     Raises:
         UserError: a malformed or missing file, two domains without a common user, nothing left after filtering.
@@ -37,7 +53,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         self.folders = {domain: Path(config[f"{domain}_domain"]["data_path"]) for domain in DOMAINS}
         self.names = {domain: config[f"{domain}_domain"]["dataset"] for domain in DOMAINS}
         self.known = {domain: self._check_files(config, domain) for domain in DOMAINS}
-        self.coverage: dict[str, dict[str, int]] = {}
+        self.coverage: dict[str, dict[str, int | str]] = {}
         try:
             super().__init__(config)
         except ValueError as error:
@@ -123,6 +139,14 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         """Samples of ``train``, ``valid`` or ``test``: (S,) int64 indices of target events in the log."""
         return self.train_targets if phase == "train" else sample_targets(self.log, PHASES[phase])
 
+    def with_validation_for_training(self) -> CrossDomainSequentialDataset:
+        """The same data with the validation events as training events too, for the last training of a chosen model."""
+        enlarged = copy(self)
+        split = np.where(self.log.split == VALID, np.int8(TRAIN), self.log.split)
+        enlarged.log = replace(self.log, split=split)
+        enlarged.train_targets = sample_targets(enlarged.log, TRAIN, self.config["MIN_ITEM_LIST_LENGTH"])
+        return enlarged
+
     @cached_property
     def domain_items(self) -> tuple[np.ndarray, np.ndarray]:
         """Ids of the items of the source and of the target domain, ascending int64."""
@@ -170,10 +194,10 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         """
         matrix = None
         for domain in DOMAINS:
-            path = self.folders[domain] / f"{self.names[domain]}.itememb"
+            path = item_embedding_file(self.config, domain)
             embedding = self._read(path, "item_id", "no_item_semantics")
             ids = self.file_ids(domain, "item")
-            rows = self._align(embedding, ids, self.num_total_item, self.known[domain][1], f"{domain} items")
+            rows = self._align(embedding, path, ids, self.num_total_item, self.known[domain][1], f"{domain} items")
             if matrix is not None and matrix.shape[1] != rows.shape[1]:
                 raise UserError(
                     f"{path}: its vectors have {rows.shape[1]} numbers, those of the other domain {matrix.shape[1]}; "
@@ -185,12 +209,12 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
 
     def user_embedding(self) -> np.ndarray:
         """y of MODEL.md: (n_users, D) float32, row u for user id u, zero where there is no profile."""
-        path = Path(self.config["pair_path"]) / f"{self.config['dataset']}.useremb"
+        path = user_embedding_file(self.config)
         embedding = self._read(path, "user_id", "no_user_profile")
         self._warn_of_another_split(path)
         ids = {**self.file_ids("source", "user"), **self.token_ids("target", "user")}
         known = self.known["source"][0] | self.known["target"][0]
-        return self._align(embedding, ids, self.num_total_user, known, "users")
+        return self._align(embedding, path, ids, self.num_total_user, known, "users")
 
     def _warn_of_another_split(self, path: Path) -> None:
         """Profiles made of the training events of another split may know this one's test events."""
@@ -208,18 +232,25 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
 
     def _read(self, path: Path, id_field: str, flag: str) -> features.Embedding:
         if not path.exists():
+            names = [f" --{key}={self.config[key]}" for key in EMBEDDING_FILES if self.config[key]]
             raise UserError(
-                f"{path} does not exist: make it with `run_lecdsr.py embed --dataset {self.config['dataset']}`, "
-                f"or do without it by --{flag}=True"
+                f"{path} does not exist: make it with `run_lecdsr.py embed --dataset {self.config['dataset']}"
+                f"{''.join(names)}`, or do without it by --{flag}=True"
             )
         return features.read_embedding(path, id_field=id_field)
 
     def _align(
-        self, embedding: features.Embedding, ids: Mapping[str, int], count: int, known: set[str], what: str
+        self,
+        embedding: features.Embedding,
+        path: Path,
+        ids: Mapping[str, int],
+        count: int,
+        known: set[str],
+        what: str,
     ) -> np.ndarray:
         rows, found = features.align(embedding, ids, count, known=known)
         total = len(set(ids.values()) - {0})
-        self.coverage[what] = {"with_embedding": int(found), "total": total}
+        self.coverage[what] = {"with_embedding": int(found), "total": total, "file": path.name}
         if found < total:
             logger.warning("%d of %d %s have no LLM embedding and get a zero vector", total - found, total, what)
         return rows

@@ -81,7 +81,9 @@ def _curves(table: Standings, label: str, part: str, metric: str) -> list[dict]:
         if part:
             points = [(x, epoch["valid"][part][metric]) for x, epoch in epochs if part in epoch["valid"]]
         else:
-            points = [(x, epoch["valid_score"]) for x, epoch in epochs]
+            # Not of a model that scores one domain: its score is no mean.
+            domains = set(DOMAINS) & table.study.samples.parts.keys()
+            points = [(x, epoch["valid_score"]) for x, epoch in epochs if domains <= epoch["valid"].keys()]
         if not points:
             continue
         best = set((run.result.get("best_epoch") or {}).values())
@@ -147,7 +149,11 @@ def by_history(table: Standings) -> Figure:
     samples = table.study.samples
     bins = {part: history_bins(samples.history[chosen]) for part, chosen in samples.parts.items()}
     text = "Test samples in five bins of about equal size, by the events that the user had before."
-    views = [_slice_view(table, part, bins[part], bins[part].ranges, "earlier events of the user") for part in bins]
+    views = [
+        _slice_view(table, part, bins[part], bins[part].ranges, "earlier events of the user")
+        for part in bins
+        if table.scoring(part)
+    ]
     return Figure("history", "By history length", text, views, 440)
 
 
@@ -156,6 +162,8 @@ def by_popularity(table: Standings) -> Figure:
     samples = table.study.samples
     views = []
     for part, chosen in samples.parts.items():
+        if not table.scoring(part):
+            continue
         bins = popularity_bins(samples.popularity[chosen], samples.item[chosen])
         names = ["<b>cold</b><br>0" if high == 0 else f"tail<br>{name}"
                  for name, high in zip(bins.ranges, bins.high, strict=True)]  # fmt: skip
@@ -173,7 +181,7 @@ def _slice_view(table: Standings, part: str, bins: Bins, names: list[str], axis:
     chosen = table.study.samples.parts[part]
     places = [f"{name}<br>n = {size:,}" for name, size in zip(names, bins.size, strict=True)]
     data = []
-    for label in table.labels:
+    for label in table.scoring(part):
         colour, dash, symbol = _style(table, label)
         rows = [bins.means(per_sample(run.rank[chosen], TESTED)) for run in table.study.finished(label)]
         sd = np.std(rows, axis=0, ddof=1) if len(rows) > 1 else np.full(len(places), np.nan)
@@ -203,28 +211,39 @@ def cost(table: Standings) -> Figure:
         "training time": ("training time (s)", lambda result: result["seconds"]["train"], "log"),
         "peak memory": ("peak memory (GB)", lambda result: max(result["peak_memory_bytes"].values()) / 1e9, "linear"),
     }
+    part = next(part for part in table.study.part_names if table.scoring(part))
     views = []
     for name, (axis, measure, scale) in measures.items():
         data = []
-        for label in table.labels:
+        for label in table.scoring(part):
             colour, _, symbol = _style(table, label)
             value = np.mean([measure(run.result) for run in table.study.finished(label)])
             value = max(value, 0.01) if scale == "log" else value  # what does not train takes no time
             data.append(
                 {
                     "type": "scatter", "mode": "markers", "name": label, "x": _numbers([value]),
-                    "y": _numbers([table.mean_and_sd(label, "overall", TESTED)[0]]),
+                    "y": _numbers([table.mean_and_sd(label, part, TESTED)[0]]),
                     "marker": {"color": colour, "symbol": symbol, "size": 11},
                     "hovertemplate": "%{x:,.3~f}, %{y:.4f}<extra>%{fullData.name}</extra>",
                 }
             )  # fmt: skip
+        seen = [x for trace in data for x in trace["x"]]
         layout = {
-            "xaxis": {"title": {"text": axis}, "type": scale, "dtick": 1} if scale == "log" else
+            "xaxis": {"title": {"text": axis}, "type": scale, **_log_ticks(min(seen), max(seen))} if scale == "log" else
                      {"title": {"text": axis}, "rangemode": "tozero"},
-            "yaxis": {"title": {"text": f"overall {display_name(TESTED)}"}},
+            "yaxis": {"title": {"text": f"{display_name(TESTED)}, {table.study.part_names[part]}"}},
         }  # fmt: skip
         views.append(View(name, data, layout))
     return Figure("cost", "Quality and cost", "Up and to the left is better.", views, 420)
+
+
+def _log_ticks(low: float, high: float) -> dict:
+    """Ticks of a logarithmic axis: at powers of ten, and at 2 and 5 of each where these alone would be too few."""
+    if high > 30 * low:
+        return {"dtick": 1}
+    powers = np.arange(np.floor(np.log10(low)) - 1, np.ceil(np.log10(high)) + 2)
+    values = [float(f"{step}e{int(power)}") for power in powers for step in (1, 2, 5)]
+    return {"tickvals": values, "ticktext": [f"{value:,g}" for value in values]}
 
 
 # ---------------------------------------------------------------------- embeddings

@@ -120,8 +120,8 @@ def _row(table: Standings, label: str) -> dict:
             comparison = table.comparisons[part].get(label)
             cells.append(
                 {
-                    "mean": mean,
-                    "text": f"{mean:.4f}",
+                    "mean": "" if math.isnan(mean) else mean,
+                    "text": tables.NOTHING if math.isnan(mean) else f"{mean:.4f}",
                     "sd": "" if math.isnan(sd) else f"{sd:.4f}",
                     "best": mean == table.best(part, metric),
                     "mark": tables.MARKS[verdict],
@@ -183,7 +183,8 @@ def _cost_row(study: Study, label: str) -> dict:
 
 def _recommended_row(study: Study, label: str) -> dict:
     def over_seeds(domain: str, key: str) -> tuple[float, float]:
-        return _over_seeds(study, label, lambda run: run.result["recommended"][domain][key])
+        # Absent where the model scores nothing.
+        return _over_seeds(study, label, lambda run: run.result["recommended"].get(domain, {}).get(key, math.nan))
 
     domains = [part for part in study.part_names if part != "overall"]
     cells = {domain: {} for domain in domains}
@@ -194,5 +195,6 @@ def _recommended_row(study: Study, label: str) -> dict:
         ):
             mean, sd = over_seeds(domain, key)
             text = form.format(mean) + ("" if math.isnan(sd) else " ± " + form.format(sd))
-            cells[domain][name] = {"mean": mean, "text": text}
+            known = not math.isnan(mean)
+            cells[domain][name] = {"mean": mean if known else "", "text": text if known else tables.NOTHING}
     return {"label": label, "cells": cells}

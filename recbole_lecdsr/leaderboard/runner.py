@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recbole_lecdsr import run
-from recbole_lecdsr.config import LeCDSRConfig
-from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.config import LeCDSRConfig, find_model
+from recbole_lecdsr.data.dataset import EMBEDDING_FILES, item_embedding_file, user_embedding_file
+from recbole_lecdsr.data.sequence import DOMAINS
+from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.leaderboard.study import ERROR, RUNS, STUDY, label_folder
 from recbole_lecdsr.parameters import merge, split_command_line
@@ -83,6 +85,24 @@ def configuration(label: str, config_files: Sequence[str], overrides: Mapping[st
     return LeCDSRConfig(name, config_file_list=config_files, config_dict=values, command_line=[])
 
 
+def installed(labels: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Which models can run here.
+
+    Returns:
+        the labels without those whose model nothing on this machine brings along, and the reason for each of these.
+        Names that are wrong stay, for `plan` to refuse.
+    """
+    absent: dict[str, str] = {}
+    for label in labels:
+        try:
+            find_model(split_label(label)[0].partition("-")[0])
+        except NotInstalledError as error:
+            absent[label] = str(error)
+        except UserError:
+            continue
+    return [label for label in labels if label not in absent], absent
+
+
 def plan(
     study: Path,
     labels: Sequence[str],
@@ -107,6 +127,24 @@ def plan(
     if errors:
         raise UserError("\n".join(dict.fromkeys(errors)))
     return tasks
+
+
+def check_embedding_files(tasks: Sequence[Task]) -> None:
+    """Refuse runs on feature files of their own that are not there, before anything runs.
+
+    Raises:
+        UserError: all missing files at once, with the command that makes them.
+    """
+    missing = {}
+    for config in (task.config for task in tasks):
+        named = [key for key in EMBEDDING_FILES if config[key]]
+        paths = [item_embedding_file(config, domain) for domain in DOMAINS] if config["item_embedding_file"] else []
+        paths += [user_embedding_file(config)] if config["user_embedding_file"] else []
+        names = "".join(f" --{key}={config[key]}" for key in named)
+        command = f"run_lecdsr.py embed --dataset {config.dataset}{names}"
+        missing |= {path: command for path in paths if not path.exists()}
+    if missing:
+        raise UserError("\n".join(f"{path} does not exist: make it with `{how} …`" for path, how in missing.items()))
 
 
 def write_study(study: Path, dataset: str, labels: Sequence[str], seeds: Sequence[int]) -> None:

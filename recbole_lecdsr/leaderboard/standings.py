@@ -23,7 +23,8 @@ class Standings:
     Attributes:
         study: what it was read from.
         labels: the models with a finished run, best overall first.
-        values: label -> part -> metric -> (n,) its mean over the samples with each finished seed.
+        values: label -> part -> metric -> (n,) its mean over the samples with each finished seed; without the parts
+            that the model does not score.
         comparisons: part -> label -> comparison with the first model of the study, on NDCG@10; empty when that has no
             finished run, or the two no seed in common.
         noise: part -> noise floor of NDCG@10, or None.
@@ -41,12 +42,16 @@ class Standings:
         return self.study.models[0]
 
     def mean_and_sd(self, label: str, part: str, metric: str) -> tuple[float, float]:
-        """Over the finished seeds; sd is nan with one."""
-        return mean_and_sd(self.values[label][part][metric])
+        """Over the finished seeds; sd is nan with one, both where the model does not score the part."""
+        return mean_and_sd(self.values[label].get(part, {}).get(metric, np.zeros(0)))
 
     def best(self, part: str, metric: str) -> float:
         """The highest mean of a column."""
-        return max(self.mean_and_sd(label, part, metric)[0] for label in self.labels)
+        return max((self.mean_and_sd(label, part, metric)[0] for label in self.scoring(part)), default=np.nan)
+
+    def scoring(self, part: str) -> list[str]:
+        """The models that score a part, in the order of the table."""
+        return [label for label in self.labels if part in self.values[label]]
 
     def verdict(self, label: str, part: str) -> int:
         """1 better than the first model, -1 worse, 0 not told apart or not tested."""
@@ -65,7 +70,6 @@ class Standings:
 
 def standings(study: Study, metrics: Sequence[str] = ALL) -> Standings:
     """Means, comparisons and noise floor of a study."""
-    parts = study.samples.parts
     labels = [label for label in study.models if study.finished(label)]
     values = {
         label: {
@@ -73,12 +77,21 @@ def standings(study: Study, metrics: Sequence[str] = ALL) -> Standings:
                 metric: np.array([per_sample(run.rank[chosen], metric).mean() for run in study.finished(label)])
                 for metric in metrics
             }
-            for part, chosen in parts.items()
+            for part, chosen in study.scored_parts(label).items()
         }
         for label in labels
     }
-    order = sorted(labels, key=lambda label: -values[label]["overall"][TESTED].mean())
-    noise = {part: noise_floor({label: values[label][part][TESTED] for label in labels}) for part in parts}
+
+    def place(label: str) -> tuple[bool, float]:
+        """Those without an overall metric behind the others, by what they have."""
+        parts = values[label]
+        return "overall" not in parts, -parts.get("overall", next(iter(parts.values())))[TESTED].mean()
+
+    order = sorted(labels, key=place)
+    noise = {
+        part: noise_floor({label: values[label][part][TESTED] for label in labels if part in values[label]})
+        for part in study.samples.parts
+    }
     return Standings(study, tuple(order), values, _comparisons(study, labels), noise)
 
 
@@ -93,13 +106,16 @@ def _comparisons(study: Study, labels: Sequence[str]) -> dict[str, dict[str, Com
                 seeds[label] = tuple(common)
     return {
         part: compare(
-            {label: row[chosen] for label, row in differences.items()}, study.samples.user[chosen], seeds
+            {label: row[chosen] for label, row in differences.items() if not np.isnan(row[chosen]).any()},
+            study.samples.user[chosen],
+            seeds,
         )
         for part, chosen in study.samples.parts.items()
     }
 
 
 def sample_means(study: Study, label: str, seeds: Sequence[int], metric: str = TESTED) -> np.ndarray:
-    """(S,) a model's metric of each test sample, averaged over the given seeds."""
-    rows = [per_sample(run.rank, metric) for run in study.finished(label) if run.seed in seeds]
+    """(S,) a model's metric of each test sample, averaged over the given seeds; nan where it does not score."""
+    ranks = [run.rank for run in study.finished(label) if run.seed in seeds]
+    rows = [np.where(rank > 0, per_sample(np.maximum(rank, 1), metric), np.nan) for rank in ranks]
     return np.mean(rows, axis=0)

@@ -66,7 +66,7 @@ class Run:
         folder: its run directory, or None when missing.
         status: ``finished``, ``failed``, ``unfinished`` or ``missing``.
         result: result.json of a finished run.
-        rank: (S,) int64 from 1, of a finished run.
+        rank: (S,) int64 from 1, of a finished run; 0 for all samples of a domain that the model does not score.
         error: the message of a failed run.
     """
 
@@ -106,6 +106,15 @@ class Study:
     def finished(self, label: str) -> list[Run]:
         """Finished runs of a model, by seed."""
         return [run for run in self.runs if run.label == label and run.status == FINISHED]
+
+    def scored_parts(self, label: str) -> dict[str, np.ndarray]:
+        """The parts of the samples that a model scores in all its finished runs: name -> (S,) bool."""
+        runs = self.finished(label)
+        return {
+            name: chosen
+            for name, chosen in self.samples.parts.items()
+            if all(run.rank[chosen].all() for run in runs)
+        }
 
     @property
     def any_result(self) -> Mapping:
@@ -244,8 +253,9 @@ def _read_ranks(path: Path) -> tuple[np.ndarray, Samples]:
     if len(shapes) != 1 or arrays["rank"].ndim != 1:
         raise UserError(f"{path}: its arrays must have one length, not {sorted(shapes)}")
     rank = arrays.pop("rank")
-    if len(rank) == 0 or rank.min() < 1:
-        raise UserError(f"{path}: ranks must be whole numbers from 1 on, at least one")
+    domains = [rank[arrays["domain"] == code] for code in range(len(DOMAINS))]
+    if not rank.any() or any(part.min() < 1 for part in domains if part.any()):
+        raise UserError(f"{path}: ranks must be whole numbers from 1 on (0 for a whole domain only), at least one")
     return rank.astype(np.int64), Samples(**arrays)
 
 

@@ -15,6 +15,7 @@ from recbole_lecdsr.leaderboard.standings import ALL, SHOWN, TESTED, Standings, 
 from recbole_lecdsr.leaderboard.study import FAILED, MISSING, UNFINISHED, Study
 
 MARKS = {1: "▲", -1: "▼", 0: ""}
+NOTHING = "–"  # in the columns of a domain that the model does not score
 
 
 def p_text(p: float) -> str:
@@ -23,7 +24,9 @@ def p_text(p: float) -> str:
 
 
 def plus_minus(mean: float, sd: float) -> str:
-    """``0.1234 ± 0.0012``; without the sd where there is one seed."""
+    """``0.1234 ± 0.0012``; without the sd where there is one seed; a dash where there is nothing."""
+    if math.isnan(mean):
+        return NOTHING
     return f"{mean:.4f}" if math.isnan(sd) else f"{mean:.4f} ± {sd:.4f}"
 
 
@@ -40,6 +43,7 @@ def statements(table: Standings) -> dict[str, str]:
     told["Candidates"] = _candidates(study)
     told["Split"] = _split(result["parameters"])
     told["Seeds"] = ", ".join(map(str, study.seeds)) + ". Means ± sample standard deviation over the finished seeds."
+    told["Dashes"] = _dashes(table)
     told["Significance"] = _significance(table)
     told["Noise floor"] = _noise(table)
     told["Reference"] = _reference(result)
@@ -68,11 +72,26 @@ def _split(parameters: dict) -> str:
     return f"{kind} {value}, order {arguments.get('order')}, by {arguments.get('group_by')}."
 
 
+def _dashes(table: Standings) -> str:
+    names = table.study.part_names
+    short: dict[str, list[str]] = {}
+    for label in table.labels:
+        domains = [names[part] for part in table.values[label] if part != "overall"]
+        if len(domains) < len(names) - 1:
+            short.setdefault(" and ".join(domains), []).append(label)
+    return " ".join(
+        f"{', '.join(labels)} recommend{'s' * (len(labels) == 1)} in {domain} only."
+        for domain, labels in short.items()
+    )
+
+
 def _significance(table: Standings) -> str:
-    tested = len(table.comparisons["overall"])
+    tested = max(map(len, table.comparisons.values()))
     if not tested:
         return f"not tested: {table.first} and another model have no finished seed in common."
     models = f"{tested} models" if tested > 1 else "one model"
+    if len({len(part) for part in table.comparisons.values()}) > 1:
+        models = "the models of a column"
     return (
         f"▲ better, ▼ worse than {table.first} on {display_name(TESTED)}: paired two-sided Wilcoxon signed-rank test "
         f"over the test samples (metric averaged over the common seeds; zeros by Pratt), Holm-corrected over {models}, "
@@ -167,7 +186,8 @@ def _marked(table: Standings, label: str, part: str, metric: str, bold) -> str:
 
 
 def comma_separated(table: Standings) -> str:
-    """One row for each model, domain and metric, with the comparison where there is one; full precision."""
+    """One row for each model, domain that it scores and metric, with the comparison where there is one; full
+    precision."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
@@ -176,7 +196,7 @@ def comma_separated(table: Standings) -> str:
     )  # fmt: skip
     for label in table.labels:
         for part in table.study.samples.parts:
-            for metric in ALL:
+            for metric in ALL if part in table.values[label] else ():
                 mean, sd = table.mean_and_sd(label, part, metric)
                 row = [label, part, metric, mean, "" if math.isnan(sd) else sd, len(table.study.finished(label))]
                 c = table.comparisons[part].get(label) if metric == TESTED else None

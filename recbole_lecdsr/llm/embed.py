@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_lecdsr.data import features
-from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset, item_embedding_file, user_embedding_file
 from recbole_lecdsr.data.sequence import DOMAINS, TRAIN
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped, sidecar, write_whole
@@ -22,7 +22,8 @@ PROFILES, ITEMS = "profiles.jsonl", "items.jsonl"
 
 
 def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) -> dict[str, object]:
-    """Write ``<domain>.itememb`` of both domains and ``<pair>.useremb``, each with a sidecar that says of what.
+    """Write ``<domain>.itememb`` of both domains and ``<pair>.useremb`` (or what ``item_embedding_file`` and
+    ``user_embedding_file`` name), each with a sidecar that says of what.
 
     Item texts: the columns of ``<domain>.item`` and the fields of ``items.jsonl`` that ``item_text`` names. User texts
     (``user_text``): ``profiles`` encodes ``profiles.jsonl``; ``history`` needs no language model and takes the mean of
@@ -43,7 +44,7 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
         users, matrix = _mean_of_history(dataset, vectors)
     else:
         users, matrix = _encode_profiles(dataset, encoder, show_progress)
-    path = Path(config["pair_path"]) / f"{config['dataset']}.useremb"
+    path = user_embedding_file(config)
     _write(path, "user_id", users, matrix, {
         **origin, "user_text": config["user_text"], "split": config["eval_args"]["split"],
         "benchmark_filename": config["benchmark_filename"],
@@ -85,7 +86,7 @@ def _embed_items(
         )
     logger.info("encoding the texts of %d of %d items of %s", len(composed), len(merged), name)
     matrix = encoder.encode(list(composed.values()), show_progress)
-    _write(folder / f"{name}.itememb", "item_id", list(composed), matrix, origin)
+    _write(item_embedding_file(config, domain), "item_id", list(composed), matrix, origin)
     return dict(zip(composed, matrix, strict=True))
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from recbole_lecdsr.data.sequence import SingleDomainGatherer, WindowGatherer
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.model.faster import make_faster
 
 _PLACES = ("general_recommender", "sequential_recommender")
 # Numbers of the LLM embedding that models with item features get: RecBole makes a vector of each.
@@ -163,6 +164,8 @@ class Baseline(CrossDomainRecommender):
             raise UserError(
                 f"{self.recbole_class.__name__} needs more of a data set than ids ({error!r}): leave it out"
             ) from error
+        self._length = torch.ones(0, dtype=torch.int64)  # of the windows under way
+        make_faster(self.recbole_model, lambda: self._length - 1)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The tensors that RecBole's model keeps outside its parameters, for the checkpoint."""
@@ -193,6 +196,7 @@ class Baseline(CrossDomainRecommender):
         batch = self._batch(interaction)
         if self.sequential:
             batch = batch[batch[self.item_seq_field][:, 0].ne(0)]
+            self._length = batch[self.length_field]
             batch = self.transform(self.view, batch)
         elif self.input_type == InputType.POINTWISE and self.recbole_class.type != ModelType.TRADITIONAL:
             batch = self._with_labels(batch)
@@ -210,6 +214,7 @@ class Baseline(CrossDomainRecommender):
         """Scores of all items of both domains, (B, n_items); what lies beyond (a mask token) is cut off."""
         batch = self._batch(interaction)
         if self.sequential:
+            self._length = batch[self.length_field]
             batch = self.transform_for_scoring(batch)
         try:
             scores = self.recbole_model.full_sort_predict(batch).view(len(batch), -1)

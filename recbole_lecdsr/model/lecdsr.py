@@ -198,7 +198,7 @@ class TextSASRec(LeCDSR):
     def __init__(self, config, dataset):
         for name, value in {"network": "causal", "no_user_profile": True, "no_semantic_fusion": True}.items():
             if config[name] != value:
-                raise UserError(f"{type(self).__name__} has {name}: {value}; for others take LeCDSR")
+                raise UserError(f"{type(self).__name__} needs {name}: {value}; for another value take LeCDSR")
         super().__init__(config, dataset)
 
 

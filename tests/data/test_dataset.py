@@ -89,8 +89,31 @@ def test_each_id_has_the_vector_of_its_token(pair):
     assert_aligned(dataset)
     assert set(dataset.item_token) == {"[PAD]", *ITEMS["source"], *ITEMS["target"]}
     assert set(dataset.user_token) == {"[PAD]", *USERS}
-    assert dataset.coverage["users"] == {"with_embedding": 14, "total": 14}
-    assert dataset.coverage["source items"] == {"with_embedding": 13, "total": 13}
+    assert dataset.coverage["users"] == {"with_embedding": 14, "total": 14, "file": "pair.useremb"}
+    assert dataset.coverage["source items"] == {"with_embedding": 13, "total": 13, "file": "source.itememb"}
+
+
+def test_other_files_of_vectors_are_read_by_name(pair, tmp_path):
+    folder = tmp_path / "dataset" / "pair"
+    for domain in DOMAINS:
+        write_vectors(folder / domain / "other.itememb", "item", {token: [1.0, 2.0] for token in ITEMS[domain]})
+    write_vectors(folder / "other.useremb", "user", {token: [3.0] for token in USERS})
+    dataset = load(pair, item_embedding_file="other.itememb", user_embedding_file="other.useremb")
+    assert dataset.item_embedding()[1:].tolist() == [[1.0, 2.0]] * (len(dataset.item_token) - 1)
+    assert dataset.user_embedding()[1:].tolist() == [[3.0]] * len(USERS)
+    assert {values["file"] for values in dataset.coverage.values()} == {"other.itememb", "other.useremb"}
+
+
+@pytest.mark.parametrize("name", ["../x.itememb", "other.useremb", "other", 3])
+def test_a_name_of_another_file_that_cannot_be_one(pair, name):
+    with pytest.raises(UserError, match=r"item_embedding_file must be the name of a file.*\.itememb"):
+        load(pair, item_embedding_file=name)
+
+
+def test_another_file_that_is_missing_is_named_with_the_command_that_makes_it(pair):
+    dataset = load(pair, user_embedding_file="history.useremb")
+    with pytest.raises(UserError, match=r"history\.useremb does not exist.*--user_embedding_file=history\.useremb"):
+        dataset.user_embedding()
 
 
 def test_an_item_of_both_domains_is_one_item_of_both(pair):
@@ -166,7 +189,7 @@ def test_tokens_without_a_vector_get_zeros_and_are_counted(pair, tmp_path, caplo
     matrix, ids = dataset.item_embedding(), dataset.token_ids("target", "item")
     assert not matrix[[ids["film3"], ids["film4"]]].any()
     assert matrix[ids["film5"]].tolist() == vector("film5")
-    assert dataset.coverage["target items"] == {"with_embedding": 11, "total": 13}
+    assert dataset.coverage["target items"] == {"with_embedding": 11, "total": 13, "file": "target.itememb"}
     assert "2 of 13 target items have no LLM embedding" in caplog.text
 
 

@@ -139,3 +139,17 @@ def fail_run(study: Path, label: str, seed: int, message: str) -> None:
     folder = study / "runs" / label_folder(label) / "movielens" / f"{label.partition(':')[0]}-{seed}"
     folder.mkdir(parents=True)
     (folder / "error.txt").write_text(f"Traceback (most recent call last):\n  …\n{message}\n", encoding="utf-8")
+
+
+def score_target_only(study: Path, label: str) -> None:
+    """Make the finished runs of a model those of one that does not score the source domain."""
+    for path in (study / "runs" / label_folder(label)).rglob("ranks.npz"):
+        with np.load(path) as file:
+            arrays = dict(file)
+        arrays["rank"] = np.where(arrays["domain"] == 0, 0, arrays["rank"])
+        np.savez_compressed(path, **arrays)
+        result = json.loads((path.parent / "result.json").read_text(encoding="utf-8"))
+        for values in (result, *result["history"]):
+            values.update({key: {"target": values[key]["target"]} for key in ("valid", "test") if key in values})
+        del result["recommended"]["source"]
+        (path.parent / "result.json").write_text(json.dumps(result), encoding="utf-8")

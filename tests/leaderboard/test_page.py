@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ STRENGTHS = {
     "LeCDSR": 2.0, "SASRec": 1.9, "SASRec:sequence=single": 1.4, "Pop": 0.8, "LeCDSR:no_item_semantics=True": 1.6
 }  # fmt: skip
 DESKTOP, PHONE = 1280, 390
+LONG = "LeCDSR:item_embedding_file=e5-large-instruct.itememb:user_embedding_file=e5-large-instruct.useremb"
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +140,40 @@ def test_colours_follow_the_readers_preference(browser, page):
         browser.open(page, DESKTOP, dark=dark)
         backs.append(browser.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert backs == ["rgb(255, 255, 255)", "rgb(20, 23, 28)"]
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory) -> Path:
+    """A page with a label of many parts, and a model that scores one domain."""
+    study = tmp_path_factory.mktemp("crowded") / "study"
+    labels = ("LeCDSR", LONG, "EMCDR", "SASRec")
+    studies.write_study(study, dict(zip(labels, (2.0, 1.9, 1.0, 1.5), strict=True)))
+    studies.score_target_only(study, "EMCDR")
+    return report.write_report(study, embedding_maps=False)["html"]
+
+
+@pytest.mark.parametrize(("width", "share"), [(DESKTOP, 0.6), (PHONE, 0.4)])
+def test_long_labels_leave_room_for_what_is_drawn(browser, crowded, width, share):
+    browser.open(crowded, width)
+    browser.evaluate("new Promise(done => setTimeout(done, 500))")
+    for key in ("curves", "ablations", "history", "cost"):
+        plot = f"document.getElementById('{key}')"
+        wide = browser.evaluate(f"{plot}._fullLayout._size.w / {plot}.clientWidth")
+        assert wide >= share, (key, wide)
+        inside = browser.evaluate(
+            f"[...{plot}.querySelectorAll('.legendtext, .ytick text')].every(e => "
+            f"e.getBoundingClientRect().right <= {width} && e.getBoundingClientRect().left >= 0)"
+        )
+        assert inside, key
+
+
+def test_what_has_no_number_comes_last_however_it_is_sorted(browser, crowded):
+    browser.open(crowded, DESKTOP)
+    heading = "#leaderboard thead tr:nth-child(2) th:nth-child(3) button"
+    for _ in range(2):
+        browser.click(heading)
+        assert column(browser, "#leaderboard", 0)[-1] == "EMCDR"
+    assert column(browser, "#leaderboard", 2)[-1] == "–"
+    text = browser.evaluate("document.querySelector('.statements').innerText")
+    assert "EMCDR recommends in drama only." in text
+    assert browser.problems == []

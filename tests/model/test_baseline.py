@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import pkgutil
+
 import numpy as np
 import pytest
 import torch
+from recbole.model import sequential_recommender
 from recbole.quick_start import load_data_and_model as load_stock
 from recbole.quick_start import run_recbole
 
+from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.dataloader import data_preparation
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.baseline import baseline_class, recbole_class, right_padded
@@ -18,7 +22,10 @@ ID_MODELS = [
     "NextItNet", "NPE", "RepeatNet", "SASRec", "SHAN", "SINE", "SRGNN", "STAMP", "TransRec", "Pop", "BPR", "LightGCN",
     "NeuMF", "ItemKNN", "EASE",
 ]  # fmt: skip
-TEXT_MODELS = ["SASRecF", "FDSA"]
+CPR_MODELS = ["GRU4RecCPR", "SASRecCPR"]
+TEXT_MODELS = ["SASRecF", "FDSA", "GRU4RecF"]
+# Sequential models of RecBole that need features of users, a knowledge graph or labels of items.
+MORE_THAN_IDS = ["DIEN", "DIN", "GRU4RecKG", "KSR", "S3Rec"]
 OWN = {"adapter_hidden_size", "embedding_size", "train_neg_sample_args", "train_epochs"}  # of LeCDSR in QUICK
 
 
@@ -46,6 +53,24 @@ def test_models_of_recbole_train_and_are_read_back(pair, name):
     assert np.array_equal(ranks, np.load(f"{outcome['run_directory']}/ranks.npz")["rank"])
 
 
+@pytest.mark.parametrize("name", CPR_MODELS)
+def test_models_that_rank_the_best_hundred_items_again_train_where_there_are_so_many(pair, name):
+    outcome = run_lecdsr(name, config_dict={**pair, "reranker_CAN_NUM": 5})
+    assert 0 < outcome["result"]["test"]["overall"]["ndcg@10"] <= 1
+
+
+def test_every_sequential_model_of_recbole_is_tried():
+    modules = {info.name for info in pkgutil.iter_modules(sequential_recommender.__path__)}
+    tried = {name.lower() for name in [*ID_MODELS, *CPR_MODELS, *TEXT_MODELS, *MORE_THAN_IDS]}
+    assert modules <= tried
+
+
+def test_a_model_without_a_property_file_has_the_settings_of_all_baselines(pair):
+    config = LeCDSRConfig("STAMP", config_dict=pair, command_line=[])
+    assert config["train_neg_sample_args"]["sample_num"] == 1
+    assert config["embedding_size"] == 64, "RecBole's own"
+
+
 def test_a_single_domain_window_holds_the_last_events_of_the_target_s_domain(pair):
     data = load_dataset("SASRec", config_dict={**pair, "sequence": "single", "MAX_ITEM_LIST_LENGTH": 3})
     _, _, test_data = data_preparation(data.config, data)
@@ -66,9 +91,10 @@ def test_a_general_model_of_single_domains_knows_a_user_as_two(pair):
     assert len(weights[name]) == 2 * len(other[name])
 
 
-def test_a_model_that_needs_more_than_ids_says_so(pair):
-    with pytest.raises(UserError, match="S3Rec needs more of a data set than ids"):
-        run_lecdsr("S3Rec", config_dict=pair)
+@pytest.mark.parametrize("name", MORE_THAN_IDS)
+def test_a_model_that_needs_more_than_ids_says_so(pair, name):
+    with pytest.raises(UserError, match=f"{name} needs more of a data set than ids"):
+        run_lecdsr(name, config_dict=pair)
 
 
 def test_only_general_and_sequential_models_are_baselines():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from recbole_cdr.utils import train_mode2state
 
 from recbole_lecdsr.data.dataloader import data_preparation
 from recbole_lecdsr.errors import UserError
@@ -178,6 +179,38 @@ def arguments(model, batch):
     return *(batch[name] for name in ("item_id_list", "domain_list", "domain", "user_id")), None
 
 
+@pytest.mark.parametrize("sequence", ["mixed", "single"])
+@pytest.mark.parametrize("mode", ["BOTH", "SOURCE", "TARGET", "OVERLAP"])
+def test_the_sequences_of_an_epoch_hold_every_target_once(tmp_path, mode, sequence):
+    data = load_dataset("LeCDSR", config_dict={**write_pair(tmp_path, random_events()), "sequence": sequence})
+    train, _, _ = data_preparation(data.config, data)
+    train.set_mode(train_mode2state[mode])
+    log, learned = data.log, []
+    for batch in train:
+        asked = following(batch["domain_list"], batch["domain"])
+        for row, column in zip(*np.nonzero(batch["target_list"].numpy()), strict=True):
+            seen = batch["item_id_list"][row, : column + 1]
+            seen = seen[seen > 0].tolist()
+            user, item, domain = (
+                int(x) for x in (batch["user_id"][row], batch["target_list"][row, column], asked[row, column])
+            )
+            learned.append((user, item, domain, seen[-1]))
+            if column < 5:
+                following_item = batch["item_id_list"][row, column + 1]
+                assert item == following_item
+    expected = []
+    for target in data.targets("train"):
+        before = np.arange(log.first[target], target)
+        if sequence == "single":
+            before = before[log.domain[before] == log.domain[target]]
+        wanted = {"SOURCE": log.domain[target] == 0, "TARGET": log.domain[target] == 1}.get(mode, True)
+        if wanted and len(before) and (mode != "OVERLAP" or log.user[target] < data.num_overlap_user):
+            values = log.user[target], log.item[target], log.domain[target], log.item[before[-1]]
+            expected.append(tuple(map(int, values)))
+    assert sorted(learned) == sorted(expected)
+    assert train.num_samples == len(expected) > 0
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -200,5 +233,5 @@ def test_the_baseline_is_lecdsr_without_its_ideas(tmp_path):
     assert net.item_adapter is None and net.fusion is None and net.user_text is None
     for name in ("no_user_profile", "no_semantic_fusion"):
         data = load_dataset("TextSASRec", config_dict={**pair, name: False})
-        with pytest.raises(UserError, match=f"TextSASRec has {name}: False"):
+        with pytest.raises(UserError, match=f"TextSASRec needs {name}: True"):
             data.config.model_class(data.config, data)

@@ -7,7 +7,7 @@ from recbole_lecdsr.data.dataloader import data_preparation
 from recbole_lecdsr.model.layers import fourier_matrices
 from recbole_lecdsr.model.network import LeCDSRNetwork
 from recbole_lecdsr.quick_start import load_dataset
-from tests.pairs import random_events, write_pair
+from tests.pairs import PER_TARGET, random_events, write_pair
 
 
 def prepared(tmp_path, **changes):
@@ -17,13 +17,10 @@ def prepared(tmp_path, **changes):
     return data, data.config.model_class(data.config, data), train
 
 
-PUBLISHED = {"network": "published", "train_samples": "targets"}
-
-
 @pytest.mark.parametrize("loss_type", ["softmax", "psl", "psl_hinge"])
 def test_shared_negatives_score_as_the_same_negatives_of_each_sample_do(tmp_path, loss_type):
     negatives = {"sample_num": 100, "shared": True}
-    settings = {**PUBLISHED, "loss_type": loss_type, "train_neg_sample_args": negatives}
+    settings = {**PER_TARGET, "loss_type": loss_type, "train_neg_sample_args": negatives}
     data, model, train = prepared(tmp_path, **settings)
     assert data.config["train_neg_sample_args"]["distribution"] == "uniform"
     batch = next(iter(train))

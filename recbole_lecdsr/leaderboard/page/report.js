@@ -9,13 +9,15 @@
     const numeric = heading.dataset.sort === "number";
     const before = heading.getAttribute("aria-sort");
     const descending = before ? before === "ascending" : numeric; // numbers: the highest first
+    const turn = descending ? -1 : 1;
     const compare = (a, b) => {
-      if (!numeric) return a.localeCompare(b, undefined, { numeric: true });
+      if (!numeric) return a.localeCompare(b, undefined, { numeric: true }) * turn;
       const [x, y] = [parseFloat(a), parseFloat(b)];
-      return Number.isNaN(x) || Number.isNaN(y) ? 0 : x - y;
+      const [noX, noY] = [Number.isNaN(x), Number.isNaN(y)];
+      return noX || noY ? noX - noY : (x - y) * turn; // what has no number comes last either way
     };
     const rows = [...table.tBodies[0].rows];
-    rows.sort((a, b) => compare(value(a, column), value(b, column)) * (descending ? -1 : 1));
+    rows.sort((a, b) => compare(value(a, column), value(b, column)));
     table.tBodies[0].append(...rows);
     table.querySelectorAll("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
     heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
@@ -46,18 +48,35 @@
     }
     return result;
   };
+  // A label on lines of a legend or an axis: broken behind its joints, and no line much longer than the limit.
+  const lines = (label, limit) => {
+    const result = [""];
+    for (const part of String(label).split(/(?<=[:=_.-])/)) {
+      const last = result.length - 1;
+      if (result[last] && (result[last] + part).length > limit) result.push(part);
+      else result[last] += part;
+    }
+    return result;
+  };
   const draw = (key) => {
     const view = figures[key].views[shown[key]];
     const style = getComputedStyle(document.body);
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = { gridcolor: colour("--line"), linecolor: colour("--line"), zerolinecolor: colour("--soft"), automargin: true };
     const narrow = document.documentElement.clientWidth < 600;
+    const wrapped = (label) => lines(label, narrow ? 20 : 30);
+    const legend = narrow ? (label) => lines(label, 44) : wrapped;
+    const data = view.data.map((trace) => ({
+      ...trace,
+      ...(trace.name ? { name: legend(trace.name).join("<br>") } : {}),
+      ...(trace.orientation === "h" ? { y: trace.y.map((label) => wrapped(label).join("<br>")) } : {}),
+    }));
     const base = {
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: style.fontFamily || "sans-serif", size: 12, color: colour("--ink") },
       margin: { l: 8, r: 8, t: 12, b: 8 },
-      xaxis: axis,
+      xaxis: narrow && (view.layout.xaxis || {}).type !== "category" ? { ...axis, nticks: 5 } : axis,
       yaxis: axis,
       legend: narrow
         ? { orientation: "h", xref: "container", x: 0, xanchor: "left", yref: "container", y: 0, yanchor: "bottom", font: { size: 11 }, tracegroupgap: 0 }
@@ -67,10 +86,14 @@
       datarevision: Math.random(),
     };
     const place = document.getElementById(key);
-    const rows = narrow ? new Set(view.data.filter((t) => t.showlegend !== false).map((t) => t.name)).size : 0;
-    base.height = figures[key].height + (rows > 1 ? rows * 19 : 0); // on a phone the legend stands below
+    const shownNames = new Set(data.filter((t) => t.showlegend !== false && t.name).map((t) => t.name));
+    const inLegend = [...shownNames].reduce((sum, name) => sum + name.split("<br>").length, 0);
+    const bars = view.data.filter((trace) => trace.orientation === "h").flatMap((trace) => trace.y);
+    const tall = bars.reduce((sum, label) => sum + Math.max(0, wrapped(label).length - 2) * 16, 0);
+    // On a phone the legend stands below.
+    base.height = figures[key].height + tall + (narrow && shownNames.size > 1 ? inLegend * 19 : 0);
     place.style.height = `${base.height}px`;
-    Plotly.react(place, view.data, merge(base, view.layout), { responsive: true, displaylogo: false, displayModeBar: false });
+    Plotly.react(place, data, merge(base, view.layout), { responsive: true, displaylogo: false, displayModeBar: false });
   };
   for (const [key, figure] of Object.entries(figures)) {
     shown[key] = 0;
