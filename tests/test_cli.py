@@ -196,7 +196,7 @@ def test_help_tells_of_commands_and_parameters(capsys):
         assert word in printed
 
 
-@pytest.mark.parametrize("command", ["prepare", "embed", "doctor"])
+@pytest.mark.parametrize("command", ["prepare", "profile", "embed", "doctor"])
 def test_each_command_has_its_help(capsys, command):
     with pytest.raises(SystemExit) as left:
         cli.main([command, "--help"])
