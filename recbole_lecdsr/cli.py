@@ -18,6 +18,7 @@ from recbole_lecdsr.errors import UserError
 USAGE = """\
 usage: run_lecdsr.py [--model NAME] [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]
        run_lecdsr.py prepare {movielens,table} …    raw data -> atomic files
+       run_lecdsr.py profile …                      a language model reads training histories -> profiles.jsonl
        run_lecdsr.py embed …                        item text and profiles -> .itememb, .useremb
        run_lecdsr.py compare --models A,B,…         models side by side, several seeds, one report
        run_lecdsr.py ablate …                       LeCDSR, its ablations, other profiles and encoders, the same way
@@ -39,6 +40,7 @@ DEFAULT_DATA = {"movielens": "ml-100k", "movielens-1m": "ml-1m"}
 
 COMMANDS = {
     "prepare": "recbole_lecdsr.cli:prepare",
+    "profile": "recbole_lecdsr.commands.profile:main",
     "embed": "recbole_lecdsr.cli:embed",
     "compare": "recbole_lecdsr.commands.compare:compare",
     "ablate": "recbole_lecdsr.commands.compare:ablate",
@@ -112,8 +114,8 @@ def _refuse_strays(overrides: Sequence[str]) -> None:
         )
 
 
-def make_default_data(options: argparse.Namespace) -> None:
-    """What the main job needs of a default data set and does not find: atomic files, embeddings."""
+def make_default_data(options: argparse.Namespace, embeddings: bool = True) -> None:
+    """What the main job needs of a default data set and does not find: atomic files and, if wanted, embeddings."""
     from recbole_lecdsr.parameters import merge, read_property_file, split_command_line
 
     layers = [*map(read_property_file, options.config_files), split_command_line(options.overrides)[0]]
@@ -126,8 +128,8 @@ def make_default_data(options: argparse.Namespace) -> None:
     if not all(path.with_suffix(".inter").exists() for path in domains):
         out.print(f"preparing {name} in {folder}/")
         _prepare_movielens(folder, DEFAULT_DATA[name])
-    embeddings = [*(path.with_suffix(".itememb") for path in domains), folder / f"{name}.useremb"]
-    if not all(path.exists() for path in embeddings):
+    vectors = [*(path.with_suffix(".itememb") for path in domains), folder / f"{name}.useremb"]
+    if embeddings and not all(path.exists() for path in vectors):
         out.print(f"embedding the texts of {name} (once; about two minutes on a laptop)")
         _embed(options)
 
@@ -198,9 +200,9 @@ def prepare(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.kind == "movielens":
         name = next(key for key, source in DEFAULT_DATA.items() if source == options.source)
-        _print_summary(_prepare_movielens(options.output or Path("dataset") / name, options.source))
+        print_summary(_prepare_movielens(options.output or Path("dataset") / name, options.source))
     else:
-        _print_summary(_prepare_table(options))
+        print_summary(_prepare_table(options))
     return 0
 
 
@@ -219,15 +221,15 @@ def _prepare_table(options: argparse.Namespace) -> dict:
     )  # fmt: skip
 
 
-def _print_summary(summary: dict, indent: str = "") -> None:
+def print_summary(summary: dict, indent: str = "") -> None:
+    """Print what a job did, a line for each name."""
     for key, value in summary.items():
         if isinstance(value, dict):
             out.print(f"{indent}{key}:", markup=False)
-            _print_summary(value, indent + "  ")
+            print_summary(value, indent + "  ")
         else:
-            out.print(
-                f"{indent}{key}: {value:,}" if isinstance(value, int) else f"{indent}{key}: {value}", markup=False
-            )
+            text = f"{value:,}" if isinstance(value, int) else value
+            out.print(f"{indent}{key}: {text}", markup=False, soft_wrap=True)
 
 
 # ---------------------------------------------------------------------- embed
@@ -238,14 +240,16 @@ def embed(arguments: Sequence[str]) -> int:
 
     Item texts are the fields that item_text names, of <domain>.item and items.jsonl; user texts are profiles.jsonl
     (--user_text=history: none; the mean of the item vectors of the user's training events). --encoder=NAME_OR_PATH
-    names another sentence-transformers model. --item_embedding_file=e5.itememb and --user_embedding_file=e5.useremb
-    write beside the usual files; runs take them by the same parameters, `ablate --encoders e5` compares them.
+    names another sentence-transformers model, --encoder=openai:MODEL an OpenAI-compatible embeddings endpoint (address
+    and key from OPENAI_BASE_URL and OPENAI_API_KEY). docs/properties.md tells of prompts, sizes and reductions.
+    --item_embedding_file=e5.itememb and --user_embedding_file=e5.useremb write beside the usual files; runs take them
+    by the same parameters, `ablate --encoders e5` compares them.
     """
     parser = argparse.ArgumentParser(
         prog="run_lecdsr.py embed", usage="%(prog)s [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]",
         description=cleandoc(embed.__doc__), formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    _print_summary(_embed(run_options(arguments, parser)))
+    print_summary(_embed(run_options(arguments, parser)))
     return 0
 
 

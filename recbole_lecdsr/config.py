@@ -21,6 +21,8 @@ from recbole_lecdsr.data.dataset import EMBEDDING_FILES
 from recbole_lecdsr.data.sequence import DOMAINS, split_counts
 from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.files import shipped
+from recbole_lecdsr.llm import settings as llm
+from recbole_lecdsr.llm.reduction import REDUCTIONS
 from recbole_lecdsr.model.baseline import Baseline, baseline_class, is_recbole, recbole_class
 from recbole_lecdsr.model.cdr_baseline import CDR_MODELS, CDRBaseline, cdr_baseline_class, is_recbole_cdr
 from recbole_lecdsr.model.loss import RANKING_LOSSES
@@ -29,6 +31,7 @@ from recbole_lecdsr.parameters import domain_names, merge, nearest, read_propert
 PROPERTIES = shipped("properties")
 SELECTIONS = ("mean", "per_domain_best")
 USER_TEXTS = ("profiles", "history")
+DTYPES = ("float32", "float16", "bfloat16")
 SEQUENCES = ("mixed", "single")
 TRAIN_SAMPLES = ("targets", "sequences")
 NETWORKS = ("published", "causal")
@@ -49,6 +52,8 @@ _REPLACED = {
     "save_dataloaders": "the loaders follow from the seed",
     "dataloaders_save_path": "the loaders follow from the seed",
     "preload_weight": "use .itememb and .useremb files",
+    "api_key": "keys come from the environment: export OPENAI_API_KEY=…",
+    "base_url": "it comes from the environment: export OPENAI_BASE_URL=…",
     "threshold": "every event is an interaction; filter with val_interval",
 }
 METRICS = ("hit", "ndcg", "mrr", "recall", "precision", "map")
@@ -171,6 +176,7 @@ class LeCDSRConfig(CDRConfig):
             "eval_args": {"split", "order", "group_by", "mode"},
             "train_neg_sample_args": {"distribution", "sample_num", "alpha", "exclude_user_items", "shared"},
             "source_domain": {*_arguments("dataset"), "dataset", "data_path", "encoding"},
+            "llm": llm.NAMES,
         }
         inner["target_domain"] = inner["source_domain"]
         for key, names in inner.items():
@@ -250,6 +256,8 @@ class LeCDSRConfig(CDRConfig):
             "train_neg_sample_args.shared: True draws uniformly for a whole batch: it needs distribution: uniform and "
             "exclude_user_items: False",
         )
+        if isinstance(values["llm"], Mapping):
+            errors.extend(llm.faults({name: value for name, value in values["llm"].items() if name in llm.NAMES}))
         metrics = [values["metrics"]] if isinstance(values["metrics"], str) else values["metrics"]
         for name in metrics:
             need(str(name).lower() in METRICS, f"metrics: {name!r} is not one of {', '.join(METRICS)}")
@@ -264,6 +272,26 @@ class LeCDSRConfig(CDRConfig):
         need(
             values["selection"] in SELECTIONS,
             f"selection must be {' or '.join(SELECTIONS)}, not {values['selection']!r}",
+        )
+        for key in ("encoder_batch_size", "encoder_dim", "encoder_max_tokens", "embedding_reduction_size"):
+            number = values[key]
+            good = isinstance(number, int) and not isinstance(number, bool) and number >= 1
+            need(number is None or good, f"{key} must be a whole number from 1 on, not {number!r}")
+        for key in ("encoder_prompt", "encoder_user_prompt"):
+            need(values[key] is None or isinstance(values[key], str), f"{key} must be a text, not {values[key]!r}")
+        need(
+            values["encoder_dtype"] in DTYPES,
+            f"encoder_dtype must be one of {', '.join(DTYPES)}, not {values['encoder_dtype']!r}",
+        )
+        devices = values["encoder_devices"]
+        need(
+            devices is None or (isinstance(devices, list) and all(isinstance(device, str) for device in devices)),
+            f"encoder_devices must be a list such as ['cuda:0', 'cuda:1'], not {devices!r}",
+        )
+        reduction = values["embedding_reduction"]
+        need(
+            reduction in (None, *REDUCTIONS),
+            f"embedding_reduction must be {' or '.join(REDUCTIONS)}, or left out; not {reduction!r}",
         )
         need(
             values["user_text"] in USER_TEXTS,

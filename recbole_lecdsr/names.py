@@ -12,7 +12,7 @@ from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.sequence import DOMAINS, latest_events
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm import texts
-from recbole_lecdsr.llm.embed import PROFILES, find_texts, item_records
+from recbole_lecdsr.llm.sources import find_texts, item_records
 
 _SHOWN = 5  # unknown tokens named in one error
 
@@ -128,7 +128,7 @@ class Names:
     @cached_property
     def profiles(self) -> dict[int, str]:
         """User id -> profile text, from ``profiles.jsonl`` if there is one."""
-        path = find_texts(self.dataset, PROFILES)
+        path = find_texts(self.dataset, self.dataset.config["profile_file"])
         found = texts.compose(texts.read_json_lines(path, "user_id"), ["profile"]) if path else {}
         return {self._user_id[token]: text for token, text in found.items() if token in self._user_id}
 

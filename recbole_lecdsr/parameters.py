@@ -16,7 +16,7 @@ from recbole_lecdsr.errors import UserError
 
 # Nested mappings whose keys are merged one by one; every other value is replaced whole (a split by LS must not
 # keep the RS of the file below it).
-MERGED = ("eval_args", "train_neg_sample_args", "source_domain", "target_domain", "load_col")
+MERGED = ("eval_args", "train_neg_sample_args", "source_domain", "target_domain", "load_col", "llm")
 
 
 class _Loader(yaml.SafeLoader):

@@ -80,11 +80,11 @@ def test_names_with_brackets_are_printed_as_they_are(tmp_path, capsys):
 
 def test_later_files_beat_earlier_ones_and_the_command_line_beats_all(pair, capsys):
     Path("first.yaml").write_text("embedding_size: 3\nseed: 1\nlearning_rate: 0.5\n")
-    Path("second.yaml").write_text("embedding_size: 5\nseed: 2\n")
+    Path("second.yaml").write_text("embedding_size: 6\nseed: 2\n")
     status, *_ = run(capsys, "--config_files", "run.yaml", "first.yaml", "second.yaml", "--seed=3")
     assert status == 0
     parameters = result(run="LeCDSR-3")["parameters"]
-    assert (parameters["learning_rate"], parameters["embedding_size"], parameters["seed"]) == (0.5, 5, 3)
+    assert (parameters["learning_rate"], parameters["embedding_size"], parameters["seed"]) == (0.5, 6, 3)
 
 
 def test_files_may_be_separated_by_commas_or_in_one_argument_as_recbole_takes_them(pair, capsys):
@@ -196,7 +196,7 @@ def test_help_tells_of_commands_and_parameters(capsys):
         assert word in printed
 
 
-@pytest.mark.parametrize("command", ["prepare", "embed", "doctor"])
+@pytest.mark.parametrize("command", ["prepare", "profile", "embed", "doctor"])
 def test_each_command_has_its_help(capsys, command):
     with pytest.raises(SystemExit) as left:
         cli.main([command, "--help"])

@@ -8,6 +8,7 @@ import yaml
 
 from recbole_lecdsr.config import PROPERTIES, LeCDSRConfig
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.llm import settings as llm
 from recbole_lecdsr.parameters import read_property_file
 from tests.pairs import random_events, write_pair
 
@@ -127,3 +128,6 @@ def test_every_property_is_explained_in_the_docs():
     for path in [PROPERTIES / "overall.yaml", *(PROPERTIES / "model").glob("*.yaml")]:
         missing = set(read_property_file(path)) - explained
         assert not missing, f"{path.name}: {missing}"
+    missing = llm.NAMES - set(re.findall(r"`llm\.(\w+)", text))
+    assert not missing, missing
+    assert set(read_property_file(PROPERTIES / "overall.yaml")["llm"]) == llm.NAMES

@@ -17,7 +17,7 @@ from recbole_lecdsr import registration
 from tests.runs import process
 
 CHECKOUT = Path(__file__).parents[1]
-TEXTS = ["README.md", "prompt.md", "items.jsonl", "profiles.jsonl"]
+TEXTS = ["README.md", "prompt.md", "items.jsonl", "profiles.jsonl", "profiles.jsonl.json"]
 
 
 @pytest.fixture(scope="module")

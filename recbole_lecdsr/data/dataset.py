@@ -14,7 +14,16 @@ import numpy as np
 from recbole_cdr.data.dataset import CrossDomainDataset
 
 from recbole_lecdsr.data import atomic, features
-from recbole_lecdsr.data.sequence import DOMAINS, PHASES, TRAIN, VALID, EventLog, build_event_log, sample_targets
+from recbole_lecdsr.data.sequence import (
+    DOMAINS,
+    PHASES,
+    TRAIN,
+    VALID,
+    EventLog,
+    build_event_log,
+    sample_targets,
+    sort_events,
+)
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar
 
@@ -43,6 +52,8 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
 
     Attributes:
         log: the `EventLog`.
+        event_rating: (E,) float32, the rating of each event of the log, NaN where its domain has none; None where no
+            rating was loaded (``load_col``).
         coverage: how many items and users have an LLM embedding, and in which file, filled when these are read.
 
     Raises:
@@ -116,22 +127,34 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             np.concatenate([part.inter_feat[getattr(part, field)].to_numpy() for part in parts])
             for field in ("uid_field", "iid_field", "time_field")
         ]
-        sizes = [len(part.inter_feat) for part in parts]
+        domain = np.repeat([0, 1], [len(part.inter_feat) for part in parts])
         ready = None
         if self.config["benchmark_filename"]:
             ready = np.concatenate([np.repeat(np.arange(3), part.file_size_list) for part in parts])
         log = build_event_log(
             user=columns[0],
             item=columns[1],
-            domain=np.repeat([0, 1], sizes),
+            domain=domain,
             time=columns[2],
             split=self.config["eval_args"]["split"],
             ready_split=ready,
         )
+        self.event_rating = self._ratings(sort_events(columns[0], columns[2], domain, ready))
         self.train_targets = sample_targets(log, PHASES["train"], self.config["MIN_ITEM_LIST_LENGTH"])
         if not len(self.train_targets):
             raise UserError("no training sample is left: the users have too few events for this split")
         return log
+
+    def _ratings(self, order: np.ndarray) -> np.ndarray | None:
+        tables = [getattr(self, f"{domain}_domain_dataset").inter_feat for domain in DOMAINS]
+        fields = [f"{domain}_{self.config['RATING_FIELD']}" for domain in DOMAINS]  # RecBole-CDR's names of columns
+        if not any(field in table for field, table in zip(fields, tables, strict=True)):
+            return None
+        ratings = [
+            table[field] if field in table else np.full(len(table), np.nan)
+            for field, table in zip(fields, tables, strict=True)
+        ]
+        return np.concatenate(ratings).astype(np.float32)[order]
 
     # ------------------------------------------------------------------ what models and loaders ask
 

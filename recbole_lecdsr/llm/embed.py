@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 
+from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data import features
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset, item_embedding_file, user_embedding_file
 from recbole_lecdsr.data.sequence import DOMAINS, TRAIN
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import shipped, sidecar, write_whole
+from recbole_lecdsr.files import sidecar, write_whole
 from recbole_lecdsr.llm import texts
 from recbole_lecdsr.llm.encoder import Encoder
+from recbole_lecdsr.llm.endpoint import PREFIX, EndpointEncoder
+from recbole_lecdsr.llm.reduction import Reduction, fit
+from recbole_lecdsr.llm.settings import LLMSettings
+from recbole_lecdsr.llm.sources import find_texts, is_generated, item_records, origin_of
 
 logger = logging.getLogger(__name__)
-
-PROFILES, ITEMS = "profiles.jsonl", "items.jsonl"
 
 
 def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) -> dict[str, object]:
@@ -26,77 +30,107 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
     ``user_embedding_file`` name), each with a sidecar that says of what.
 
     Item texts: the columns of ``<domain>.item`` and the fields of ``items.jsonl`` that ``item_text`` names. User texts
-    (``user_text``): ``profiles`` encodes ``profiles.jsonl``; ``history`` needs no language model and takes the mean of
-    the item vectors of the user's **training** events.
+    (``user_text``): ``profiles`` encodes ``profile_file``; ``history`` needs no language model and takes the mean of
+    the item vectors of the user's **training** events. ``embedding_reduction`` is fitted on the items of both domains
+    and stored as ``<pair>.reduction.npz``.
 
     Returns:
         How many items of each domain and how many users got a vector.
 
     Raises:
-        UserError: texts that are missing or malformed.
+        UserError: texts that are missing or malformed; profiles made of another split.
     """
     config = dataset.config
-    encoder = Encoder(config["encoder"], str(config["device"]), config["encoder_batch_size"])
-    origin = {"encoder": config["encoder"], "item_text": config["item_text"]}
-    vectors = {domain: _embed_items(dataset, domain, encoder, origin, show_progress) for domain in DOMAINS}
-    counts = {dataset.names[domain]: f"{len(vectors[domain])} items" for domain in DOMAINS}
-    if config["user_text"] == "history":
+    encoder = make_encoder(config)
+    profiles = None if config["user_text"] == "history" else _read_profiles(dataset)  # before hours of encoding
+    vectors = {domain: _encode_items(dataset, domain, encoder, show_progress) for domain in DOMAINS}
+    if profiles is None:
         users, matrix = _mean_of_history(dataset, vectors)
     else:
-        users, matrix = _encode_profiles(dataset, encoder, show_progress)
-    path = user_embedding_file(config)
-    _write(path, "user_id", users, matrix, {
-        **origin, "user_text": config["user_text"], "split": config["eval_args"]["split"],
-        "benchmark_filename": config["benchmark_filename"],
-    })  # fmt: skip
+        logger.info("encoding the profiles of %d of %d users", len(profiles), len(dataset.user_token) - 1)
+        users, matrix = list(profiles), encoder.encode(list(profiles.values()), show_progress, "user")
+    reduction = _fit_reduction(dataset, vectors)
+    origin = {**_origin(config), "date": datetime.now(timezone.utc).date().isoformat()}
+    counts: dict[str, object] = {}
+    for domain in DOMAINS:
+        name, rows = dataset.names[domain], np.stack(list(vectors[domain].values()))
+        known = len(dataset.known[domain][1])
+        path = find_texts(dataset, config["item_file"])
+        texts_of = {"item_file": origin_of(path)} if path and is_generated(path) else {}
+        _write(
+            item_embedding_file(config, domain), "item_id", list(vectors[domain]),
+            reduction.apply(rows, config["encoder_normalize"]) if reduction else rows,
+            {**origin, **texts_of, "of": known},
+        )  # fmt: skip
+        counts[name] = f"{len(rows)} items"
+    path = find_texts(dataset, config["profile_file"])
+    texts_of = {"profile_file": origin_of(path)} if profiles is not None and path and origin_of(path) else {}
+    _write(
+        user_embedding_file(config), "user_id", users,
+        reduction.apply(matrix, config["encoder_normalize"]) if reduction else matrix,
+        {
+            **origin, "user_text": config["user_text"], "split": config["eval_args"]["split"],
+            "benchmark_filename": config["benchmark_filename"], **texts_of, "of": len(dataset.user_token) - 1,
+        },
+    )  # fmt: skip
     return {**counts, "users": f"{len(users)} of {len(dataset.user_token) - 1}"}
 
 
-def find_texts(dataset: CrossDomainSequentialDataset, name: str) -> Path | None:
-    """A file of texts: in the folder of the data set, or among those that the plugin ships."""
-    places = (Path(dataset.config["pair_path"]) / name, shipped("dataset") / dataset.config["dataset"] / name)
-    return next((place for place in places if place.exists()), None)
+def make_encoder(config: LeCDSRConfig) -> Encoder | EndpointEncoder:
+    """The encoder that the configuration names."""
+    name = config["encoder"]
+    item, user = config["encoder_prompt"], config["encoder_user_prompt"]
+    prompts = {"item": item, "user": item if user is None else user}
+    common = {
+        "batch_size": config["encoder_batch_size"], "prompts": prompts, "dim": config["encoder_dim"],
+        "normalize": config["encoder_normalize"], "max_tokens": config["encoder_max_tokens"],
+    }  # fmt: skip
+    if name.startswith(PREFIX):
+        return EndpointEncoder(
+            name.removeprefix(PREFIX), LLMSettings(**config["llm"]), Path(config["pair_path"]), **common
+        )
+    devices = config["encoder_devices"]
+    return Encoder(name, str(config["device"]), dtype=config["encoder_dtype"], devices=devices, **common)
 
 
-def item_records(dataset: CrossDomainSequentialDataset, domain: str) -> texts.Records:
-    """Texts of a domain's items, by token: the columns of ``<domain>.item``, then the fields of ``items.jsonl``."""
-    records: texts.Records = {}
-    if (columns := dataset.folders[domain] / f"{dataset.names[domain]}.item").exists():
-        settings = dataset.config[f"{domain}_domain"]
-        records = texts.read_item_columns(columns, settings["ITEM_ID_FIELD"], settings["field_separator"])
-    path = find_texts(dataset, ITEMS)
-    written = texts.read_json_lines(path, "item_id") if path else {}
-    known = sorted(dataset.known[domain][1])
-    return {token: {**records.get(token, {}), **written.get(token, {})} for token in known}
+def _origin(config: LeCDSRConfig) -> dict[str, object]:
+    """What the vectors follow from, besides the texts; what is not set is left out."""
+    names = ("encoder", "item_text", "encoder_prompt", "encoder_user_prompt", "encoder_dim", "encoder_max_tokens",
+             "encoder_dtype", "encoder_normalize")  # fmt: skip
+    reduction = ("embedding_reduction", "embedding_reduction_size") if config["embedding_reduction"] else ()
+    return {name: config[name] for name in (*names, *reduction) if config[name] is not None}
 
 
-def _embed_items(
-    dataset: CrossDomainSequentialDataset, domain: str, encoder: Encoder, origin: dict, show_progress: bool
+def _encode_items(
+    dataset: CrossDomainSequentialDataset, domain: str, encoder: Encoder | EndpointEncoder, show_progress: bool
 ) -> dict[str, np.ndarray]:
-    """Encode and write the items of a domain that stand in its interactions; returns token -> (D,)."""
+    """Encode the items of a domain that stand in its files; returns token -> (D,)."""
     config, folder, name = dataset.config, dataset.folders[domain], dataset.names[domain]
     merged = item_records(dataset, domain)
     composed = texts.compose(merged, config["item_text"])
     if not composed:
         fields = sorted({field for record in merged.values() for field in record})
-        none = f"none, neither in {folder / name}.item nor in {ITEMS}"
+        none = f"none, neither in {folder / name}.item nor in {config['item_file']}"
         raise UserError(
             f"no item of {name} has one of the texts {config['item_text']}; there are {', '.join(fields) or none}: "
             "name them with --item_text=[…]"
         )
     logger.info("encoding the texts of %d of %d items of %s", len(composed), len(merged), name)
     matrix = encoder.encode(list(composed.values()), show_progress)
-    _write(item_embedding_file(config, domain), "item_id", list(composed), matrix, origin)
     return dict(zip(composed, matrix, strict=True))
 
 
-def _encode_profiles(dataset: CrossDomainSequentialDataset, encoder: Encoder, show_progress: bool):
-    path = find_texts(dataset, PROFILES)
+def _read_profiles(dataset: CrossDomainSequentialDataset) -> dict[str, str]:
+    """Profiles by user token, of the split in force."""
+    name = dataset.config["profile_file"]
+    path = find_texts(dataset, name)
     if path is None:
         raise UserError(
-            f"{Path(dataset.config['pair_path']) / PROFILES} does not exist: put one there with a line "
-            '{"user_id": …, "profile": …} for each user, or make user vectors from item texts with --user_text=history'
+            f"{Path(dataset.config['pair_path']) / name} does not exist: make it with `run_lecdsr.py profile`, put "
+            'one there with a line {"user_id": …, "profile": …} for each user, or make user vectors from item texts '
+            "with --user_text=history"
         )
+    _refuse_another_split(dataset, path)
     known = dataset.known["source"][0] | dataset.known["target"][0]
     composed = texts.compose(texts.read_json_lines(path, "user_id"), ["profile"])
     strange = [token for token in composed if token not in known]
@@ -104,8 +138,42 @@ def _encode_profiles(dataset: CrossDomainSequentialDataset, encoder: Encoder, sh
         raise UserError(
             f"{path}: user {strange[0]!r} and {len(strange) - 1} others are in no interaction: delete their lines"
         )
-    logger.info("encoding the profiles of %d of %d users", len(composed), len(known))
-    return list(composed), encoder.encode(list(composed.values()), show_progress)
+    return composed
+
+
+def _refuse_another_split(dataset: CrossDomainSequentialDataset, path: Path) -> None:
+    """Profiles made of the training events of another split may know this one's test events."""
+    origin = origin_of(path)
+    config = dataset.config
+    here = {"split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"]}
+    for key, value in here.items():
+        if key in origin and origin[key] != value:
+            raise UserError(
+                f"{path} was written of the training events of {key} {origin[key]}, and {key} is {value} now: its "
+                "profiles may know validation or test events; make them anew with `run_lecdsr.py profile`, name others "
+                "by --profile_file=NAME.jsonl, or go without by --user_text=history"
+            )
+    if origin.get("events", dataset.log.digest) != dataset.log.digest:
+        logger.warning(
+            "%s was written of other events than those in force now (new data, or other filters): if the users' held "
+            "out events are others now, profiles may know them; `run_lecdsr.py profile` makes them anew", path,
+        )  # fmt: skip
+
+
+def _fit_reduction(
+    dataset: CrossDomainSequentialDataset, vectors: dict[str, dict[str, np.ndarray]]
+) -> Reduction | None:
+    """The reduction that is asked for, fitted on the items of both domains, those of both once, and stored."""
+    config = dataset.config
+    path = Path(config["pair_path"]) / f"{config['dataset']}.reduction.npz"
+    if config["embedding_reduction"] is None:
+        path.unlink(missing_ok=True)
+        return None
+    items = np.stack(list({**vectors["source"], **vectors["target"]}.values()))
+    reduction = fit(items, config["embedding_reduction"], config["embedding_reduction_size"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    reduction.save(path)
+    return reduction
 
 
 def _mean_of_history(dataset: CrossDomainSequentialDataset, vectors: dict[str, dict[str, np.ndarray]]):

@@ -44,7 +44,10 @@ def principal_components(vectors: Tensor, size: int) -> Tensor:
     directions = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(dims=[1])[:, :width]
     components = centred @ directions
     result = vectors.new_zeros(len(vectors), size)
-    result[known, :width] = components / components.square().sum(dim=1).mean().sqrt()
+    # Vectors that are all alike have none.
+    length = components.square().sum(dim=1).mean().sqrt()
+    if length > 1e-6 * vectors[known].square().sum(dim=1).mean().sqrt():
+        result[known, :width] = components / length
     return result
 
 

@@ -55,6 +55,11 @@ class LeCDSR(CrossDomainRecommender):
                 f"network: {config['network']} with train_samples: {config['train_samples']}: the causal network "
                 "learns from sequences and the published one from targets, so change one of the two"
             )
+        if self.causal and config["embedding_size"] % config["attention_heads"]:
+            raise UserError(
+                f"embedding_size {config['embedding_size']} is not a multiple of attention_heads "
+                f"{config['attention_heads']}: change one of the two"
+            )
         item_text = None if config["no_item_semantics"] else _tensor(dataset.item_embedding())
         user_text = None if config["no_user_profile"] else _tensor(dataset.user_embedding())
         if self.causal:

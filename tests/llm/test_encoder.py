@@ -98,6 +98,58 @@ def test_the_vectors_do_not_depend_on_batches_or_order(tiny):
     np.testing.assert_allclose(one[::-1], Encoder(str(tiny)).encode(texts[::-1]), atol=1e-6)
 
 
-def test_texts_that_are_cut_are_counted(tiny, caplog):
-    Encoder(str(tiny)).encode(["tea", "red " * 50, "blue " * 15])
-    assert "2 of 3 texts are longer than the 16 tokens" in caplog.text
+def test_texts_beyond_the_limit_are_split_and_averaged_and_counted(tiny, caplog):
+    vectors = Encoder(str(tiny)).encode(["tea", "red " * 50, "blue " * 15])
+    assert "2 of 3 texts are longer than the 16 tokens" in caplog.text and "into 6 pieces" in caplog.text
+    pieces = Encoder(str(tiny)).encode(["red " * 13, "red " * 11, "blue " * 8, "blue " * 7])  # 14 fit, less two marks
+    for vector, ours, weight in ((vectors[1], pieces[:2], [39, 11]), (vectors[2], pieces[2:], [8, 7])):
+        mean = np.average(ours, axis=0, weights=weight)
+        np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_nothing_of_a_long_text_is_lost(tiny):
+    long = "red " * 40
+    vectors = Encoder(str(tiny)).encode([long + "tea", long + "cup"])
+    assert not np.allclose(vectors[0], vectors[1])
+
+
+def test_a_prompt_stands_before_each_text_and_each_piece(tiny):
+    plain = Encoder(str(tiny)).encode(["the red film", "red tea cup", "red blue two"])
+    prompted = Encoder(str(tiny), prompts={"item": "the ", "user": "red "})
+    np.testing.assert_allclose(prompted.encode(["red film"])[0], plain[0], atol=1e-6)
+    np.testing.assert_allclose(prompted.encode(["tea cup"], kind="user")[0], plain[1], atol=1e-6)
+    named = Encoder(str(tiny), prompts={"item": "query"})
+    named.model.prompts = {"query": "red "}
+    np.testing.assert_allclose(named.encode(["blue two"])[0], plain[2], atol=1e-6)
+    short = Encoder(str(tiny), prompts={"item": "red red "}, max_tokens=6)
+    whole = Encoder(str(tiny)).encode(["red red blue one", "red red two tea"])
+    mean = whole.sum(axis=0)
+    np.testing.assert_allclose(short.encode(["blue one two tea"])[0], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_vectors_are_truncated_and_normalised_as_asked(tiny):
+    texts = ["the red film", "tea " * 30]
+    raw = Encoder(str(tiny), normalize=False).encode(texts)
+    assert not np.allclose(np.linalg.norm(raw, axis=1), 1)
+    cut = Encoder(str(tiny), dim=5)
+    assert cut.size == 5
+    np.testing.assert_allclose(cut.encode(texts[:1])[0], raw[0, :5] / np.linalg.norm(raw[0, :5]), atol=1e-6)
+    with pytest.raises(UserError, match=r"encoder_dim is 9, but .* has vectors of 8 numbers"):
+        Encoder(str(tiny), dim=9)
+
+
+def test_half_precision_gives_nearly_the_same(tiny):
+    one, other = (Encoder(str(tiny), dtype=dtype).encode(["the red film"]) for dtype in ("float32", "bfloat16"))
+    assert other.dtype == np.float32 and not np.array_equal(one, other)
+    np.testing.assert_allclose(one, other, atol=0.05)
+
+
+def test_several_devices_share_the_texts_through_the_librarys_pool(tiny, monkeypatch):
+    encoder = Encoder(str(tiny), devices=["cpu", "cpu"])
+    encode, seen = encoder.model.encode, []
+    monkeypatch.setattr(encoder.model, "start_multi_process_pool", lambda devices: seen.append(devices) or "pool")
+    monkeypatch.setattr(encoder.model, "stop_multi_process_pool", seen.append)
+    monkeypatch.setattr(encoder.model, "encode", lambda texts, pool, **rest: seen.append(pool) or encode(texts, **rest))
+    texts = ["the red film", "tea " * 30, "a cup"]
+    np.testing.assert_allclose(encoder.encode(texts), Encoder(str(tiny)).encode(texts), atol=1e-6)
+    assert seen == [["cpu", "cpu"], "pool", "pool"]

@@ -106,6 +106,11 @@ def test_the_table_starts_as_the_principal_components_of_the_texts():
     assert torch.allclose(table[known], 0.2 * components[known]) and table[3].any() and not table[0].any()
 
 
+def test_texts_that_are_all_alike_leave_the_table_at_random():
+    assert not principal_components(torch.ones(5, 3), 2).any()
+    assert CausalNetwork(5, 6, 8, 4, torch.ones(5, 3), None).item_id.weight[1:].any(dim=1).all()
+
+
 def test_texts_that_are_not_there_cannot_start_a_table():
     with pytest.raises(ValueError, match="init_from_text needs"):
         network(item_embedding=None, init_from_text=True)
@@ -217,6 +222,7 @@ def test_the_sequences_of_an_epoch_hold_every_target_once(tmp_path, mode, sequen
         ({"network": "published"}, "network: published with train_samples: sequences"),
         ({"train_samples": "targets"}, "network: causal with train_samples: targets"),
         ({"train_neg_sample_args": {"shared": False}}, "train_samples: sequences needs"),
+        ({"embedding_size": 7}, "embedding_size 7 is not a multiple of attention_heads 2"),
         ({"network": "casual"}, "network must be published or causal, not 'casual'"),
         ({"train_samples": "all"}, "train_samples must be targets or sequences, not 'all'"),
     ],
