@@ -85,8 +85,8 @@ class SpectralGate(nn.Module):
     """Fusion of ID and text in the frequency domain, event by event (after MODEL.md, forward 1).
 
     The published fusion transforms along the window, where each frequency knows all events, later ones too. Along the
-    features instead it is causal: I = E + irfft(rfft(E) ⊙ C), M = irfft(rfft(E) ⊙ rfft(T)), each with a scalar gate.
-    C starts at zero and the gate of M low, so that the network starts from the IDs.
+    features instead it is causal: I = E + irfft(rfft(E) ⊙ C), M = irfft(rfft(E) ⊙ rfft(T)), and Ê = g_I I + g_M w ⊙ M
+    with a scalar gate each. C and w start at zero, so that the network starts from the IDs.
     """
 
     def __init__(self, embedding_size: int):
@@ -94,6 +94,7 @@ class SpectralGate(nn.Module):
         self.filter = nn.Parameter(torch.zeros(embedding_size // 2 + 1, 2))
         self.item_gate = nn.Linear(embedding_size, 1)
         self.fusion_gate = nn.Linear(embedding_size, 1)
+        self.fusion_weight = nn.Parameter(torch.zeros(embedding_size))
 
     def forward(self, items: Items) -> Tensor:
         """E and T of N items -> Ê, (N, d)."""
@@ -102,7 +103,8 @@ class SpectralGate(nn.Module):
         spectrum = torch.fft.rfft(identity, norm="ortho")
         filtered = identity + torch.fft.irfft(spectrum * torch.view_as_complex(self.filter), n=size, norm="ortho")
         fused = torch.fft.irfft(spectrum * torch.fft.rfft(semantics, norm="ortho"), n=size, norm="ortho")
-        return filtered * (2 * self.item_gate(filtered).sigmoid()) + fused * self.fusion_gate(fused).sigmoid()
+        fused_gate = self.fusion_gate(fused).sigmoid() * self.fusion_weight
+        return filtered * (2 * self.item_gate(filtered).sigmoid()) + fused * fused_gate
 
 
 class CausalNetwork(nn.Module):

@@ -231,7 +231,8 @@ def test_items_are_described_and_their_descriptions_do_not_change_their_prompts(
     assert run(capsys, *arguments)[0] == 0
     rows = lines("dataset/pair/items.jsonl")
     assert len(rows) == 24 and {row["item_id"][0] for row in rows} == {"s", "t"} and rows[0]["description"]
-    assert any("item of the domain source:\n\ntitle: the s0 of source" in prompt for prompt in server.seen()["answered"])
+    answered = server.seen()["answered"]
+    assert any("item of the domain source:\n\ntitle: the s0 of source" in prompt for prompt in answered)
     requests = server.seen()["requests"]
     assert run(capsys, *arguments)[0] == 0 and server.seen()["requests"] == requests
 
@@ -406,7 +407,8 @@ def test_from_profiles_of_a_local_model_to_a_trained_one(pair, capsys, tmp_path)
     status, printed, _ = run(capsys, "--config_files", "run.yaml")
     assert status == 0 and "NDCG@10" in printed
     (path,) = Path("dataset/runs").glob("pair/*/result.json")
-    assert json.loads(path.read_text())["coverage"]["users"] == {"with_embedding": 6, "total": 6, "file": "pair.useremb"}
+    coverage = {"with_embedding": 6, "total": 6, "file": "pair.useremb"}
+    assert json.loads(path.read_text())["coverage"]["users"] == coverage
 
 
 def test_a_profiler_without_anything_to_tell_says_so(tmp_path):

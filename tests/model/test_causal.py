@@ -154,8 +154,9 @@ def test_the_loss_of_a_sequence_is_that_of_its_targets_one_by_one(tmp_path, loss
 
 def test_every_part_is_trained(tmp_path):
     model, train, _ = prepared(tmp_path, profile_dropout=0.0)
-    with torch.no_grad():
+    with torch.no_grad():  # what they weigh has no gradient while they are zero
         model.network.profile_weight += 0.3
+        model.network.fusion.fusion_weight += 0.3
     losses = model.calculate_loss(next(iter(train)))
     assert len(losses) == 2 and losses[1] > 0, "ranking and alignment"
     sum(losses).backward()
