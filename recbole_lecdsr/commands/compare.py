@@ -82,8 +82,9 @@ def _study(arguments: Sequence[str], parser: argparse.ArgumentParser, models) ->
     if options.model:
         raise UserError("--model names one model; give --models, or `run_lecdsr.py` without a command")
     labels, absent = runner.installed(models(options))
-    for reason in absent.values():
-        cli.err.print(f"left out: {reason}", markup=False, soft_wrap=True)
+    if absent:  # for one reason, that of the first
+        names, reason = ", ".join(absent), next(iter(absent.values()))
+        cli.err.print(f"left out: {names}. {reason}", markup=False, soft_wrap=True)
     if not labels:
         raise UserError("no model is left to run")
     cli.make_default_data(options)
