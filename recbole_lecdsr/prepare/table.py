@@ -15,17 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from recbole_lecdsr.data.misread import RESERVED
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.parameters import domain_names, read_property_file
 from recbole_lecdsr.prepare import source_table
 from recbole_lecdsr.prepare.atomic_pair import ITEM, TIME, USER, summarize, write_pair
 from recbole_lecdsr.prepare.source_table import SourceTable
 
-# What pandas, by which RecBole reads atomic files, takes for a missing cell, and RecBole's name of id 0.
-RESERVED = (
-    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL",
-    "NaN", "None", "n/a", "nan", "null", "[PAD]",
-)  # fmt: skip
 _LARGEST_TIME = 2**53  # beyond it a float, which RecBole reads, cannot hold every whole number
 _PROPERTIES = """\
 # The domains of {name}, made by `run_lecdsr.py prepare table`.

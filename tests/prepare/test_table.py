@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_lecdsr.data import atomic
+from recbole_lecdsr.data.misread import RESERVED
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.parameters import read_property_file
 from recbole_lecdsr.prepare import atomic_pair, table
@@ -149,7 +150,7 @@ def test_tokens_of_many_blocks_and_files_are_kept_apart(work, monkeypatch):
 
 
 token = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=6).filter(
-    lambda text: text.strip() and not text.startswith('"') and text not in table.RESERVED
+    lambda text: text.strip() and not text.startswith('"') and text not in RESERVED
 )
 
 
@@ -166,7 +167,7 @@ def test_recbole_reads_back_every_token_that_is_accepted(tmp_path_factory, rows)
 
 
 def test_reserved_words_are_those_that_recbole_reads_as_missing():
-    column = pd.read_csv(io.StringIO("\n".join(["t", *table.RESERVED])), dtype=str, engine="python")["t"]
+    column = pd.read_csv(io.StringIO("\n".join(["t", *RESERVED])), dtype=str, engine="python")["t"]
     assert column[column.notna()].tolist() == ["[PAD]"]
 
 
