@@ -42,7 +42,7 @@ class GivenWindows:
             >>> GivenWindows.parse(["b a", "", "b"]).length.tolist()
             [2, 0, 1]
         """
-        column = pa.array(texts, pa.large_string())
+        column = pa.array(np.asarray(texts, dtype=object), pa.large_string())
         # No empty pieces, as RecBole reads sequences: blanks at the ends and doubled ones separate nothing.
         cells = pc.split_pattern(pc.utf8_trim(column, separator), separator)
         flat, row = pc.list_flatten(cells), pc.list_parent_indices(cells).to_numpy()

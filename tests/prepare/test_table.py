@@ -73,7 +73,7 @@ def test_a_table_becomes_a_pair_in_the_order_of_its_rows(work):
     )
     assert read("home")["item_id:token"].tolist() == ["x", "y"]
     assert not Path("out/food/food.item").exists()
-    assert summary == {
+    assert {key: summary[key] for key in ("food (source)", "home (target)", "both domains")} == {
         "food (source)": {"users": 2, "items": 2, "items with text": 0, "items without events": 0, "events": 3},
         "home (target)": {"users": 2, "items": 2, "items with text": 0, "items without events": 0, "events": 2},
         "both domains": {"users": 2, "users of both": 2, "items that are in both": 0, "events": 5},
@@ -102,7 +102,7 @@ def test_parameters_added_to_the_property_file_survive_a_second_preparation(work
         file.write("topk: [10]\n")
     prepare()
     assert read_property_file("out/pair.yaml")["topk"] == [10]
-    with pytest.raises(UserError, match=r"pair\.yaml names 'food' as source .* not 'home' and 'food'"):
+    with pytest.raises(UserError, match=r"pair\.yaml has 'food' as source .* not 'home' and 'food'"):
         prepare(source="home")
 
 
@@ -292,15 +292,15 @@ def test_tables_of_items_that_are_wrong_are_errors(work, content, options, match
     refused(match, items="items.tsv", **options)
 
 
-def test_text_columns_without_items_are_an_error(work):
-    refused("give one with --items", text=["title"])
+def test_text_columns_that_no_table_has_are_an_error(work):
+    refused("no column 'title', .*or give a table of items with --items", text=["title"])
 
 
 def test_item_files_of_former_data_are_not_left_beside_new_events(work):
     prepare(items="items.tsv")
     before = Path("out/food/food.inter").read_bytes()
     events(EVENTS + "u2,c,food,70\n")
-    with pytest.raises(UserError, match=r"food\.item is there from before.*give --items, or remove it"):
+    with pytest.raises(UserError, match=r"food\.item is there from before.*give --items or --text, or remove it"):
         prepare()
     assert Path("out/food/food.inter").read_bytes() == before
 
