@@ -6,11 +6,14 @@ millions of events are measured in the time it takes to sort them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
+
+from recbole_lecdsr.data.sequence import TRAIN, VALID, split_counts
 
 QUANTILES = {"min": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "max": 1.0}
 SPLITS = ("train", "valid", "test")
@@ -26,6 +29,7 @@ class Events:
         domain: (E,) int, 0 or 1.
         time: (E,) float.
         split: (E,) int of ready-made splits, 0 train, 1 valid, 2 test; None where the split is still to be made.
+        rule: RecBole's ``eval_args.split``, which makes the splits where they are not ready-made.
         window_length, window_item: (E,) and (sum of lengths,) int, where rows have windows of their own; an item that
             is in no row may be beyond those of ``item``.
     """
@@ -35,11 +39,35 @@ class Events:
     domain: np.ndarray
     time: np.ndarray
     split: np.ndarray | None = None
+    rule: Mapping[str, object] = field(default_factory=lambda: {"LS": "valid_and_test"})
     window_length: np.ndarray | None = None
     window_item: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.user)
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """(E,) order of the mixed sequences: user, (ready-made split,) time, source before target, row."""
+        keys = (self.domain, self.time, *(() if self.split is None else (self.split,)), self.user)
+        return np.lexsort(keys)
+
+    @cached_property
+    def held_out(self) -> np.ndarray:
+        """(E,) int8, the split of each event: the ready-made one, or that of the rule."""
+        if self.split is not None:
+            return self.split.astype(np.int8)
+        user = self.user[self.order]
+        starts = np.flatnonzero(np.r_[True, user[1:] != user[:-1]]) if len(user) else np.zeros(0, dtype=np.int64)
+        length = np.diff(np.r_[starts, len(user)])
+        counts = split_counts(length - 1, self.rule)
+        valid = starts + 1 + counts[:, TRAIN]
+        place = np.arange(len(user))
+        label = (place >= np.repeat(valid, length)).astype(np.int8)
+        label += place >= np.repeat(valid + counts[:, VALID], length)
+        split = np.empty_like(label)
+        split[self.order] = label
+        return split
 
 
 def lengths(user: np.ndarray) -> dict[str, float]:
@@ -57,12 +85,6 @@ def lengths(user: np.ndarray) -> dict[str, float]:
     return {**dict(zip(QUANTILES, map(float, values), strict=True)), "mean": round(float(counts.mean()), 2)}
 
 
-def mixed_order(events: Events) -> np.ndarray:
-    """(E,) order of the mixed sequences: user, (ready-made split,) time, source before target, row."""
-    keys = (events.domain, events.time, *(() if events.split is None else (events.split,)), events.user)
-    return np.lexsort(keys)
-
-
 def order_of_events(events: Events) -> dict[str, float | int]:
     """How far times decide the order, and how often sequences go from one domain to the other.
 
@@ -71,7 +93,7 @@ def order_of_events(events: Events) -> dict[str, float | int]:
         domains``: the share of those where one of the other domain has the time, too; ``targets``: events with an
         event before them; ``switching targets``: the share of these whose predecessor is of the other domain.
     """
-    order = mixed_order(events)
+    order = events.order
     if events.window_length is not None:
         # Windows of a user overlap, so that an event stands in several rows.
         rows = pd.DataFrame({name: getattr(events, name)[order] for name in ("user", "item", "domain", "time")})
@@ -111,57 +133,42 @@ def _targets(events: Events, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return target, switching
 
 
-def held_out(events: Events) -> np.ndarray:
-    """(E,) int8, the split of each event: the ready-made one, or that of leave-one-out (``LS: valid_and_test``).
-
-    The last event of a user with three or more is the test target, the one before it, with four or more, validation.
-    """
-    if events.split is not None:
-        return events.split.astype(np.int8)
-    order = mixed_order(events)
-    user = events.user[order]
-    end = np.r_[user[1:] != user[:-1], True] if len(user) else np.zeros(0, dtype=bool)
-    count = np.bincount(user)
-    split = np.zeros(len(events), dtype=np.int8)
-    split[order[end & (count[user] >= 3)]] = 2
-    before = np.r_[end[1:], False] & (count[user] >= 4)
-    split[order[before]] = 1
-    return split
-
-
 def leaks(events: Events) -> dict[str, dict[str, int]]:
     """What of the validation and test targets a model may know from training or from its input.
 
     Returns:
-        A part for ``valid`` and for ``test``, of `held_out`: ``targets``; ``also in training``, the same user, item and
-        time as an event of training; ``also in training at another time``; ``in their own window``, the item stands
-        among the events before it (of any number, or in the given window); ``order by chance``, the event before it
-        has the same time, so that which of them is the target was decided by domain or row (not with given windows);
-        ``before training ends``, the user has training events that are later.
+        A part for ``valid`` and for ``test``, of `Events.held_out`: ``targets``; ``also in training``, the same user,
+        item and time as an event of training; ``also in training at another time``; ``in their own window``, the item
+        stands among the events before it (of any number, or in the given window); ``order by chance``, the event
+        before it has the same time, so that which of them is the target was decided by domain or row (not with given
+        windows); ``before training ends``, the user has training events that are later.
     """
-    split = held_out(events)
+    split = events.held_out
     items = 1 + int(events.item.max(initial=0))
     pair = events.user.astype(np.int64) * items + events.item
     train = split == 0
-    rows = pd.DataFrame({"pair": pair, "time": events.time})
-    known = rows[train].drop_duplicates().assign(known=True)
+    rows = pd.DataFrame({"pair": pair[~train], "time": events.time[~train]})
+    asked = train & pd.Series(pair).isin(rows["pair"]).to_numpy()
+    known = pd.DataFrame({"pair": pair[asked], "time": events.time[asked]}).drop_duplicates().assign(known=True)
+    same = np.zeros(len(events), dtype=bool)
+    same[~train] = rows.merge(known, on=["pair", "time"], how="left")["known"].notna().to_numpy()
+    same_pair = np.zeros(len(events), dtype=bool)
+    same_pair[~train] = rows["pair"].isin(known["pair"]).to_numpy()
     latest = np.full(events.user.max(initial=0) + 1, -np.inf)
     np.maximum.at(latest, events.user[train], events.time[train])
     inside = _inside(events, pair, items)
     tied = np.zeros(len(events), dtype=bool)
     if events.window_length is None:
-        order = mixed_order(events)
+        order = events.order
         user, time = events.user[order], events.time[order]
         tied[order[1:]] = (user[1:] == user[:-1]) & (time[1:] == time[:-1])
     found = {}
     for code, name in enumerate(SPLITS[1:], 1):
         part = split == code
-        same = rows[part].merge(known, on=["pair", "time"], how="left")["known"].notna().to_numpy()
-        same_pair = rows["pair"][part].isin(known["pair"]).to_numpy()
         found[name] = {
             "targets": int(part.sum()),
-            "also in training": int(same.sum()),
-            "also in training at another time": int((same_pair & ~same).sum()),
+            "also in training": int(same[part].sum()),
+            "also in training at another time": int((same_pair & ~same)[part].sum()),
             "in their own window": int(inside[part].sum()),
             "order by chance": int(tied[part].sum()),
             "before training ends": int((latest[events.user[part]] > events.time[part]).sum()),
@@ -172,7 +179,7 @@ def leaks(events: Events) -> dict[str, dict[str, int]]:
 def _inside(events: Events, pair: np.ndarray, items: int) -> np.ndarray:
     """(E,) bool: does the item stand in the event's window?"""
     if events.window_length is None:
-        order = mixed_order(events)
+        order = events.order
         inside = np.empty(len(events), dtype=bool)
         inside[order] = pd.Series(pair[order]).duplicated().to_numpy()
         return inside
@@ -209,8 +216,8 @@ def _share(part: float, whole: float) -> float:
 
 
 def codes(columns: Sequence[pd.Series | np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Dense numbers of tokens across several columns: a (n,) int64 array for each, and the (T,) distinct tokens."""
+    """Dense numbers of tokens across several columns: a (n,) int32 array for each, and the (T,) distinct tokens."""
     joined = np.concatenate([np.asarray(column, dtype=object) for column in columns])
     number, tokens = pd.factorize(joined)
     ends = np.cumsum([len(column) for column in columns])[:-1]
-    return np.split(number.astype(np.int64), ends), tokens
+    return np.split(number.astype(np.int32), ends), tokens

@@ -15,6 +15,7 @@ import pandas as pd
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped
 from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, conclude, summarize, write_pair
+from recbole_lecdsr.prepare.property_file import split_rule
 from recbole_lecdsr.prepare.statistics import measure
 
 DOMAINS = ("action", "drama")
@@ -68,14 +69,14 @@ def prepare(folder: str | Path, source: str = "ml-100k") -> dict[str, object]:
     item = {name: films[(domain_of_film == name).to_numpy()] for name in DOMAINS}
     folder = Path(folder)
     pair = next(name for name, of in PAIRS.items() if of == source)
-    found = measure(pair, inter, item)
+    properties = shipped("properties") / "dataset" / f"{pair}.yaml"
+    found = measure(pair, inter, item, rule=split_rule(properties))
     write_pair(
         folder,
         found.files
         | {f"{name}/{name}.item": item[name] for name in DOMAINS}
         | {f"{name}/{name}.inter": inter[name] for name in DOMAINS},
     )
-    properties = shipped("properties") / "dataset" / f"{pair}.yaml"
     return summarize(inter, item) | conclude(folder, properties, found.warnings)
 
 

@@ -61,6 +61,11 @@ def property_file(
     return {path.name: _HEAD.format(name=name, kind=kind) + text}, path
 
 
+def split_rule(path: Path) -> Mapping[str, object] | None:
+    """``eval_args.split`` of a property file that may not be there; None where it says nothing."""
+    return (read_property_file(path).get("eval_args") or {}).get("split") if path.exists() else None
+
+
 def _values(path: Path) -> dict[str, object]:
     values = domain_names(read_property_file(path))
     domains = {f"{role}_domain": (values.get(f"{role}_domain") or {}).get("dataset") for role in ("source", "target")}

@@ -43,9 +43,10 @@ def write_statistics(
     inter: Mapping[str, pd.DataFrame],
     item: Mapping[str, pd.DataFrame],
     split: Mapping[str, np.ndarray] | None = None,
+    rule: Mapping[str, object] | None = None,
 ) -> Statistics:
     """`measure` data and write the three files into a folder."""
-    found = measure(name, inter, item, split)
+    found = measure(name, inter, item, split, rule)
     write_pair(folder, found.files)
     return found
 
@@ -55,6 +56,7 @@ def measure(
     inter: Mapping[str, pd.DataFrame],
     item: Mapping[str, pd.DataFrame],
     split: Mapping[str, np.ndarray] | None = None,
+    rule: Mapping[str, object] | None = None,
 ) -> Statistics:
     """Measure an atomic pair.
 
@@ -64,8 +66,9 @@ def measure(
             have windows of their own.
         item: name -> items with the column `ITEM` and columns of text; a domain without such a table is left out.
         split: name -> (rows,) int of ready-made splits, 0 train, 1 valid, 2 test.
+        rule: RecBole's ``eval_args.split`` of the pair where they are not ready-made; None is ``LS: valid_and_test``.
     """
-    events, distinct = _events(inter, split)
+    events, distinct = _events(inter, split, rule or {"LS": "valid_and_test"})
     domains = list(inter)
     values: dict[str, object] = {"name": name, "domains": {}}
     n_events = np.bincount(events.domain, minlength=2)
@@ -104,9 +107,9 @@ def measure(
         values["both"]["events of a window"] = measures.lengths(row)
     values["order"] = measures.order_of_events(events)
     values["time"] = {"first": _time(events.time.min()), "last": _time(events.time.max())}
-    values["split"] = "ready-made" if split is not None else "leave-one-out (LS: valid_and_test)"
+    values["split"] = ", ".join(f"{key}: {how}" for key, how in events.rule.items()) if split is None else "ready-made"
     values["held out"] = measures.leaks(events)
-    label = measures.held_out(events)
+    label = events.held_out
     for code, part in enumerate(measures.SPLITS):
         counts = np.bincount(events.domain[label == code], minlength=2).tolist()
         values.setdefault("events of a split", {})[part] = dict(zip(domains, counts, strict=True))
@@ -122,7 +125,7 @@ def measure(
 
 
 def _events(
-    inter: Mapping[str, pd.DataFrame], split: Mapping[str, np.ndarray] | None
+    inter: Mapping[str, pd.DataFrame], split: Mapping[str, np.ndarray] | None, rule: Mapping[str, object]
 ) -> tuple[Events, np.ndarray]:
     """The events as numbers, and the token of each number of an item."""
     frames = list(inter.values())
@@ -133,9 +136,10 @@ def _events(
     return Events(
         user=np.concatenate(users),
         item=np.concatenate(items[:2]),
-        domain=np.repeat([0, 1], [len(frame) for frame in frames]),
+        domain=np.repeat(np.array([0, 1], dtype=np.int8), [len(frame) for frame in frames]),
         time=np.concatenate([frame[TIME].to_numpy(dtype=np.float64) for frame in frames]),
         split=None if split is None else np.concatenate([np.asarray(split[name]) for name in inter]),
+        rule=rule,
         window_length=np.concatenate([part.length for part in windows]) if windows else None,
         window_item=np.concatenate(window_item) if windows else None,
     ), distinct  # fmt: skip
@@ -181,7 +185,7 @@ def _time(value: float) -> str:
 def _warnings(values: Mapping, given_windows: bool) -> list[str]:
     warnings = []
     ready = values["split"] == "ready-made"
-    under = "" if ready else " under leave-one-out"
+    under = "" if ready else f" of the split {values['split']}"
     for part, name in (("valid", "validation"), ("test", "test")):
         found = values["held out"][part]
         total = found["targets"]

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare import cells, item_texts, source_table
 from recbole_lecdsr.prepare.atomic_pair import ITEM, TIME, USER, conclude, summarize, write_pair
-from recbole_lecdsr.prepare.property_file import property_file
+from recbole_lecdsr.prepare.property_file import property_file, split_rule
 from recbole_lecdsr.prepare.statistics import measure
 
 _LARGEST_TIME = 2**53  # beyond it a float, which RecBole reads, cannot hold every whole number
@@ -94,7 +94,7 @@ def prepare(
         item_files = _texts_of_events(faults, item, text, of_domain, names) if text else {}
     _check_folder(folder, names, with_items=bool(item_files))
     properties, path = property_file(folder, name, "table", names)
-    found = measure(name, inter, item_files)
+    found = measure(name, inter, item_files, rule=split_rule(path))
     write_pair(
         folder,
         found.files

@@ -376,3 +376,17 @@ def test_published_sizes_are_ranked_among_999_candidates():
     inter = {"test": {"food": pd.DataFrame({c2dsr.WINDOW: ["a b", ""]})}}
     assert c2dsr._settings(inter, (1000, 1000), True)["eval_args"]["mode"] == "uni999"
     assert c2dsr._settings(inter, (1000, 999), True)["eval_args"]["mode"] == "full"
+
+
+@pytest.mark.parametrize("domains", [("food", "kitchen"), ("movie", "book")], ids="-".join)
+def test_the_plugin_has_property_files_for_the_published_data(place, domains):
+    name = "-".join(domains)
+    summary = c2dsr.prepare(place, f"dataset/c2dsr-{name}", f"c2dsr-{name}", *domains)
+    path = Path(summary["properties"])
+    assert path.name == f"c2dsr-{name}.yaml" and path.parent.parent.name == "properties"
+    assert not Path(f"dataset/c2dsr-{name}/{path.name}").exists()
+    values = {**QUICK, "dataset": f"c2dsr-{name}"}
+    config = load({**values, "eval_args": {"mode": "full"}}).config
+    assert [config[f"{role}_domain"]["dataset"] for role in DOMAINS] == list(domains)
+    assert (config["MAX_ITEM_LIST_LENGTH"], config["repeatable"]) == (15, True)
+    assert read_property_file(path)["eval_args"]["mode"] == "uni999"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -144,3 +145,12 @@ def test_ml_1m_has_the_counts_of_the_protocol(tmp_path):
     assert (summary["action (source)"]["items"], summary["drama (target)"]["items"]) == (1_290, 2_593)
     assert summary["both domains"]["users"] == 6_040
     assert summary["both domains"]["events"] == 1_000_209
+
+
+def test_statistics_are_of_the_split_that_movielens_has(examples, tmp_path):
+    values = movielens.prepare(tmp_path / "out") and json.loads((tmp_path / "out" / "statistics.json").read_text())
+    assert values["split"] == "RS: [0.8, 0.1, 0.1]"
+    assert values["time"] == {"first": "10", "last": "30"}
+    assert values["events of a split"] == {
+        "train": {"action": 2, "drama": 2}, "valid": {"action": 0, "drama": 0}, "test": {"action": 0, "drama": 1},
+    }  # fmt: skip
