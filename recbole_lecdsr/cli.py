@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from recbole_lecdsr.commands import prepare_c2dsr
 from recbole_lecdsr.errors import UserError
 
 USAGE = """\
 usage: run_lecdsr.py [--model NAME] [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]
-       run_lecdsr.py prepare {movielens,table} …    raw data -> atomic files
+       run_lecdsr.py prepare {movielens,table,c2dsr} … raw data -> atomic files
        run_lecdsr.py profile …                      a language model reads training histories -> profiles.jsonl
        run_lecdsr.py embed …                        item text and profiles -> .itememb, .useremb
        run_lecdsr.py compare --models A,B,…         models side by side, several seeds, one report
@@ -192,13 +193,20 @@ def prepare(arguments: Sequence[str]) -> int:
         table.add_argument(f"--{column}", default=default, help=f"its column (default {default})")
     table.add_argument("--source", help="value of the domain column that is the source (default: the first seen)")
     table.add_argument("--items", type=Path, help="table of items, with the item and domain columns and texts")
-    table.add_argument("--text", nargs="*", default=[], help="text columns to keep in .item (default: all of --items)")
+    table.add_argument(
+        "--text", nargs="*", default=[],
+        help="text columns to keep in .item: of --items (default: all), or, without it, of the events",
+    )  # fmt: skip
+    table.add_argument("--skip_bad_lines", action="store_true", help="leave out and count events that cannot be used")
     table.add_argument(
         "--output", type=Path,
         help="folder (default dataset/NAME; elsewhere it should end in NAME, and runs need --data_path=ITS_PARENT)",
     )  # fmt: skip
+    prepare_c2dsr.add_parser(kinds)
     options = parser.parse_args(arguments)
-    if options.kind == "movielens":
+    if options.kind == "c2dsr":
+        print_summary(prepare_c2dsr.run(options))
+    elif options.kind == "movielens":
         name = next(key for key, source in DEFAULT_DATA.items() if source == options.source)
         print_summary(_prepare_movielens(options.output or Path("dataset") / name, options.source))
     else:
@@ -217,7 +225,7 @@ def _prepare_table(options: argparse.Namespace) -> dict:
 
     return table.prepare(
         options.files, options.output or Path("dataset") / options.name, options.name, options.user, options.item,
-        options.domain, options.time, options.source, options.items, options.text,
+        options.domain, options.time, options.source, options.items, options.text, options.skip_bad_lines,
     )  # fmt: skip
 
 
@@ -227,6 +235,9 @@ def print_summary(summary: dict, indent: str = "") -> None:
         if isinstance(value, dict):
             out.print(f"{indent}{key}:", markup=False)
             print_summary(value, indent + "  ")
+        elif isinstance(value, list):
+            for line in value:
+                out.print(f"{indent}{key.removesuffix('s')}: {line}", markup=False, soft_wrap=True)
         else:
             text = f"{value:,}" if isinstance(value, int) else value
             out.print(f"{indent}{key}: {text}", markup=False, soft_wrap=True)

@@ -16,6 +16,7 @@ from tests.pairs import random_events, write_events, write_pair
 from tests.runs import process
 
 CHECKOUT = Path(__file__).parents[1]
+STATISTICS = ("statistics.md", "statistics.json", "statistics.svg")
 SMALL = ["--use_gpu=False", "--show_progress=False", "--embedding_size=4", "--epochs=1", "--output_dir=dataset/runs"]
 
 
@@ -246,7 +247,9 @@ def prepared(tmp_path, capsys) -> Path:
 
 def test_a_table_is_prepared(prepared):
     files = {str(path.relative_to(prepared)) for path in prepared.rglob("*") if path.is_file()}
-    assert files == {"mine.yaml", "book/book.inter", "book/book.item", "film/film.inter", "film/film.item"}
+    assert files == {
+        "mine.yaml", "book/book.inter", "book/book.item", "film/film.inter", "film/film.item", *STATISTICS,
+    }  # fmt: skip
 
 
 def test_a_table_that_is_wrong_is_an_error_with_its_line(tmp_path, capsys):
@@ -261,7 +264,7 @@ def test_movielens_is_prepared_from_the_installed_framework(tmp_path, capsys):
     assert status == 0
     assert "action (source):" in printed and "drama (target):" in printed and "100,000" in printed
     assert {path.name for path in Path("films").rglob("*.*")} == {
-        "action.inter", "action.item", "drama.inter", "drama.item",
+        "action.inter", "action.item", "drama.inter", "drama.item", *STATISTICS,
     }  # fmt: skip
 
 

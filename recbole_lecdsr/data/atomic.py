@@ -31,12 +31,12 @@ def read(path: str | Path, columns: Mapping[str, str], field_separator: str = "\
 
     Args:
         path: the file.
-        columns: the fields wanted, each with its type, ``token`` or ``float``.
+        columns: the fields wanted, each with its type, ``token``, ``token_seq`` or ``float``.
         field_separator: one character.
 
     Returns:
-        A row for each row of the file, the columns in the order asked for: str objects for ``token``, finite
-        float64 for ``float``.
+        A row for each row of the file, the columns in the order asked for: str objects for ``token`` and, as
+        they stand there, for ``token_seq``, which alone may be empty; finite float64 for ``float``.
 
     Raises:
         UserError: the file is missing, empty, without rows or not UTF-8; a column is missing or of another type;
@@ -51,7 +51,7 @@ def read(path: str | Path, columns: Mapping[str, str], field_separator: str = "\
     # dtype=object: pandas 3 would make its own string type of it, which RecBole does not expect.
     return pd.DataFrame(
         {
-            name: pd.Series(_objects(table[name]), dtype=object) if kind == "token" else table[name].to_numpy()
+            name: table[name].to_numpy() if kind == "float" else pd.Series(_objects(table[name]), dtype=object)
             for name, kind in columns.items()
         }
     )
@@ -181,12 +181,13 @@ def _text(where: str, values: Sequence | np.ndarray, kind: str, separator: str, 
 
 def _parse(reader: AtomicReader, first_line: int, block: bytes, columns: Mapping[str, str]) -> pa.Table:
     """The wanted columns of a block, by columns if it is in order, else line by line."""
-    types = {name: pa.string() if kind == "token" else pa.float64() for name, kind in columns.items()}
+    types = {name: pa.float64() if kind == "float" else pa.string() for name, kind in columns.items()}
     try:
         table = reader.table(block, types)
         in_order = (
             pc.all(pc.not_equal(table[name], "") if kind == "token" else pc.is_finite(table[name]))
             for name, kind in columns.items()
+            if kind != "token_seq"
         )
         if all(check.as_py() for check in in_order):
             return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -14,9 +14,15 @@ import numpy as np
 from recbole_cdr.data.dataset import CrossDomainDataset
 
 from recbole_lecdsr.data import atomic, features
+from recbole_lecdsr.data.atomic_reader import AtomicReader
+from recbole_lecdsr.data.given_windows import GivenWindows, log_of_windows
+from recbole_lecdsr.data.links import check_links, read_links
+from recbole_lecdsr.data.misread import refuse_quoted, refuse_reserved
 from recbole_lecdsr.data.sequence import (
     DOMAINS,
     PHASES,
+    SOURCE,
+    TARGET,
     TRAIN,
     VALID,
     EventLog,
@@ -50,11 +56,15 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
     Ids are RecBole-CDR's: items (and users) of both domains first, then those of the target domain only, then
     those of the source domain only; 0 is padding.
 
+    Where ready-made splits have the column ``item_id_list``, as RecBole's sequential data have, it is the window of
+    each row; otherwise windows are made of the user's earlier events.
+
     Attributes:
         log: the `EventLog`.
         event_rating: (E,) float32, the rating of each event of the log, NaN where its domain has none; None where no
             rating was loaded (``load_col``).
         coverage: how many items and users have an LLM embedding, and in which file, filled when these are read.
+        windows: source and target -> the `GivenWindows` of its rows; empty where none are given.
 
     Raises:
         UserError: a malformed or missing file, two domains without a common user, nothing left after filtering.
@@ -63,7 +73,14 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
     def __init__(self, config):
         self.folders = {domain: Path(config[f"{domain}_domain"]["data_path"]) for domain in DOMAINS}
         self.names = {domain: config[f"{domain}_domain"]["dataset"] for domain in DOMAINS}
+        self.windows: dict[str, GivenWindows] = {}
         self.known = {domain: self._check_files(config, domain) for domain in DOMAINS}
+        if len(self.windows) == 1:
+            (having,) = self.windows
+            raise UserError(
+                f"the files of {self.names[having]} give the windows of their rows, those of the other domain do not: "
+                "give them in both or in neither"
+            )
         self.coverage: dict[str, dict[str, int | str]] = {}
         try:
             super().__init__(config)
@@ -81,23 +98,58 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         """Check the domain's files; return the user tokens and the item tokens that they name."""
         settings = {**config.final_config_dict, **config[f"{domain}_domain"]}
         user, item, time = (settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
-        suffixes = [f".{part}" for part in settings.get("benchmark_filename") or []] or [""]
-        users: set[str] = set()
-        items: set[str] = set()
-        for suffix in suffixes:
-            path = self.folders[domain] / f"{self.names[domain]}{suffix}.inter"
-            frame = atomic.read(
-                path,
-                {user: "token", item: "token", time: "float"},
-                field_separator=settings["field_separator"],
-            )
-            users.update(frame[user].unique())
-            items.update(frame[item].unique())
+        separator = settings["field_separator"]
+        suffixes = [f".{part}" for part in settings.get("benchmark_filename") or []]
+        paths = [self.folders[domain] / f"{self.names[domain]}{suffix}.inter" for suffix in suffixes or [""]]
+        columns = {user: "token", item: "token", time: "float"}
+        if window := self._window_field(paths, item + settings["LIST_SUFFIX"], separator) if suffixes else None:
+            columns[window] = "token_seq"
+        frames = []
+        for path in paths:
+            frames.append(atomic.read(path, columns, separator))
+            for field in (user, item):
+                refuse_reserved(path, field, frames[-1][field].unique(), separator)
+            refuse_quoted(path, (user, item), separator)
+        users, items = (set().union(*(frame[field].unique() for frame in frames)) for field in (user, item))
+        if window:
+            texts = [text for frame in frames for text in frame[window]]
+            self.windows[domain] = GivenWindows.parse(texts, settings["seq_separator"])
         described = self.folders[domain] / f"{self.names[domain]}.item"
         if described.exists():
-            frame = atomic.read(described, {item: "token"}, field_separator=settings["field_separator"])
+            frame = atomic.read(described, {item: "token"}, separator)
+            if "item" in settings["load_col"]:  # else RecBole does not read it
+                refuse_reserved(described, item, frame[item], separator)
+                refuse_quoted(described, (item,), separator)
             items.update(frame[item])
         return users, items
+
+    @staticmethod
+    def _window_field(paths: Sequence[Path], field: str, field_separator: str) -> str | None:
+        """The column of given windows, if all of the files have it."""
+        having = []
+        for path in paths:
+            with AtomicReader(path, field_separator) as reader:
+                having.append(field in reader.header)
+        if any(having) and not all(having):
+            raise UserError(
+                f"{paths[having.index(True)]} has the windows of its rows in {field!r}, {paths[having.index(False)]} "
+                "has no such column: give it in all of the files or in none"
+            )
+        return field if all(having) else None
+
+    def _load_link(self, link_file_path: str, between: str = "user") -> dict[str, str]:
+        """RecBole-CDR's links, source token -> target token, also where both domains have one name for the field."""
+        fields = (getattr(self, f"{domain}_{between}_field") for domain in DOMAINS)
+        links = read_links(link_file_path, *fields, self.config["field_separator"])
+        source, target = (self.known[domain][("user", "item").index(between)] for domain in DOMAINS)
+        found = check_links(link_file_path, links, source, target, between)
+        logger.info("%s links %d %ss; %d of its lines name others", link_file_path, found, between, len(links) - found)
+        if alike := (source & target) - links.keys():
+            logger.warning(
+                "%d %ss stand in both domains under one token, such as %r, without a link in %s: they count as one",
+                len(alike), between, min(alike), link_file_path,
+            )  # fmt: skip
+        return links
 
     def calculate_user_item_from_both_domain(self):
         """RecBole-CDR's id maps, of common users only if the setting says so.
@@ -118,6 +170,8 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
                 if self.config["benchmark_filename"]:
                     part = np.repeat(np.arange(3), dataset.file_size_list)
                     dataset.file_size_list = np.bincount(part[keep], minlength=3).tolist()
+                if dataset.domain in self.windows:
+                    self.windows[dataset.domain] = self.windows[dataset.domain].keep(keep)
                 dataset.inter_feat = dataset.inter_feat[keep].reset_index(drop=True)
         return super().calculate_user_item_from_both_domain()
 
@@ -127,19 +181,17 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             np.concatenate([part.inter_feat[getattr(part, field)].to_numpy() for part in parts])
             for field in ("uid_field", "iid_field", "time_field")
         ]
-        domain = np.repeat([0, 1], [len(part.inter_feat) for part in parts])
+        domain = np.repeat([SOURCE, TARGET], [len(part.inter_feat) for part in parts])
         ready = None
         if self.config["benchmark_filename"]:
             ready = np.concatenate([np.repeat(np.arange(3), part.file_size_list) for part in parts])
-        log = build_event_log(
-            user=columns[0],
-            item=columns[1],
-            domain=domain,
-            time=columns[2],
-            split=self.config["eval_args"]["split"],
-            ready_split=ready,
-        )
-        self.event_rating = self._ratings(sort_events(columns[0], columns[2], domain, ready))
+        user, item, time = columns
+        self.event_rating = None
+        if self.windows:
+            log = log_of_windows(user, item, domain, time, ready, *self._windows_as_ids())
+        else:
+            log = build_event_log(user, item, domain, time, self.config["eval_args"]["split"], ready)
+            self.event_rating = self._ratings(sort_events(user, time, domain, ready))
         self.train_targets = sample_targets(log, PHASES["train"], self.config["MIN_ITEM_LIST_LENGTH"])
         if not len(self.train_targets):
             raise UserError("no training sample is left: the users have too few events for this split")
@@ -155,6 +207,22 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             for field, table in zip(fields, tables, strict=True)
         ]
         return np.concatenate(ratings).astype(np.float32)[order]
+
+    def _windows_as_ids(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Lengths (R,), item ids and domains (sum of lengths,) of the windows of all rows, the source's first."""
+        items, domains = [], []
+        for code, (domain, other) in enumerate(zip(DOMAINS, reversed(DOMAINS), strict=True)):
+            ids, is_own = self.windows[domain].lookup(*(self.file_ids(name, "item") for name in (domain, other)))
+            if (ids < 0).any():
+                token = self.windows[domain].tokens[self.windows[domain].code[np.argmin(ids)]]
+                raise UserError(
+                    f"{self.folders[domain]}: a window of {self.names[domain]} holds the item {token!r}, "
+                    "but neither domain has it: list it in <domain>.item and add item: [item_id] to load_col"
+                )
+            items.append(ids)
+            domains.append(np.where(is_own, code, 1 - code))
+        lengths = [self.windows[domain].length for domain in DOMAINS]
+        return tuple(np.concatenate(parts) for parts in (lengths, items, domains))
 
     # ------------------------------------------------------------------ what models and loaders ask
 

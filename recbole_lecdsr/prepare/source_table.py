@@ -40,11 +40,16 @@ class SourceTable:
         paths: the files.
         ends: (number of files,) how many rows they have up to and with each.
         columns: the columns that were asked for, as strings; missing cells are empty.
+        skipped: for each file the (s,) places of lines that were left out since they are no rows, counted with the
+            rows from 0, ascending.
+        reports: for each file with such lines, where the first is and what is wrong with it.
     """
 
     paths: tuple[Path, ...]
     ends: np.ndarray
     columns: pa.Table
+    skipped: tuple[np.ndarray, ...] = ()
+    reports: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.columns.num_rows
@@ -56,6 +61,8 @@ class SourceTable:
         """File and line of a row, the header being line 1; of Parquet the row, from 1 on."""
         file = int(np.searchsorted(self.ends, row, side="right"))
         path, row = self.paths[file], row - (int(self.ends[file - 1]) if file else 0)
+        for place in self.skipped[file] if self.skipped else ():
+            row += int(place) <= row
         return f"{path}, row {row + 1}" if _suffix(path) == _PARQUET else f"{path}, line {_line(path, row)}"
 
 
@@ -83,7 +90,9 @@ def header(path: str | Path) -> list[str]:
     return names
 
 
-def read(paths: Sequence[str | Path], columns: Sequence[str], options: str) -> SourceTable:
+def read(
+    paths: Sequence[str | Path], columns: Sequence[str], options: str, skip_bad_lines: bool = False
+) -> SourceTable:
     """Read columns of files, which are concatenated in the given order.
 
     CSV is read with quoted cells (RFC 4180). In TSV a quotation mark is a character like any other, unless every cell
@@ -94,6 +103,7 @@ def read(paths: Sequence[str | Path], columns: Sequence[str], options: str) -> S
         paths: files with a suffix of `SUFFIXES`.
         columns: their names in the header.
         options: how a user names columns, for the remedy in errors, such as ``--user or --item``.
+        skip_bad_lines: leave out lines with too few or too many cells or not in UTF-8 instead of stopping.
 
     Raises:
         UserError: no file, one named twice, one that `header` refuses; a column that is absent, stands there twice or
@@ -107,9 +117,19 @@ def read(paths: Sequence[str | Path], columns: Sequence[str], options: str) -> S
             raise UserError(f"{path} is given twice: its rows would count twice")
     for path in paths:
         _check_columns(path, columns, options)
-    tables = [(_read_parquet if _suffix(path) == _PARQUET else _read_delimited)(path, columns) for path in paths]
+    tables, skipped, reports = [], [], []
+    for path in paths:
+        bad: dict[int, str] = {}
+        if _suffix(path) == _PARQUET:
+            tables.append(_read_parquet(path, columns))
+        else:
+            tables.append(_read_delimited(path, columns, bad if skip_bad_lines else None))
+        skipped.append(np.array(sorted(bad), dtype=np.int64))
+        if bad:
+            more = f" (and {len(bad) - 1:,} more lines)" if len(bad) > 1 else ""
+            reports.append(f"{path}, line {_line(path, min(bad))}: {bad[min(bad)]}{more}")
     ends = np.cumsum([table.num_rows for table in tables])
-    return SourceTable(tuple(paths), ends, pa.concat_tables(tables))
+    return SourceTable(tuple(paths), ends, pa.concat_tables(tables), tuple(skipped), tuple(reports))
 
 
 def _suffix(path: Path) -> str:
@@ -160,24 +180,56 @@ def _line(path: Path, row: int) -> int:
     return row + 2
 
 
-def _read_delimited(path: Path, columns: Sequence[str]) -> pa.Table:
+def _read_delimited(path: Path, columns: Sequence[str], bad: dict[int, str] | None) -> pa.Table:
+    """Columns of a file as text. ``bad`` takes the places of lines that are no rows; None makes them errors."""
+    quoted = _DELIMITERS[_suffix(path)] == ","
+    try:
+        table = _parse(path, columns, pa.string(), bad)
+    except (pa.ArrowException, OSError) as error:
+        if bad is None or "UTF8" not in str(error):
+            raise UserError(_explain(path, str(error), quoted)) from None
+        bad.clear()
+        table = _decodable(_parse(path, columns, pa.binary(), bad), bad)
+    return table if quoted else _undo_quoting(table)
+
+
+def _parse(path: Path, columns: Sequence[str], kind: pa.DataType, bad: dict[int, str] | None) -> pa.Table:
+    def skip(row: pa.csv.InvalidRow) -> str:
+        shown = row.text if len(row.text) < 100 else f"{row.text[:100]}…"
+        bad[row.number - 2] = f"{shown!r} has {row.actual_columns} cells, not {row.expected_columns}"
+        return "skip"
+
     delimiter = _DELIMITERS[_suffix(path)]
     quoted = delimiter == ","
-    try:
-        table = pa.csv.read_csv(
-            pa.input_stream(str(path), compression="gzip" if _suffix(path).endswith(".gz") else None),
-            # One thread: with several, errors do not say which row.
-            pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-            pa.csv.ParseOptions(delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=quoted),
-            pa.csv.ConvertOptions(
-                include_columns=list(columns),
-                column_types=dict.fromkeys(columns, pa.string()),
-                strings_can_be_null=False,
-            ),
-        )
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(_explain(path, str(error), quoted)) from None
-    return table if quoted else _undo_quoting(table)
+    return pa.csv.read_csv(
+        pa.input_stream(str(path), compression="gzip" if _suffix(path).endswith(".gz") else None),
+        # One thread: with several, errors do not say which row.
+        pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+        pa.csv.ParseOptions(
+            delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=quoted,
+            invalid_row_handler=None if bad is None else skip,
+        ),
+        pa.csv.ConvertOptions(
+            include_columns=list(columns),
+            column_types=dict.fromkeys(columns, kind),
+            strings_can_be_null=False,
+        ),
+    )  # fmt: skip
+
+
+def _decodable(table: pa.Table, bad: dict[int, str]) -> pa.Table:
+    """Rows all of whose bytes are UTF-8, as text; the places of the others go into ``bad``."""
+    kept = np.ones(table.num_rows, dtype=bool)
+    for column in table.columns:
+        for row, cell in enumerate(column.to_pylist()):
+            try:
+                cell.decode()
+            except UnicodeDecodeError:
+                kept[row] = False
+    places = np.delete(np.arange(table.num_rows + len(bad)), sorted(bad))
+    bad.update((int(places[row]), "not UTF-8 text") for row in np.flatnonzero(~kept))
+    table = table.filter(pa.array(kept))
+    return table.cast(pa.schema([(name, pa.string()) for name in table.column_names]))
 
 
 def _explain(path: Path, message: str, quoted: bool) -> str:

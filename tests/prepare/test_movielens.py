@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -84,7 +85,8 @@ def test_other_files_of_the_folder_stay(examples, tmp_path):
     movielens.prepare(kept.parent)
     assert kept.read_text(encoding="utf-8") == "{}"
     assert sorted(path.name for path in kept.parent.rglob("*") if path.is_file()) == [
-        "action.inter", "action.item", "drama.inter", "drama.item", "profiles.jsonl",
+        "action.inter", "action.item", "drama.inter", "drama.item", "profiles.jsonl", "statistics.json",
+        "statistics.md", "statistics.svg",
     ]  # fmt: skip
 
 
@@ -122,7 +124,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(examples, tmp_path):
 
 def test_ml_100k_has_the_counts_of_the_protocol(tmp_path):
     summary = movielens.prepare(tmp_path)
-    assert summary == {
+    assert {key: summary[key] for key in ("action (source)", "drama (target)", "both domains")} == {
         "action (source)": {
             "users": 942, "items": 530, "items with text": 530, "items without events": 0, "events": 41_257,
         },
@@ -143,3 +145,12 @@ def test_ml_1m_has_the_counts_of_the_protocol(tmp_path):
     assert (summary["action (source)"]["items"], summary["drama (target)"]["items"]) == (1_290, 2_593)
     assert summary["both domains"]["users"] == 6_040
     assert summary["both domains"]["events"] == 1_000_209
+
+
+def test_statistics_are_of_the_split_that_movielens_has(examples, tmp_path):
+    values = movielens.prepare(tmp_path / "out") and json.loads((tmp_path / "out" / "statistics.json").read_text())
+    assert values["split"] == "RS: [0.8, 0.1, 0.1]"
+    assert values["time"] == {"first": "10", "last": "30"}
+    assert values["events of a split"] == {
+        "train": {"action": 2, "drama": 2}, "valid": {"action": 0, "drama": 0}, "test": {"action": 0, "drama": 1},
+    }  # fmt: skip

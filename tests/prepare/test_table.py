@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_lecdsr.data import atomic
+from recbole_lecdsr.data.misread import RESERVED
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.parameters import read_property_file
 from recbole_lecdsr.prepare import atomic_pair, table
@@ -72,7 +75,7 @@ def test_a_table_becomes_a_pair_in_the_order_of_its_rows(work):
     )
     assert read("home")["item_id:token"].tolist() == ["x", "y"]
     assert not Path("out/food/food.item").exists()
-    assert summary == {
+    assert {key: summary[key] for key in ("food (source)", "home (target)", "both domains")} == {
         "food (source)": {"users": 2, "items": 2, "items with text": 0, "items without events": 0, "events": 3},
         "home (target)": {"users": 2, "items": 2, "items with text": 0, "items without events": 0, "events": 2},
         "both domains": {"users": 2, "users of both": 2, "items that are in both": 0, "events": 5},
@@ -101,7 +104,7 @@ def test_parameters_added_to_the_property_file_survive_a_second_preparation(work
         file.write("topk: [10]\n")
     prepare()
     assert read_property_file("out/pair.yaml")["topk"] == [10]
-    with pytest.raises(UserError, match=r"pair\.yaml names 'food' as source .* not 'home' and 'food'"):
+    with pytest.raises(UserError, match=r"pair\.yaml has 'food' as source .* not 'home' and 'food'"):
         prepare(source="home")
 
 
@@ -149,7 +152,7 @@ def test_tokens_of_many_blocks_and_files_are_kept_apart(work, monkeypatch):
 
 
 token = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=6).filter(
-    lambda text: text.strip() and not text.startswith('"') and text not in table.RESERVED
+    lambda text: text.strip() and not text.startswith('"') and text not in RESERVED
 )
 
 
@@ -166,7 +169,7 @@ def test_recbole_reads_back_every_token_that_is_accepted(tmp_path_factory, rows)
 
 
 def test_reserved_words_are_those_that_recbole_reads_as_missing():
-    column = pd.read_csv(io.StringIO("\n".join(["t", *table.RESERVED])), dtype=str, engine="python")["t"]
+    column = pd.read_csv(io.StringIO("\n".join(["t", *RESERVED])), dtype=str, engine="python")["t"]
     assert column[column.notna()].tolist() == ["[PAD]"]
 
 
@@ -291,15 +294,15 @@ def test_tables_of_items_that_are_wrong_are_errors(work, content, options, match
     refused(match, items="items.tsv", **options)
 
 
-def test_text_columns_without_items_are_an_error(work):
-    refused("give one with --items", text=["title"])
+def test_text_columns_that_no_table_has_are_an_error(work):
+    refused("no column 'title', .*or give a table of items with --items", text=["title"])
 
 
 def test_item_files_of_former_data_are_not_left_beside_new_events(work):
     prepare(items="items.tsv")
     before = Path("out/food/food.inter").read_bytes()
     events(EVENTS + "u2,c,food,70\n")
-    with pytest.raises(UserError, match=r"food\.item is there from before.*give --items, or remove it"):
+    with pytest.raises(UserError, match=r"food\.item is there from before.*give --items or --text, or remove it"):
         prepare()
     assert Path("out/food/food.inter").read_bytes() == before
 
@@ -455,3 +458,78 @@ def test_a_cell_that_an_atomic_file_cannot_hold_is_never_written(tmp_path):
         with pytest.raises(UserError, match=r"x\.item, column 't:token', row 1: .*(is missing|contains)|must be text"):
             atomic_pair.write_pair(tmp_path, {"x.item": pd.DataFrame({"item_id:token": ["i"], "t:token": [bad]})})
     assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------------- texts of events, bad lines, names, statistics
+
+
+def test_texts_may_be_columns_of_the_events(work):
+    events(
+        "user_id,item_id,domain,timestamp,title,brand\nu1,a,food,10,,Acme\nu1,x,home,10,Rack,\nu2,a,food,7,Apple,Other\n"
+        "u2,b,food,8,,\n"
+    )
+    summary = prepare(text=["title", "brand"])
+    assert Path("out/food/food.item").read_text(encoding="utf-8") == (
+        "item_id:token\ttitle:token\tbrand:token\na\tApple\tAcme\nb\t\t\n"
+    )
+    assert read("home", "item").values.tolist() == [["x", "Rack", ""]]
+    assert summary["food (source)"]["items with text"] == 1
+
+
+def test_bad_lines_are_skipped_and_counted_on_request(work):
+    bad = ["u1,,food,3", "u1,z,food,soon", "u9,NA,home,4", "u1,z,food", "u3,z,,5", "u4,z,food,", "u1,z,food,6,7"]
+    events(EVENTS + "".join(f"{line}\n" for line in bad) + "u2,c,food,70\n")
+    with pytest.raises(UserError, match=r"events\.csv, line 10: 'Expected 4 columns, got 3: u1,z,food'"):
+        prepare()
+    assert not Path("out").exists()
+    summary = prepare(skip_bad_lines=True)
+    assert summary["skipped lines"] == len(bad)
+    assert [line.partition(": ")[0] for line in summary["skipped"]] == [
+        "events.csv, line 10", "events.csv, line 7", "events.csv, line 9", "events.csv, line 12", "events.csv, line 8",
+        "events.csv, line 11",
+    ]  # fmt: skip
+    assert "has 3 cells, not 4 (and 1 more lines)" in summary["skipped"][0]
+    assert read("food").values.tolist() == [["u1", "a", "10"], ["u1", "b", "10"], ["u2", "a", "7"], ["u2", "c", "70"]]
+    assert summary["food (source)"]["events"] == 4
+
+
+def test_lines_that_are_not_utf_8_are_skipped_too(work):
+    content = EVENTS.encode() + b"u1,\xff,food,3\nu1\nu2,c,food,70\n"
+    Path("events.csv").write_bytes(content)
+    summary = prepare(skip_bad_lines=True)
+    assert summary["skipped lines"] == 2
+    assert summary["skipped"] == ["events.csv, line 7: not UTF-8 text (and 1 more lines)"]
+    assert read("food")["item_id:token"].tolist() == ["a", "b", "a", "c"]
+
+
+def test_a_name_of_shipped_data_needs_their_domains(work):
+    with pytest.raises(UserError, match=r"a property file for data named 'movielens'.*has 'action' as source.*--name"):
+        table.prepare(["events.csv"], "out", "movielens")
+    assert not Path("out").exists()
+    events(EVENTS.replace("home", "kitchen"))
+    summary = table.prepare(["events.csv"], "out", "amazon-food-kitchen")
+    assert Path(summary["properties"]).parts[-3:] == ("properties", "dataset", "amazon-food-kitchen.yaml")
+    assert not Path("out/amazon-food-kitchen.yaml").exists()
+    assert prepare()["properties"] == "out/pair.yaml"
+
+
+def test_statistics_are_written_beside_the_data(work):
+    summary = prepare()
+    assert summary["statistics"] == "out/statistics.md"
+    assert "| events | 3 | 2 | 5 |" in Path("out/statistics.md").read_text(encoding="utf-8")
+    (warning,) = summary["warnings"]
+    assert warning.startswith("1 of 1 (100.0%) test targets of the split LS: valid_and_test have the time of the event")
+
+
+@pytest.mark.skipif("AMAZON_FOOD_KITCHEN" not in os.environ, reason="AMAZON_FOOD_KITCHEN names no folder with the data")
+def test_amazon_food_kitchen_has_the_counts_of_its_publication(tmp_path):
+    place = Path(os.environ["AMAZON_FOOD_KITCHEN"])
+    summary = table.prepare(
+        [place / "interactions.tsv"], tmp_path / "out", "amazon-food-kitchen", source="food", items=place / "items.tsv"
+    )
+    assert summary["both domains"] == {
+        "users": 7_144, "users of both": 7_144, "items that are in both": 0, "events": 173_548
+    }  # fmt: skip
+    assert [summary[part]["items"] for part in ("food (source)", "kitchen (target)")] == [11_837, 16_258]
+    values = json.loads((tmp_path / "out" / "statistics.json").read_text(encoding="utf-8"))
+    assert values["events of a split"]["test"] == {"food": 2_419, "kitchen": 4_725}
