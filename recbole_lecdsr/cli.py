@@ -17,7 +17,8 @@ from recbole_lecdsr.errors import UserError
 
 USAGE = """\
 usage: run_lecdsr.py [--model NAME] [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]
-       run_lecdsr.py prepare {movielens,table} …    raw data -> atomic files
+       run_lecdsr.py prepare {movielens,amazon,table} …
+                                                    raw data -> atomic files
        run_lecdsr.py embed …                        item text and profiles -> .itememb, .useremb
        run_lecdsr.py compare --models A,B,…         models side by side, several seeds, one report
        run_lecdsr.py ablate                         LeCDSR and its ablations, the same way
@@ -178,6 +179,8 @@ def _metric_name(metric: str) -> str:
 
 def prepare(arguments: Sequence[str]) -> int:
     """Raw data to atomic files."""
+    from recbole_lecdsr.commands import prepare_amazon
+
     parser = argparse.ArgumentParser(prog="run_lecdsr.py prepare", description=prepare.__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
     movielens = kinds.add_parser("movielens", help="the default data: two genre domains of ml-100k or ml-1m")
@@ -195,8 +198,11 @@ def prepare(arguments: Sequence[str]) -> int:
         "--output", type=Path,
         help="folder (default dataset/NAME; elsewhere it should end in NAME, and runs need --data_path=ITS_PARENT)",
     )  # fmt: skip
+    prepare_amazon.add_parser(kinds)
     options = parser.parse_args(arguments)
-    if options.kind == "movielens":
+    if options.kind == "amazon":
+        _print_summary(prepare_amazon.run(options))
+    elif options.kind == "movielens":
         name = next(key for key, source in DEFAULT_DATA.items() if source == options.source)
         _print_summary(_prepare_movielens(options.output or Path("dataset") / name, options.source))
     else:
@@ -225,9 +231,8 @@ def _print_summary(summary: dict, indent: str = "") -> None:
             out.print(f"{indent}{key}:", markup=False)
             _print_summary(value, indent + "  ")
         else:
-            out.print(
-                f"{indent}{key}: {value:,}" if isinstance(value, int) else f"{indent}{key}: {value}", markup=False
-            )
+            text = f"{value:,}" if isinstance(value, int) else str(value)
+            out.print(f"{indent}{key}: {text}", markup=False, soft_wrap=True)
 
 
 # ---------------------------------------------------------------------- embed
