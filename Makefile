@@ -37,6 +37,7 @@ bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/training_step.py --model LeCDSR --no_plain
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/amazon.py
 
 wheel: $(READY) ## dist/recbole_lecdsr-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

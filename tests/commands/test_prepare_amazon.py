@@ -8,6 +8,8 @@ import pytest
 from recbole_lecdsr import cli
 from recbole_lecdsr.commands.prepare_amazon import category
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.parameters import read_property_file
+from recbole_lecdsr.prepare import amazon
 from recbole_lecdsr.prepare.amazon import Category
 from recbole_lecdsr.prepare.filters import PRESETS
 from tests.prepare import amazon_files as files
@@ -119,3 +121,30 @@ def test_the_help_tells_of_presets_and_files(capsys):
     printed = capsys.readouterr().out
     for word in (*PRESETS, "15,574 users", "reviews_Books.json.gz", "--skip_bad_lines", "--data_path=ITS_PARENT"):
         assert word in " ".join(printed.split())
+
+
+CHECKOUT = Path(__file__).parents[2]
+PROPERTY_FILES = sorted((CHECKOUT / "properties" / "dataset").glob("*.yaml"))
+
+
+def commands(path: Path) -> list[list[str]]:
+    """Arguments of each `prepare amazon` that a page or the comments of a property file show."""
+    text = path.read_text(encoding="utf-8").replace("\n# ", "\n").replace("\\\n", " ")
+    lines = (line.split() for line in text.splitlines())
+    return [line[4:] for line in lines if line[:4] == ["python", "run_lecdsr.py", "prepare", "amazon"]]
+
+
+@pytest.mark.parametrize("path", [CHECKOUT / "docs" / "data.md", *PROPERTY_FILES], ids=lambda path: path.name)
+def test_commands_that_readers_are_shown_fit_the_property_files(path, monkeypatch):
+    called = []
+    monkeypatch.setattr(amazon, "prepare", lambda *arguments: called.append(arguments) or {})
+    for arguments in commands(path):
+        assert cli.main(["prepare", "amazon", *arguments]) == 0
+    assert len(called) == (5 if path.suffix == ".md" else "prepare amazon" in path.read_text(encoding="utf-8"))
+    for source, target, folder, name, *_ in called:
+        assert folder == Path("dataset") / name
+        file = CHECKOUT / "properties" / "dataset" / f"{name}.yaml"
+        if file.exists():
+            values = read_property_file(file)
+            assert source.name == values["source_domain"]["dataset"]
+            assert target.name == values["target_domain"]["dataset"]
