@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from tqdm import tqdm
 
 from recbole_lecdsr.errors import UserError
@@ -164,7 +165,7 @@ def _inter(events: Events, rows: np.ndarray, names: Sequence[str], edition: Edit
     return {name: frame[domain == code] for code, name in enumerate(names)}
 
 
-def _objects(tokens, codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _objects(tokens: pa.Array, codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Tokens of rows as str objects, one for all rows that are alike; those of no row are not made."""
     used, place = np.unique(codes[rows], return_inverse=True)
     return tokens.take(used).to_numpy(zero_copy_only=False)[place]

@@ -89,10 +89,9 @@ def read(
 
 
 def _encoded(batch: list[pl.DataFrame]) -> tuple[pa.Array, pa.Array, np.ndarray, np.ndarray]:
-    table = pl.concat(batch).to_arrow()
-    user, item = (
-        table[name].cast(pa.large_string()).combine_chunks().dictionary_encode() for name in ("user", "item")
-    )
+    # The oldest level, since string views cannot be encoded.
+    table = pl.concat(batch).to_arrow(compat_level=pl.CompatLevel.oldest())
+    user, item = (table[name].combine_chunks().dictionary_encode() for name in ("user", "item"))
     return user, item, table["rating"].to_numpy().astype(np.float32), table["time"].to_numpy()
 
 
@@ -111,7 +110,7 @@ def _frames(path: Path, edition: Edition, bad: BadLines, advance: Callable[[int]
             if frame.select(_sound(edition).all()).item():
                 yield frame
                 continue
-        except (pl.exceptions.PolarsError, pl.exceptions.ComputeError):
+        except pl.exceptions.PolarsError:
             pass
         # Something is amiss or unusual: line by line, which finds it or reads what is sound.
         yield _by_line(path, edition, parser, block, bad)
