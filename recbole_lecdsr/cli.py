@@ -231,8 +231,10 @@ def _print_summary(summary: dict, indent: str = "") -> None:
             out.print(f"{indent}{key}:", markup=False)
             _print_summary(value, indent + "  ")
         else:
-            text = f"{value:,}" if isinstance(value, int) else str(value)
-            out.print(f"{indent}{key}: {text}", markup=False, soft_wrap=True)
+            out.print(
+                f"{indent}{key}: {value:,}" if isinstance(value, int) else f"{indent}{key}: {value}",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
 
 
 # ---------------------------------------------------------------------- embed

@@ -23,7 +23,8 @@ from recbole_lecdsr.prepare.amazon_reviews import Events
 from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, summarize, write_pair
 from recbole_lecdsr.prepare.filters import Filters, Step, select
 from recbole_lecdsr.prepare.line_blocks import BadLines
-from recbole_lecdsr.prepare.table import check_file_name, check_folder, property_file
+from recbole_lecdsr.prepare.property_file import property_file
+from recbole_lecdsr.prepare.table import check_file_name
 
 ACCOUNT = "prepared.json"
 
@@ -59,8 +60,9 @@ def prepare(
     Args:
         source, target: the two domains.
         folder: gets ``<domain>/<domain>.inter`` (user, item, rating, time in seconds since 1970), with ``metadata``
-            also ``<domain>/<domain>.item`` (title, categories, brand, description), ``<name>.yaml`` and
-            ``prepared.json``. The main command looks for it under ``dataset/<name>``.
+            also ``<domain>/<domain>.item`` (title, categories, brand, description), ``prepared.json`` and, unless the
+            plugin has a property file of that name, ``<name>.yaml``. The main command looks for it under
+            ``dataset/<name>``.
         name: of the pair.
         edition: ``2014``, ``2018`` or ``2023``.
         filters: which events are kept; None keeps all.
@@ -70,7 +72,7 @@ def prepare(
 
     Returns:
         Users, items, items with text and events of each domain and of both; what was left after each step of the
-        filters; bad lines of each file, where there are any.
+        filters; the property file that holds; bad lines of each file, where there are any.
 
     Raises:
         UserError: anything that is wrong, with file, line and remedy; then nothing was written.
@@ -79,7 +81,9 @@ def prepare(
     names, metadata = (source.name, target.name), [Path(path) for path in metadata]
     _check_names(name, names)
     _check_files([*source.files, *target.files], metadata)
-    check_folder(folder, name, names, "" if metadata else "--meta")
+    properties, holding = property_file(folder, name, "amazon", list(names))
+    if not metadata:
+        _check_no_items(folder, names)
     bad = BadLines(skip_bad_lines)
     events, n_lines = _read_events(source, target, kind, filters, bad, show_progress)
     amazon_reviews.check_common_user(events, names)
@@ -101,10 +105,10 @@ def prepare(
         {f"{key}/{key}.item": part for key, part in item.items()}
         | {f"{key}/{key}.inter": part for key, part in inter.items()}
         | {ACCOUNT: json.dumps(account, indent=2, default=str, ensure_ascii=False) + "\n"}
-        | property_file(folder, name, names, "prepare amazon"),
+        | properties,
     )
-    shown = {step.name: _told(step) for step in steps}
-    return summarize(inter, item) | {"left after": shown} | ({"bad lines": bad.report()} if bad.count else {})
+    told = {"left after": {step.name: _told(step) for step in steps}, "properties": str(holding)}
+    return summarize(inter, item) | told | ({"bad lines": bad.report()} if bad.count else {})
 
 
 def _check_names(name: str, names: tuple[str, str]) -> None:
@@ -116,6 +120,14 @@ def _check_names(name: str, names: tuple[str, str]) -> None:
             f"both domains are named {names[0]!r}, but are to be folders of their own: rename one, as in "
             "--source books=FILE"
         )
+
+
+def _check_no_items(folder: Path, names: tuple[str, str]) -> None:
+    """Refuse a folder in which texts of other items would stay beside the new events."""
+    for domain in names:
+        path = folder / domain / f"{domain}.item"
+        if path.exists():
+            raise UserError(f"{path} is there from before and may be of other items: give --meta, or remove it")
 
 
 def _check_files(reviews: Sequence[Path], metadata: Sequence[Path]) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from recbole_lecdsr.data.misread import RESERVED
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.amazon_editions import Edition, cells, check_reviews, csv_columns, is_csv, parse_line
 from recbole_lecdsr.prepare.line_blocks import BadLines, Block, blocks
-from recbole_lecdsr.prepare.table import RESERVED
 
 COLUMNS = ("user", "item", "rating", "time")
 _TYPES = (pl.String, pl.String, pl.Float64, pl.Int64)

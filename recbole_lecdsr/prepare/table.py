@@ -27,6 +27,10 @@ RESERVED = (
     "NaN", "None", "n/a", "nan", "null", "[PAD]",
 )  # fmt: skip
 _LARGEST_TIME = 2**53  # beyond it a float, which RecBole reads, cannot hold every whole number
+_PROPERTIES = """\
+# The domains of {name}, made by `run_lecdsr.py prepare table`.
+# Parameters added here hold for every run with --dataset {name}; preparing the data again leaves this file as it is.
+"""
 
 
 def prepare(
@@ -88,12 +92,15 @@ def prepare(
             f"{' and '.join(map(repr, names))} have no common user: a user must have the same value of {user!r} in both"
         )
     item_files = {} if items is None else _item_files(Path(items), item, domain, names, text)
-    check_folder(folder, name, names, "" if items is not None else "--items")
+    _check_folder(folder, name, names, with_items=items is not None)
+    properties = yaml.safe_dump(
+        {"source_domain": {"dataset": names[0]}, "target_domain": {"dataset": names[1]}}, allow_unicode=True
+    )
     write_pair(
         folder,
         {f"{key}/{key}.item": part for key, part in item_files.items()}
         | {f"{key}/{key}.inter": part for key, part in inter.items()}
-        | property_file(folder, name, names, "prepare table"),
+        | ({} if (folder / f"{name}.yaml").exists() else {f"{name}.yaml": _PROPERTIES.format(name=name) + properties}),
     )
     return summarize(inter, item_files)
 
@@ -174,13 +181,7 @@ def _split_domains(events: SourceTable, column: str, source: str | None) -> tupl
 
 
 def check_file_name(name: str, what: str, remedy: str) -> None:
-    """Refuse a name that cannot be that of a folder on every system.
-
-    Args:
-        name: the name.
-        what: it is, for the error.
-        remedy: how to choose another.
-    """
+    """Refuse a name that cannot be that of a folder on every system."""
     if not re.fullmatch(r"[\w(][\w ().,&'+-]*", name) or name != name.strip() or len(name.encode()) > 100:
         raise UserError(
             f"{what}, {name!r}, is to be the name of a folder: {remedy}, of at most 100 letters, digits, blanks and "
@@ -270,48 +271,17 @@ def _one_row_each(table: SourceTable, frame: pd.DataFrame, name: str) -> pd.Data
 # ---------------------------------------------------------------------- the folder
 
 
-def property_file(folder: Path, name: str, names: Sequence[str], command: str) -> dict[str, str]:
-    """What `write_pair` is to write so that runs know the domains: nothing where the folder has a property file.
-
-    Args:
-        folder: of the pair.
-        name: of the pair, and of the file.
-        names: of the source and of the target.
-        command: that made the data, for the reader of the file.
-    """
-    if (folder / f"{name}.yaml").exists():
-        return {}
-    domains = {"source_domain": {"dataset": names[0]}, "target_domain": {"dataset": names[1]}}
-    return {
-        f"{name}.yaml": f"# The domains of {name}, made by `run_lecdsr.py {command}`.\n"
-        f"# Parameters added here hold for every run with --dataset {name}; preparing the data again leaves this file "
-        "as it is.\n" + yaml.safe_dump(domains, allow_unicode=True)
-    }
-
-
-def check_folder(folder: Path, name: str, names: Sequence[str], items_option: str) -> None:
-    """Refuse a folder in which files of other data would stay beside the new ones.
-
-    Args:
-        folder: of the pair.
-        name: of the pair.
-        names: of the source and of the target.
-        items_option: the option that would have ``.item`` files written; empty where they will be.
-
-    Raises:
-        UserError: an ``.item`` file that would stay; a property file that names other domains.
-    """
+def _check_folder(folder: Path, name: str, names: list[str], with_items: bool) -> None:
+    """Refuse a folder in which files of other data would stay beside the new ones."""
     for domain in names:
         path = folder / domain / f"{domain}.item"
-        if items_option and path.exists():
-            raise UserError(
-                f"{path} is there from before and may be of other items: give {items_option}, or remove it"
-            )
+        if not with_items and path.exists():
+            raise UserError(f"{path} is there from before and may be of other items: give --items, or remove it")
     path = folder / f"{name}.yaml"
     if path.exists():
         values = domain_names(read_property_file(path))
         found = [(values.get(f"{role}_domain") or {}).get("dataset") for role in ("source", "target")]
-        if found != list(names):
+        if found != names:
             raise UserError(
                 f"{path} names {found[0]!r} as source and {found[1]!r} as target, not {names[0]!r} and {names[1]!r}: "
                 "change or remove it, or choose with --source"

@@ -72,6 +72,7 @@ def test_reviews_of_every_edition_give_the_same_pair_in_the_order_of_their_lines
         "kitchen (target)": {"users": 3, "items": 3, "items with text": 0, "items without events": 0, "events": 4},
         "both domains": {"users": 4, "users of both": 3, "items that are in both": 1, "events": 10},
         "left after": {"all events": "4 users, 3 and 3 items, 6 and 4 events"},
+        "properties": "out/pair.yaml",
     }
 
 
@@ -435,3 +436,12 @@ def test_files_of_former_data_are_not_left_beside_new_events():
     assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == before
     prepare(metadata=["meta.json"])
     assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == before
+
+
+def test_a_pair_of_a_name_that_the_plugin_knows_must_have_its_domains():
+    reviews("2018")
+    food, kitchen = Category("food", (Path("food.json"),)), Category("kitchen", (Path("kitchen.json"),))
+    amazon.prepare(food, kitchen, "out", "amazon-food-kitchen", "2018")
+    assert not Path("out/amazon-food-kitchen.yaml").exists()
+    with pytest.raises(UserError, match=r"amazon-toys-games\.yaml, which would hold for yours"):
+        amazon.prepare(food, kitchen, "out", "amazon-toys-games", "2018")
