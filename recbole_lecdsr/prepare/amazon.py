@@ -82,8 +82,7 @@ def prepare(
     _check_names(name, names)
     _check_files([*source.files, *target.files], metadata)
     properties, holding = property_file(folder, name, "amazon", list(names))
-    if not metadata:
-        _check_no_items(folder, names)
+    _check_no_items(folder, () if metadata else names)
     bad = BadLines(skip_bad_lines)
     events, n_lines = _read_events(source, target, kind, filters, bad, show_progress)
     amazon_reviews.check_common_user(events, names)
@@ -91,6 +90,7 @@ def prepare(
     inter = _inter(events, rows, names, kind)
     del events, rows
     item = _item(inter, metadata, kind, bad, show_progress) if metadata else {}
+    _check_no_items(folder, [domain for domain in names if domain not in item])
     account = {
         "edition": edition,
         "files": {part.name: [str(path) for path in part.files] for part in (source, target)},
@@ -122,12 +122,14 @@ def _check_names(name: str, names: tuple[str, str]) -> None:
         )
 
 
-def _check_no_items(folder: Path, names: tuple[str, str]) -> None:
-    """Refuse a folder in which texts of other items would stay beside the new events."""
+def _check_no_items(folder: Path, names: Sequence[str]) -> None:
+    """Refuse a folder in which texts of other items would stay beside new events of domains that get no texts."""
     for domain in names:
         path = folder / domain / f"{domain}.item"
         if path.exists():
-            raise UserError(f"{path} is there from before and may be of other items: give --meta, or remove it")
+            raise UserError(
+                f"{path} is there from before and may be of other items: give its metadata with --meta, or remove it"
+            )
 
 
 def _check_files(reviews: Sequence[Path], metadata: Sequence[Path]) -> None:
@@ -186,11 +188,12 @@ def _objects(tokens: pa.Array, codes: np.ndarray, rows: np.ndarray) -> np.ndarra
 def _item(
     inter: dict[str, pd.DataFrame], metadata: Sequence[Path], edition: Edition, bad: BadLines, show: bool | None
 ) -> dict[str, pd.DataFrame]:
-    """Domain -> its ``.item`` table."""
+    """Domain -> its ``.item`` table, if the metadata have any of its items."""
     wanted = {name: set(frame[ITEM]) for name, frame in inter.items()}
     with _progress(metadata, "metadata", show) as bar:
         texts = amazon_metadata.read(metadata, edition, set().union(*wanted.values()), bad, bar.update)
-    return {name: texts[texts[ITEM].isin(tokens)] for name, tokens in wanted.items()}
+    tables = {name: texts[texts[ITEM].isin(tokens)] for name, tokens in wanted.items()}
+    return {name: table for name, table in tables.items() if len(table)}
 
 
 def _told(step: Step) -> str:

@@ -118,7 +118,8 @@ def parse_line(line: bytes, literals: bool) -> dict:
         value = json.loads(text)
     except (ValueError, RecursionError) as fault:
         if not literals:
-            raise ValueError(f"no JSON ({fault})" if line[:2] not in (b"{'", b"{ ") else "no JSON") from None
+            where = f" ({fault.msg} at character {fault.colno})" if isinstance(fault, json.JSONDecodeError) else ""
+            raise ValueError(f"no JSON{where}") from None
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
@@ -172,8 +173,7 @@ def check_reviews(path: Path, edition: Edition, block: Block) -> None:
             f"{path}, line {line}: no key {absent[0]!r}, only {_shown(keys)}: is it a file of reviews of the edition "
             f"{edition.year}, such as {edition.json_like}? --edition names another"
         )
-    times = [_number(head.get(edition.keys[3])) for _, head in _dicts(block)]
-    _check_unit(path, edition, [time for time in times if time is not None])
+    _check_unit(path, edition, [(line, head.get(edition.keys[3])) for line, head in _dicts(block)])
 
 
 def check_metadata(path: Path, edition: Edition, block: Block) -> None:
@@ -218,14 +218,14 @@ def csv_columns(path: Path, edition: Edition, block: Block) -> tuple[list[str], 
         return _with_header(path, edition, block, line, first, named)
     if {"user_id", "parent_asin"} <= set(named):
         raise _wrong_edition(path, line, edition, [EDITIONS["2023"]], f"a header names {_shown(named)}")
-    rows = [row for _, row in lines if len(row) == 4]
+    rows = [(number, row) for number, row in lines if len(row) == 4]
     if not rows:
         raise UserError(
             f"{path}, line {line}: {len(first)} columns ({_shown(first)}), not the four of {edition.csv_like}: is it "
             "a file of ratings?"
         )
-    _check_unit(path, edition, [time for row in rows if (time := _number(row[3])) is not None])
-    found = _order(rows)
+    _check_unit(path, edition, [(line, row[3]) for line, row in rows])
+    found = _order([row for _, row in rows])
     if found and found != edition.columns[0]:
         raise _wrong_edition(path, line, edition, _headless(found), f"the {found} comes first ({_shown(first)})")
     return list(edition.columns), block
@@ -261,8 +261,7 @@ def _with_header(
     end = block.data.find(b"\n", len(block.data) - len(block.data.lstrip())) + 1 or len(block.data)
     place = named.index(edition.csv_keys[3])
     rest = Block(block.first_line + block.data[:end].count(b"\n"), block.data[end:])
-    times = [_number(row[place]) for _, row in _rows(rest) if len(row) > place]
-    _check_unit(path, edition, [time for time in times if time is not None])
+    _check_unit(path, edition, [(number, row[place]) for number, row in _rows(rest) if len(row) > place])
     return named, rest
 
 
@@ -279,15 +278,18 @@ def _order(rows: Sequence[Sequence[str]]) -> str:
     return "" if item_first == user_first else "item" if item_first > user_first else "user"
 
 
-def _check_unit(path: Path, edition: Edition, times: Sequence[float]) -> None:
-    milliseconds = sum(time >= _FIRST_MILLISECOND for time in times)
-    if 2 * milliseconds == len(times) or (2 * milliseconds > len(times)) == edition.milliseconds:
+def _check_unit(path: Path, edition: Edition, values: Sequence[tuple[int, object]]) -> None:
+    """Refuse a file most of whose times, given with their lines, are in another unit."""
+    times = [(line, time) for line, value in values if (time := _number(value)) is not None]
+    other = [(line, time) for line, time in times if (time >= _FIRST_MILLISECOND) != edition.milliseconds]
+    if 2 * len(other) <= len(times):
         return
+    line, time = other[0]
     units = ("seconds", "milliseconds")
     years = " or ".join(other.year for other in EDITIONS.values() if other.milliseconds != edition.milliseconds)
     raise UserError(
-        f"{path}: times such as {times[0]:.0f} are {units[not edition.milliseconds]}, but those of the edition "
-        f"{edition.year} are {units[edition.milliseconds]}: give --edition {years}, or another file"
+        f"{path}, line {line}: times such as {time:.0f} are {units[not edition.milliseconds]}, but those of the "
+        f"edition {edition.year} are {units[edition.milliseconds]}: give --edition {years}, or another file"
     )
 
 

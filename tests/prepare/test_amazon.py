@@ -361,7 +361,7 @@ def test_files_of_another_edition_are_refused_and_the_right_one_is_named(edition
     write(f"kitchen.{suffix}", WRITERS[kind](KITCHEN))
     for skip in (False, True):
         refused(
-            rf"food\.{suffix}.*(--edition (2014 or )?{year}|times such as)", f"food.{suffix}", f"kitchen.{suffix}",
+            rf"food\.{suffix}, line 1: .*--edition (2014 or )?{year}", f"food.{suffix}", f"kitchen.{suffix}",
             edition, skip_bad_lines=skip,
         )  # fmt: skip
 
@@ -411,6 +411,13 @@ def test_domains_without_common_users_or_events_are_refused():
     refused("'food' has no event")
 
 
+def test_metadata_of_one_domain_give_texts_to_that_domain_only():
+    reviews("2018")
+    write("meta.json", files.META_2018[:2])
+    prepare(metadata=["meta.json"])
+    assert Path("out/food/food.item").exists() and not Path("out/kitchen/kitchen.item").exists()
+
+
 def test_metadata_of_other_items_are_refused():
     reviews("2018")
     write("meta.json", [files.META_2018[0].replace(TEA, "B00000NONE")])
@@ -433,7 +440,7 @@ def test_files_of_former_data_are_not_left_beside_new_events():
     write("meta.json", files.META_2018)
     prepare(metadata=["meta.json"])
     before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match=r"food\.item is there from before .* give --meta, or remove it"):
+    with pytest.raises(UserError, match=r"food\.item is there from before .* its metadata with --meta, or remove it"):
         prepare()
     assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == before
     prepare(metadata=["meta.json"])
