@@ -38,6 +38,7 @@ bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/profile_throughput.py
+	$(BIN)/python benchmarks/amazon.py
 
 wheel: $(READY) ## dist/recbole_lecdsr-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -18,7 +18,8 @@ from recbole_lecdsr.errors import UserError
 
 USAGE = """\
 usage: run_lecdsr.py [--model NAME] [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]
-       run_lecdsr.py prepare {movielens,table,c2dsr} … raw data -> atomic files
+       run_lecdsr.py prepare {movielens,amazon,table,c2dsr} …
+                                                    raw data -> atomic files
        run_lecdsr.py profile …                      a language model reads training histories -> profiles.jsonl
        run_lecdsr.py embed …                        item text and profiles -> .itememb, .useremb
        run_lecdsr.py compare --models A,B,…         models side by side, several seeds, one report
@@ -181,6 +182,8 @@ def _metric_name(metric: str) -> str:
 
 def prepare(arguments: Sequence[str]) -> int:
     """Raw data to atomic files."""
+    from recbole_lecdsr.commands import prepare_amazon
+
     parser = argparse.ArgumentParser(prog="run_lecdsr.py prepare", description=prepare.__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
     movielens = kinds.add_parser("movielens", help="the default data: two genre domains of ml-100k or ml-1m")
@@ -202,9 +205,12 @@ def prepare(arguments: Sequence[str]) -> int:
         "--output", type=Path,
         help="folder (default dataset/NAME; elsewhere it should end in NAME, and runs need --data_path=ITS_PARENT)",
     )  # fmt: skip
+    prepare_amazon.add_parser(kinds)
     prepare_c2dsr.add_parser(kinds)
     options = parser.parse_args(arguments)
-    if options.kind == "c2dsr":
+    if options.kind == "amazon":
+        print_summary(prepare_amazon.run(options))
+    elif options.kind == "c2dsr":
         print_summary(prepare_c2dsr.run(options))
     elif options.kind == "movielens":
         name = next(key for key, source in DEFAULT_DATA.items() if source == options.source)
