@@ -15,6 +15,7 @@ from recbole.data.interaction import Interaction
 from recbole_lecdsr import recommend as module
 from recbole_lecdsr import run
 from recbole_lecdsr.commands.recommend import main
+from recbole_lecdsr.data.sequence import DOMAINS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.names import Names
 from recbole_lecdsr.quick_start import load_data_and_model
@@ -72,6 +73,8 @@ def scores_of(model, dataset, user: str | None, history, domain: str) -> dict[st
         "item_id_list": [padding + [ids[d][item] for item, d in latest]],
         "position_id": [padding + position],
         "item_length": [len(latest)],
+        "domain_list": [padding + [DOMAINS.index(d) for _, d in latest]],
+        "domain": [DOMAINS.index(domain)],
     }
     with torch.no_grad():
         scores = model.full_sort_predict(Interaction({name: torch.tensor(value) for name, value in batch.items()}))[0]
@@ -189,7 +192,7 @@ def test_the_best_epoch_of_each_domain_recommends_the_items_of_that_domain(shop)
     checkpoint = f"{outcome['run_directory']}/{run.MODEL}"
     state = run.load_checkpoint(checkpoint)
     best = state["best"]
-    best["target"]["state_dict"]["network.output.weight"] *= -1  # another epoch, surely
+    best["target"]["state_dict"]["average.item_id/weight"] *= -1  # another epoch, surely
     run.save_checkpoint(checkpoint, state)
     models, dataset = load_run(outcome["run_directory"])
     names = Names(dataset)

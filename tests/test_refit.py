@@ -14,7 +14,7 @@ from tests.test_leak import with_other_items
 @pytest.fixture
 def pair(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return {**write_pair(tmp_path / "dataset", random_events()), "train_epochs": ["BOTH:4"], "learning_rate": 0.03}
+    return {**write_pair(tmp_path / "dataset", random_events()), "train_epochs": ["BOTH:4"], "learning_rate": 0.1}
 
 
 @pytest.mark.parametrize(("model", "changes"), [("LeCDSR", {}), ("LeCDSR", PER_TARGET), ("BPR", {})])

@@ -13,9 +13,10 @@ SETTINGS = {
     # The last event, of the target domain, is tested; there is no validation, so the last epoch is.
     "eval_args": {"split": {"LS": "test_only"}},
     "repeatable": True,
-    "train_epochs": ["TARGET:10"],
+    "train_epochs": ["TARGET:40"],
     "learning_rate": 0.02,
     "embedding_size": 16,
+    "dropout_prob": 0.1,
 }
 
 

@@ -8,18 +8,22 @@ from torch.func import functional_call
 
 
 class WeightAverage(nn.Module):
-    """The average w̄ ← β w̄ + (1 − β) w of the parameters w after each step, saved with the model.
+    """The average of the parameters w after each step, the weight of a step falling by β with each later one.
+
+    After n steps w̄ = Σ_k β^(n − k) w_k / Σ_k β^(n − k), as w̄ ← w̄ + (w − w̄) (1 − β) / (1 − β^n): what the network was
+    before the first step has no part in it. Before that it is the network itself. Saved with the model.
 
     The network's own buffers are not copied: LLM embeddings may be larger than all its parameters.
 
     Args:
-        network: its parameters now are where the average starts.
+        network: whose parameters are averaged.
         decay: β, from 0 to 1.
     """
 
     def __init__(self, network: nn.Module, decay: float):
         super().__init__()
         self.decay = decay
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self._names = [name for name, _ in network.named_parameters()]
         for name, parameter in network.named_parameters():
             self.register_buffer(_key(name), parameter.detach().clone())
@@ -28,7 +32,9 @@ class WeightAverage(nn.Module):
     def update(self, network: nn.Module) -> None:
         """Take in the parameters after a step."""
         averages = [getattr(self, _key(name)) for name in self._names]
-        torch._foreach_lerp_(averages, list(network.parameters()), 1 - self.decay)
+        self.steps += 1
+        weight = (1 - self.decay) / (1 - self.decay ** int(self.steps))
+        torch._foreach_lerp_(averages, list(network.parameters()), weight)
 
     def run(self, network: nn.Module, *arguments: Tensor | None) -> Tensor:
         """The network's ``forward`` with the averaged parameters."""

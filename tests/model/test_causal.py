@@ -177,8 +177,12 @@ def test_the_average_of_the_weights_scores_and_starts_as_the_weights(tmp_path):
         model.network.item_id.weight += 1.0
         assert torch.equal(model.full_sort_predict(batch), first), "until a step is taken in"
         model.after_step()
-        model.network.item_id.weight.copy_(old + 0.5)
         assert torch.allclose(model.full_sort_predict(batch), model.network(*arguments(model, batch)), atol=1e-5)
+        model.network.item_id.weight += 3.0
+        model.after_step()
+        # 1 · w_2 and 0.5 · w_1, over 1.5
+        model.network.item_id.weight.copy_(old + 1.0 + 3.0 * 2 / 3)
+        assert torch.allclose(model.full_sort_predict(batch), model.network(*arguments(model, batch)), atol=1e-4)
 
 
 def arguments(model, batch):
