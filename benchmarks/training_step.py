@@ -55,11 +55,15 @@ def main() -> None:
     }
     seconds: dict[str, list[float]] = {name: [] for name in models}
     values: dict[str, float] = {}
+    samples: list[int] = []
     batches = iter(loader)
     for step in range(options.steps + WARM_UP):
         started = time.perf_counter()
         batch = next(batches)
         gathering = time.perf_counter() - started
+        if step >= WARM_UP:
+            learned = batch.interaction.get("target_list")
+            samples.append(len(batch) if learned is None else int(learned.ne(0).sum()))
         for name, loss_of in losses.items():
             started = time.perf_counter()
             optimizers[name].zero_grad()
@@ -67,6 +71,8 @@ def main() -> None:
                 loss = loss_of(batch)
             loss.backward()
             optimizers[name].step()
+            if name == "plugin":
+                model.after_step()
             if options.device != "cpu":
                 torch.cuda.synchronize()
             if step == 0:
@@ -87,7 +93,8 @@ def main() -> None:
             name: {"median": round(median[name], 4), "min": round(min(times), 4), "max": round(max(times), 4)}
             for name, times in seconds.items()
         },
-        samples_per_second={name: round(config["train_batch_size"] / value, 1) for name, value in median.items()},
+        samples_per_step=statistics.mean(samples),
+        samples_per_second={name: round(statistics.mean(samples) / value, 1) for name, value in median.items()},
         **ratio,
     )  # fmt: skip
 
