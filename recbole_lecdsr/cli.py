@@ -160,10 +160,12 @@ def show(result: dict, folder: Path) -> None:
     samples = ", ".join(f"{count:,} {names[part]}" for part, count in result["test_samples"].items())
     best = result["best_epoch"] or {}
     chosen = ", ".join(f"{epoch}" if name == "mean" else f"{epoch} for {name}" for name, epoch in best.items())
+    refit = " then trained anew on training and validation events;" if result["parameters"]["refit"] else ""
+    last, chosen = result["epochs"] - 1, chosen or "unknown"
     out.print(
         f"{samples} test samples; candidates: {mode}, {history}; ties count against the model; "
         "mrr over the whole list.\n"
-        f"Epochs 0 to {result['epochs'] - 1}, the best {chosen or 'unknown'}; training {seconds['train']:.0f} s at "
+        f"Epochs 0 to {last}, the best {chosen};{refit} training {seconds['train']:.0f} s at "
         f"{result['samples_per_second']:,.0f} samples/s, validation {seconds['valid']:.0f} s, "
         f"test {seconds['test']:.0f} s; peak memory {max(result['peak_memory_bytes'].values()) / 1e9:.2f} GB.\n"
         f"Everything is in {folder}/",

@@ -13,7 +13,7 @@ from recbole.utils import init_logger, init_seed
 
 from recbole_lecdsr import run
 from recbole_lecdsr.config import LeCDSRConfig
-from recbole_lecdsr.data.dataloader import EvalLoader, SequenceBatches, TrainLoader, data_preparation
+from recbole_lecdsr.data.dataloader import EvalLoader, SequenceBatches, TrainLoader, data_preparation, train_loader
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.parameters import merge
@@ -83,7 +83,8 @@ def refit(trainer: CrossDomainSequentialTrainer, data: CrossDomainSequentialData
     config, enlarged = data.config, data.with_validation_for_training()
     init_seed(config["seed"], config["reproducibility"])
     model = config.model_class(config, enlarged).to(config["device"])
-    trainer.refit(model, TrainLoader(config, enlarged, SequenceBatches(config, enlarged)), config["show_progress"])
+    train_data = train_loader(config, enlarged, SequenceBatches(config, enlarged))
+    trainer.refit(model, train_data, config["show_progress"])
 
 
 def load_dataset(

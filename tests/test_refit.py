@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recbole_lecdsr.data.dataloader import TrainLoader
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.model.lecdsr import LeCDSR
 from tests.pairs import PER_TARGET, random_events, write_pair
 from tests.runs import assert_same_run, assert_same_weights, read_run, train
 from tests.test_leak import with_other_items
@@ -62,6 +64,19 @@ def test_a_run_that_broke_while_it_was_trained_anew_resumes_to_the_same_result(p
             train(pair, refit=True)
     resumed = train(pair, refit=True, resume=True)
     assert_same_run(unbroken["run_directory"], resumed["run_directory"])
+
+
+def test_a_model_with_a_loader_of_its_own_is_given_it_again(pair):
+    made = []
+
+    class Loader(TrainLoader):
+        def __init__(self, config, dataset, batches):
+            super().__init__(config, dataset, batches)
+            made.append(len(self.targets))
+
+    train(pair, type("LeCDSR", (LeCDSR,), {"train_loader": Loader}), refit=True)
+    first, again = made
+    assert again == first + 30, "each user's validation event"
 
 
 def test_no_test_event_reaches_it(pair, tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from inspect import cleandoc
 from pathlib import Path
 
-DEFAULT_MODELS = "LeCDSR,SASRec,GRU4Rec,NARM,BERT4Rec,HGN,LightSANs,LightGCN,BPR,Pop"
+DEFAULT_MODELS = "LeCDSR,SASRec,GRU4Rec,NARM,BERT4Rec,HGN,TextSASRec,LightGCN,BPR,Pop"
 ABLATIONS = (
     "LeCDSR",
     "LeCDSR:no_user_profile=True",

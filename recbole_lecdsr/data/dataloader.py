@@ -297,10 +297,15 @@ class EvalLoader:
                 yield batch, torch.cat([batch[self.item_field].unsqueeze(1), chosen], dim=1), None
 
 
+def train_loader(config, dataset: CrossDomainSequentialDataset, batches: SequenceBatches) -> TrainLoader:
+    """The training loader of a run: the model class's own ``train_loader``, or `TrainLoader`."""
+    return getattr(config.model_class, "train_loader", TrainLoader)(config, dataset, batches)
+
+
 def data_preparation(config, dataset: CrossDomainSequentialDataset) -> tuple[TrainLoader, EvalLoader, EvalLoader]:
-    """Training, validation and test loaders of a run; a model class may bring a ``train_loader`` of its own."""
+    """Training, validation and test loaders of a run."""
     batches = SequenceBatches(config, dataset)
-    train = getattr(config.model_class, "train_loader", TrainLoader)(config, dataset, batches)
+    train = train_loader(config, dataset, batches)
     valid, test = (EvalLoader(config, dataset, batches, phase) for phase in ("valid", "test"))
     logger.info(
         "%d training, %d validation and %d test samples; windows of up to %d events",

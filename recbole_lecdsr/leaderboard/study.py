@@ -301,4 +301,5 @@ _PROTOCOL = {
     "candidates": lambda result: result["candidates"]["mode"],
     "history masked": lambda result: result["candidates"]["history_masked"],
     "split": _split,
+    "refit": lambda result: bool(result["parameters"].get("refit")),
 }

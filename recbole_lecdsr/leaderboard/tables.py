@@ -42,6 +42,7 @@ def statements(table: Standings) -> dict[str, str]:
     told = {"Test samples": counts + f"; {len(set(study.samples.user)):,} users."}
     told["Candidates"] = _candidates(study)
     told["Split"] = _split(result["parameters"])
+    told["Training"] = _training(result["parameters"])
     told["Seeds"] = ", ".join(map(str, study.seeds)) + ". Means ± sample standard deviation over the finished seeds."
     told["Dashes"] = _dashes(table)
     told["Significance"] = _significance(table)
@@ -70,6 +71,15 @@ def _split(parameters: dict) -> str:
     arguments = parameters["eval_args"]
     (kind, value), = arguments["split"].items()  # fmt: skip
     return f"{kind} {value}, order {arguments.get('order')}, by {arguments.get('group_by')}."
+
+
+def _training(parameters: dict) -> str:
+    if not parameters.get("refit"):
+        return ""
+    return (
+        "the tested models were trained anew on training and validation events together, for as many epochs as "
+        "validation had chosen (refit); results without that are not comparable."
+    )
 
 
 def _dashes(table: Standings) -> str:

@@ -60,36 +60,27 @@ class LeCDSR(CrossDomainRecommender):
                 f"embedding_size {config['embedding_size']} is not a multiple of attention_heads "
                 f"{config['attention_heads']}: change one of the two"
             )
-        item_text = None if config["no_item_semantics"] else _tensor(dataset.item_embedding())
-        user_text = None if config["no_user_profile"] else _tensor(dataset.user_embedding())
+        common = {
+            "n_items": self.total_num_items,
+            "max_length": config["MAX_ITEM_LIST_LENGTH"],
+            "embedding_size": config["embedding_size"],
+            "hidden_size": config["adapter_hidden_size"],
+            "item_embedding": None if config["no_item_semantics"] else _tensor(dataset.item_embedding()),
+            "user_embedding": None if config["no_user_profile"] else _tensor(dataset.user_embedding()),
+            "semantic_fusion": not config["no_semantic_fusion"],
+        }
         if self.causal:
             self.network = CausalNetwork(
-                n_items=self.total_num_items,
-                max_length=config["MAX_ITEM_LIST_LENGTH"],
-                embedding_size=config["embedding_size"],
-                hidden_size=config["adapter_hidden_size"],
-                item_embedding=item_text,
-                user_embedding=user_text,
-                semantic_fusion=not config["no_semantic_fusion"],
+                **common,
                 aligned=self.align_weight > 0,
-                init_from_text=config["init_from_text"] and item_text is not None,
+                init_from_text=config["init_from_text"] and not config["no_item_semantics"],
                 dropout=config["dropout_prob"],
                 attention_layers=config["attention_layers"],
                 attention_heads=config["attention_heads"],
                 profile_dropout=config["profile_dropout"],
             )
         else:
-            self.network = LeCDSRNetwork(
-                n_users=self.total_num_users,
-                n_items=self.total_num_items,
-                max_length=config["MAX_ITEM_LIST_LENGTH"],
-                embedding_size=config["embedding_size"],
-                hidden_size=config["adapter_hidden_size"],
-                item_embedding=item_text,
-                user_embedding=user_text,
-                semantic_fusion=not config["no_semantic_fusion"],
-                mask_padding=config["mask_padding"],
-            )
+            self.network = LeCDSRNetwork(**common, n_users=self.total_num_users, mask_padding=config["mask_padding"])
         self.average = WeightAverage(self.network, config["average_decay"]) if config["average_decay"] else None
 
     def after_step(self) -> None:

@@ -102,9 +102,9 @@ PRESETS = {
         "2014",
         Filters(both_domains=True, item_core=10, min_per_domain=3, min_total=10, passes=UNTIL_STABLE),
         "C2DSR (CIKM 2022), Food with Kitchen and Movie with Book: users of both domains, users and items with 10 "
-        "events or more, 3 or more in each domain. Its repository holds finished files and no script, so that the "
-        "order of the steps is not known: this preset repeats them until nothing changes. Only the published files, "
-        "which `prepare c2dsr` reads, give the published counts and splits.",
+        "events or more, 3 or more in each domain (numbers not checked against the paper). Its repository holds "
+        "finished files and no script, so that the order of the steps is not known: this preset repeats them until "
+        "nothing changes. Only the published files, which `prepare c2dsr` reads, give the published counts and splits.",
     ),
     "abxi": Preset(
         "2014",

@@ -44,6 +44,16 @@ def test_the_report_is_written(folder):
     assert write_report(folder).keys() == paths.keys()  # again, over the first
 
 
+def test_a_last_training_on_validation_events_is_told(folder):
+    assert "trained anew" not in write_report(folder)["markdown"].read_text(encoding="utf-8")
+    for file in folder.rglob("result.json"):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        result["parameters"]["refit"] = True
+        file.write_text(json.dumps(result), encoding="utf-8")
+    text = write_report(folder)["markdown"].read_text(encoding="utf-8")
+    assert "trained anew on training and validation events" in text
+
+
 def test_the_page_is_one_file(folder, monkeypatch):
     monkeypatch.setattr(report_module, "get_plotlyjs", lambda: "")
     html = write_report(folder)["html"].read_text(encoding="utf-8")

@@ -84,9 +84,11 @@ def candidates(**changes):
     return {"candidates": {"mode": "full", "history_masked": True, "digest": "digest-2", **changes}}
 
 
-def parameters(**changes):
+def parameters(refit=False, **changes):
     arguments = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "TO", "group_by": "user", **changes}
-    return {"parameters": {"valid_metric": "NDCG@10", "benchmark_filename": None, "eval_args": arguments}}
+    return {
+        "parameters": {"valid_metric": "NDCG@10", "benchmark_filename": None, "refit": refit, "eval_args": arguments}
+    }
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,7 @@ def parameters(**changes):
     [
         (candidates(mode="uni99"), "sampled and full ranking never stand in one table"),
         (candidates(digest="else"), "other candidates"),
+        (parameters(refit=True), "cannot stand in one table: refit False and True"),
         (candidates(history_masked=False), "history masked"),
         (parameters(split={"LS": "valid_and_test"}), "split"),
         ({"dataset": "amazon"}, "data set"),
