@@ -73,6 +73,7 @@ def apply() -> None:
     gradient_scaler()
     anomaly_detection()
     sasrecf_feature_width()
+    lists_of_regularisation()
     pandas_missing_cells()
     pandas_sequence_lengths()
     pandas_read_only_arrays()
@@ -261,6 +262,24 @@ def sasrecf_feature_width() -> None:
         if self.concat_layer.in_features != width:
             self.concat_layer = torch.nn.Linear(width, self.hidden_size)
             self._init_weights(self.concat_layer)
+
+
+def lists_of_regularisation() -> None:
+    """RecBole multiplies ``weight_decay`` by ``reg_weight``, which is a list in HGN; goes when it does not.
+
+    It does so only to warn where both are given.
+    """
+
+    @_patch(recbole.trainer.trainer.Trainer, "_build_optimizer")
+    def build(stock: Callable, self: recbole.trainer.trainer.Trainer, **kwargs: object) -> torch.optim.Optimizer:
+        weights = self.config["reg_weight"]
+        if not isinstance(weights, Sequence) or isinstance(weights, str):
+            return stock(self, **kwargs)
+        config, self.config = self.config, {"reg_weight": sum(weights)}
+        try:
+            return stock(self, **kwargs)
+        finally:
+            self.config = config
 
 
 def pandas_missing_cells() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,10 +14,15 @@ import recbole.trainer.trainer
 import scipy.sparse
 import torch
 from recbole.data.dataset import Dataset
+from recbole.model.general_recommender import Pop
 from recbole.model.sequential_recommender import SASRecF
+from recbole.trainer import Trainer
 
 from recbole_lecdsr import compat
+from recbole_lecdsr.parameters import read_property_file
 from tests.compat import stock as shop
+
+PROPERTIES = Path(__file__).parents[2] / "properties"
 
 
 @pytest.fixture
@@ -79,6 +85,21 @@ def test_a_sequential_model_takes_a_float_sequence_as_a_feature(whole, monkeypat
     without(SASRecF, "__init__")
     with pytest.raises(RuntimeError, match="shapes"):
         shop.train(whole, "SASRecF")
+
+
+def test_hgn_takes_a_weight_decay(whole, monkeypatch, without):
+    monkeypatch.setitem(shop.MODELS, "HGN", {"train_neg_sample_args": None, "loss_type": "CE", "weight_decay": 0.01})
+    assert len(shop.train(whole, "HGN")["losses"]) == 2
+    without(Trainer, "_build_optimizer")
+    with pytest.raises(TypeError, match="sequence"):
+        shop.train(whole, "HGN")
+
+
+def test_pop_counts_an_item_once_a_batch():
+    pop = SimpleNamespace(ITEM_ID="item_id", item_cnt=torch.zeros(4, 1, dtype=torch.long), device="cpu")
+    Pop.calculate_loss(pop, {"item_id": torch.tensor([2, 2, 2, 3])})
+    assert pop.item_cnt.flatten().tolist() == [0, 0, 1, 1]
+    assert read_property_file(PROPERTIES / "model/Pop.yaml")["train_batch_size"] <= 8
 
 
 # ------------------------------------------------------------------ ray
