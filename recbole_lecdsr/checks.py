@@ -107,6 +107,10 @@ def _model(values: Mapping[str, object]) -> list[str]:
             values["network"] in NETWORKS,
             f"network must be {' or '.join(NETWORKS)}, not {values['network']!r}",
         )
+    if "calendar_size" in values:
+        size = values["calendar_size"]
+        good = isinstance(size, int) and not isinstance(size, bool) and size >= 0
+        need(good, f"calendar_size must be a whole number, 0 for events without time, not {size!r}")
     if "loss_type" in values and "network" in values:
         losses = sorted(RANKING_LOSSES)
         need(

@@ -6,7 +6,7 @@ The window is the user's latest L events of all splits. Users and items go in an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -214,9 +214,10 @@ class Recommender:
                 bar.update(len(part))
 
     def for_history(self, item: np.ndarray, domain: np.ndarray, k: int, include_history: bool = False) -> Recommended:
-        """Recommend for an unknown user with the events (E,) item and domain, oldest first."""
+        """Recommend for an unknown user with the events (E,) item and domain, oldest first, at the end of the data."""
         size = len(item)
         log = build_event_log(np.zeros(size, dtype=int), item, domain, np.arange(size), {"LS": "valid_only"})
+        log = replace(log, time=np.full(size, np.inf))
         batches = SequenceBatches(self.config, self.dataset, log)
         return self._batch(batches, log, np.array([size - 1]), k, include_history)
 

@@ -15,7 +15,7 @@ from recbole.data.interaction import Interaction
 from recbole_lecdsr import recommend as module
 from recbole_lecdsr import run
 from recbole_lecdsr.commands.recommend import main
-from recbole_lecdsr.data.sequence import DOMAINS
+from recbole_lecdsr.data.sequence import DOMAINS, TRAIN
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.names import Names
 from recbole_lecdsr.quick_start import load_data_and_model
@@ -30,6 +30,7 @@ HISTORY = {
     user: [event[1:3] for event in sorted((e for e in EVENTS if e[0] == user), key=lambda e: e[3])]
     for user in {event[0] for event in EVENTS}
 }
+TIMES = {user: sorted(time for owner, _, _, time in EVENTS if owner == user) for user in HISTORY}
 
 
 def title(item: str) -> str:
@@ -62,9 +63,12 @@ def loaded(shop):
     return models["source"], dataset
 
 
-def scores_of(model, dataset, user: str | None, history, domain: str) -> dict[str, float]:
-    """Scores of a domain's items, the window built by hand."""
+def scores_of(model, dataset, user: str | None, history, domain: str, now: bool = False) -> dict[str, float]:
+    """Scores of a domain's items, the window built by hand; ``now``: as if all had happened at the end of the data."""
     latest = history[-LENGTH:]
+    log = dataset.log
+    known = log.time[log.split == TRAIN]
+    calendar = [1.0 if now else float(np.mean(known <= time)) for time in TIMES.get(user, history)[-len(latest) :]]
     position = [sum(later[1] == event[1] for later in latest[n:]) for n, event in enumerate(latest)]
     ids = {name: dataset.token_ids(name, "item") for name in ("source", "target")}
     padding = [0] * (LENGTH - len(latest))
@@ -74,6 +78,7 @@ def scores_of(model, dataset, user: str | None, history, domain: str) -> dict[st
         "position_id": [padding + position],
         "item_length": [len(latest)],
         "domain_list": [padding + [DOMAINS.index(d) for _, d in latest]],
+        "calendar_list": [padding + calendar],
         "domain": [DOMAINS.index(domain)],
     }
     with torch.no_grad():
@@ -81,8 +86,8 @@ def scores_of(model, dataset, user: str | None, history, domain: str) -> dict[st
     return {item: float(scores[number]) for item, number in ids[domain].items() if number}
 
 
-def ranked(model, dataset, user, history, domain, k, without=()) -> list[tuple[str, float]]:
-    scores = scores_of(model, dataset, user, history, domain)
+def ranked(model, dataset, user, history, domain, k, without=(), now=False) -> list[tuple[str, float]]:
+    scores = scores_of(model, dataset, user, history, domain, now)
     order = sorted((item for item in scores if item not in without), key=lambda item: -scores[item])
     return [(item, scores[item]) for item in order[:k]]
 
@@ -127,13 +132,14 @@ def test_a_list_longer_than_what_is_left_of_the_domain_ends_there(shop, loaded):
         assert {item for item, _ in listed(frame, "u0", domain)} == set(items) - had
 
 
-def test_a_history_on_the_command_line_gives_what_a_user_without_profile_with_that_history_gets(loaded):
+def test_a_history_on_the_command_line_is_scored_as_that_of_a_user_without_profile_at_the_end_of_the_data(loaded):
     history = [(domain, item) for item, domain in HISTORY[WITHOUT_PROFILE]]
     found = recommend_for_history(*loaded, history, k=5)
-    known = recommend(*loaded, [WITHOUT_PROFILE], k=5)
     assert found["user"].isna().all()
-    columns = ["domain", "place", "item", "title", "score"]
-    pd.testing.assert_frame_equal(found[columns], known[columns])
+    without = [item for item, _ in HISTORY[WITHOUT_PROFILE]]
+    for domain in ("source", "target"):
+        expected = ranked(*loaded, WITHOUT_PROFILE, HISTORY[WITHOUT_PROFILE], domain, 5, without, now=True)
+        assert_equal_lists(listed(found, None, domain), expected)
 
 
 def test_a_history_shorter_than_the_window_is_scored_as_it_stands(loaded):
@@ -141,7 +147,7 @@ def test_a_history_shorter_than_the_window_is_scored_as_it_stands(loaded):
     found = recommend_for_history(*loaded, [(domain, item) for item, domain in history], k=3)
     without = [item for item, _ in history]
     for domain in ("source", "target"):
-        expected = ranked(*loaded, None, history, domain, 3, without)
+        expected = ranked(*loaded, None, history, domain, 3, without, now=True)
         assert_equal_lists(listed(found, None, domain), expected)
 
 

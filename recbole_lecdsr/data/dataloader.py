@@ -1,9 +1,10 @@
 """Dataloaders: samples of the event log as RecBole `Interaction` batches, made on the training device.
 
 Fields of a batch (names by the property file; these are the defaults): ``user_id`` (B,), ``item_id`` (B,) the target,
-``item_id_list`` (B, L), ``position_id`` (B, L), ``domain_list`` (B, L), ``item_length`` (B,), ``domain`` (B,)
-of the target; in training ``neg_item_id``: (B, N), or (2, N) for each domain where the batch shares them; and where
-sequences are trained on, ``target_list`` (B, L): the item after each position, 0 where it is not to be learned.
+``item_id_list`` (B, L), ``position_id`` (B, L), ``domain_list`` (B, L), ``calendar_list`` (B, L), ``item_length`` (B,),
+``domain`` (B,) of the target; in training ``neg_item_id``: (B, N), or (2, N) for each domain where the batch shares
+them; and where sequences are trained on, ``target_list`` (B, L): the item after each position, 0 where it is not to be
+learned.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from recbole_lecdsr.data.sequence import (
     TARGET,
     EventLog,
     SingleDomainGatherer,
+    Window,
     WindowGatherer,
     sequence_ends,
 )
@@ -44,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 DOMAIN_FIELD = "domain"
 TARGET_FIELD = "target"
+CALENDAR_FIELD = "calendar"
 # Sequences of a batch differ in length by no more than this where they can, so that little of it is padding.
 _LENGTH_JITTER = 4
 
@@ -82,19 +85,17 @@ class SequenceBatches:
         user = self.windows.user[last].long()
         return self._batch(user, torch.zeros_like(user), domain, self.windows.after(last, domain))
 
-    def _batch(
-        self, user: Tensor, item: Tensor, domain: Tensor, window: tuple[Tensor, Tensor, Tensor]
-    ) -> Interaction:
-        item_seq, position, domain_seq = window
+    def _batch(self, user: Tensor, item: Tensor, domain: Tensor, window: Window) -> Interaction:
         return Interaction(
             {
                 self.user_field: user,
                 self.item_field: item,
                 DOMAIN_FIELD: domain,
-                self.item_field + self.list_suffix: item_seq,
-                self.position_field: position,
-                DOMAIN_FIELD + self.list_suffix: domain_seq,
-                self.length_field: item_seq.ne(0).sum(dim=1),
+                self.item_field + self.list_suffix: window.item,
+                self.position_field: window.position,
+                DOMAIN_FIELD + self.list_suffix: window.domain,
+                CALENDAR_FIELD + self.list_suffix: window.calendar,
+                self.length_field: window.item.ne(0).sum(dim=1),
             }
         )
 

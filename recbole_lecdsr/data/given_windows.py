@@ -122,4 +122,5 @@ def log_of_windows(
         split=filled(split, CONTEXT, np.int8),
         first=first,
         source_before=(before - before[first]).astype(np.int32),
+        time=np.zeros(len(row)),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ class EventLog:
             window. A user's first event, which has no history, counts as training data.
         first: (E,) int64, index of the first event of the event's sequence.
         source_before: (E,) int32, how many events of the source domain the sequence has before this one.
+        time: (E,) float64, in the file's unit; 0 throughout where the windows are given, whose events have no time.
 
     Raises:
         ValueError: when users are not contiguous, or a split comes after a later one.
@@ -46,6 +48,7 @@ class EventLog:
     split: np.ndarray
     first: np.ndarray
     source_before: np.ndarray
+    time: np.ndarray
 
     def __post_init__(self) -> None:
         same_user = self.user[1:] == self.user[:-1]
@@ -62,9 +65,15 @@ class EventLog:
     def digest(self) -> str:
         """16 hexadecimal digits that two equal logs share."""
         digest = hashlib.sha256()
-        for array in (self.user, self.item, self.domain, self.split):
+        for array in (self.user, self.item, self.domain, self.split, self.time):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
+
+    @property
+    def calendar(self) -> np.ndarray:
+        """(E,) float32 in [0, 1], when each event was: the share of all training events that are no later."""
+        known = np.sort(self.time[self.split == TRAIN])
+        return (np.searchsorted(known, self.time, side="right") / max(len(known), 1)).astype(np.float32)
 
     @property
     def history_length(self) -> np.ndarray:
@@ -153,6 +162,7 @@ def build_event_log(
     """
     order = sort_events(user, time, domain, ready_split)
     user, item, domain = user[order].astype(np.int32), item[order].astype(np.int32), domain[order].astype(np.int8)
+    time = time[order].astype(np.float64)
     n_events = len(user)
     starts = np.flatnonzero(np.r_[True, user[1:] != user[:-1]]) if n_events else np.zeros(0, dtype=np.int64)
     length = np.diff(np.r_[starts, n_events])
@@ -167,7 +177,7 @@ def build_event_log(
         index = np.arange(n_events)
         label = (index >= np.repeat(valid_start, length)).astype(np.int8)
         label += index >= np.repeat(valid_start + counts[:, VALID], length)
-    return EventLog(user, item, domain, label, first, (before - before[first]).astype(np.int32))
+    return EventLog(user, item, domain, label, first, (before - before[first]).astype(np.int32), time)
 
 
 def split_counts(n_samples: np.ndarray, split: dict[str, object]) -> np.ndarray:
@@ -233,6 +243,22 @@ def latest_events(log: EventLog, n_users: int) -> np.ndarray:
     return last
 
 
+class Window(NamedTuple):
+    """The up to L events before each of B events: newest last, padded with 0 before the oldest.
+
+    Attributes:
+        item: (B, L) int64.
+        position: (B, L) int64, counted backwards within each event's own domain from 1.
+        domain: (B, L) int64.
+        calendar: (B, L) float32, `EventLog.calendar`.
+    """
+
+    item: Tensor
+    position: Tensor
+    domain: Tensor
+    calendar: Tensor
+
+
 class WindowGatherer:
     """Windows and positions of any samples, gathered on one device.
 
@@ -254,34 +280,28 @@ class WindowGatherer:
         self.domain = torch.from_numpy(log.domain).to(device)
         self.first = torch.from_numpy(log.first).to(device)
         self.source_before = torch.from_numpy(log.source_before).to(device)
+        self.calendar = torch.from_numpy(log.calendar).to(device)
         self._offset = torch.arange(-max_length, 0, device=device)
 
-    def __call__(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, target: Tensor) -> Window:
         """Gather the up to L events before each target.
 
         Args:
             target: (B,) int64 indices of target events.
-
-        Returns:
-            item_seq (B, L) int64, left-padded with 0, newest last; position (B, L) int64, counted backwards
-            within each event's own domain from 1, padding 0; domain_seq (B, L) int64, padding 0.
         """
         return self._window(target, self.first[target], self.source_before[target])
 
-    def after(self, last: Tensor, domain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def after(self, last: Tensor, domain: Tensor) -> Window:
         """Gather the windows of events still to come: what the call would give for the next event of each user.
 
         Args:
             last: (B,) int64 indices of users' latest events, which the windows hold too.
             domain: (B,) int64 domain of the event to come; of no effect on a mixed window.
-
-        Returns:
-            as of the call.
         """
         source_before = self.source_before[last] + (self.domain[last] == SOURCE)
         return self._window(last + 1, self.first[last], source_before)
 
-    def _window(self, end: Tensor, first: Tensor, source_before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _window(self, end: Tensor, first: Tensor, source_before: Tensor) -> Window:
         """The up to L events before ``end`` from ``first`` on, ``source_before`` of which are of the source: (B,)."""
         index = end.unsqueeze(1) + self._offset
         real = index >= first.unsqueeze(1)
@@ -291,7 +311,8 @@ class WindowGatherer:
         target_left = end.unsqueeze(1) - index - source_left
         domain = self.domain[index].long()
         position = torch.where(domain == SOURCE, source_left, target_left)
-        return self.item[index].long() * real, position.long() * real, domain * real
+        item, calendar = self.item[index].long(), self.calendar[index]
+        return Window(item * real, position.long() * real, domain * real, calendar * real)
 
     def history(self, target: Tensor) -> tuple[Tensor, Tensor]:
         """Every earlier item of each target's sequence, however long.
@@ -330,11 +351,11 @@ class SingleDomainGatherer(WindowGatherer):
         self._place = torch.from_numpy(place).to(device)
         self._apart = WindowGatherer(apart, max_length, device)
 
-    def __call__(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, target: Tensor) -> Window:
         """As of `WindowGatherer`."""
         return self._apart(self._place[target])
 
-    def after(self, last: Tensor, domain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def after(self, last: Tensor, domain: Tensor) -> Window:
         """As of `WindowGatherer`: the latest events of each user in the given domain; none is an empty window."""
         owner = (2 * self.first[last] + domain).int()
         first, end = (torch.searchsorted(self._apart.user, owner, right=right) for right in (False, True))
@@ -353,4 +374,5 @@ def separate_domains(log: EventLog) -> tuple[EventLog, np.ndarray]:
     starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
     first = np.repeat(starts, np.diff(np.r_[starts, len(owner)]))
     source_before = np.where(domain == SOURCE, np.arange(len(owner)) - first, 0).astype(np.int32)
-    return EventLog(owner, log.item[order], domain, log.split[order], first, source_before), order
+    apart = EventLog(owner, log.item[order], domain, log.split[order], first, source_before, log.time[order])
+    return apart, order

@@ -111,7 +111,7 @@ class RecBoleView:
         gatherer = SingleDomainGatherer if self.single else WindowGatherer
         windows = gatherer(self.dataset.log, self.config["MAX_ITEM_LIST_LENGTH"])
         target = torch.from_numpy(self.dataset.targets("train"))
-        item_seq, length = right_padded(windows(target)[0])
+        item_seq, length = right_padded(windows(target).item)
         return Interaction(
             {
                 self.iid_field: windows.item[target].long(),

@@ -107,6 +107,20 @@ class SpectralGate(nn.Module):
         return filtered * (2 * self.item_gate(filtered).sigmoid()) + fused * fused_gate
 
 
+class Calendar(nn.Module):
+    """Vectors of times: a table of a few, and a line between each two neighbours."""
+
+    def __init__(self, size: int, embedding_size: int):
+        super().__init__()
+        self.table = nn.Embedding(size, embedding_size)
+
+    def forward(self, calendar: Tensor) -> Tensor:
+        """(B, L) float in [0, 1] -> (B, L, d)."""
+        place = calendar * (self.table.num_embeddings - 1)
+        below = place.floor()
+        return torch.lerp(self.table(below.long()), self.table(place.ceil().long()), (place - below).unsqueeze(-1))
+
+
 class CausalNetwork(nn.Module):
     """Scores r_c = W_c·q with a query q after each event; W is the item-ID table.
 
@@ -124,6 +138,8 @@ class CausalNetwork(nn.Module):
         attention_layers: layers of causal self-attention.
         attention_heads: of each layer.
         profile_dropout: share of the targets in training whose query is made without the profile.
+        calendar_size: vectors along the calendar (`EventLog.calendar`), between which an event's time is interpolated,
+            so that what was bought at a time can be asked for; 0 for events without time.
     """
 
     def __init__(
@@ -141,12 +157,16 @@ class CausalNetwork(nn.Module):
         attention_layers: int = 1,
         attention_heads: int = 2,
         profile_dropout: float = 0.5,
+        calendar_size: int = 0,
     ):
         super().__init__()
         self.item_id = nn.Embedding(n_items, embedding_size, padding_idx=0)
         # Places count from the newest event: the last column, however long the window.
         self.place = nn.Parameter(torch.randn(max_length, embedding_size) * 0.02)
         self.next_domain = nn.Embedding(2, embedding_size)
+        # What the time of an event tells of it, and what is asked for at that time.
+        self.event_time = Calendar(calendar_size, embedding_size) if calendar_size else None
+        self.query_time = Calendar(calendar_size, embedding_size) if calendar_size else None
         self.register_buffer("item_text", item_embedding, persistent=False)
         self.register_buffer("user_text", user_embedding, persistent=False)
         semantic_fusion = semantic_fusion and item_embedding is not None
@@ -183,32 +203,39 @@ class CausalNetwork(nn.Module):
             table[known] = components[known] * _INITIAL_LENGTH
         table[0] = 0
         nn.init.normal_(self.next_domain.weight, std=0.02)
+        if self.event_time is not None:
+            nn.init.normal_(self.event_time.table.weight, std=0.02)
+            nn.init.zeros_(self.query_time.table.weight)
 
     def items(self, item: Tensor) -> Items:
         """E and T of the given items, (N,) int64."""
         semantics = None if self.item_adapter is None else self.item_adapter(self.item_text[item])
         return Items(self.item_id(item), semantics)
 
-    def states(self, events: Tensor, real: Tensor, next_domain: Tensor) -> Tensor:
+    def states(self, events: Tensor, real: Tensor, next_domain: Tensor, calendar: Tensor) -> Tensor:
         """State after each event.
 
         Args:
             events: Ê, (B, L', d), left-padded; L' ≤ L.
             real: (B, L') bool, false at padding.
             next_domain: (B, L') int64, domain of the event after each: what is asked for.
+            calendar: (B, L') float32 in [0, 1], time of each event.
 
         Returns:
             (B, L', d), of length about √d each.
         """
         length = events.shape[1]
         hidden = events + self.place[len(self.place) - length :] + self.next_domain(next_domain)
+        if self.event_time is not None:
+            hidden = hidden + self.event_time(calendar)
         hidden = self.dropout(self.input_norm(hidden))
         earlier = torch.ones(length, length, dtype=torch.bool, device=events.device).tril()
         itself = torch.eye(length, dtype=torch.bool, device=events.device)  # padding must look at something
         allowed = ((earlier & real.unsqueeze(1)) | itself).unsqueeze(1)
         for block in self.blocks:
             hidden = block(hidden, allowed)
-        return self.output_norm(hidden)
+        state = self.output_norm(hidden)
+        return state if self.query_time is None else state + self.query_time(calendar)
 
     def queries(self, state: Tensor, domain: Tensor, user: Tensor) -> Tensor:
         """Queries of targets, q = state + w_domain ⊙ U: states (N, d), domains and users (N,) int64 -> (N, d)."""
@@ -226,13 +253,20 @@ class CausalNetwork(nn.Module):
         return items.identity if self.fusion is None else self.fusion(items)
 
     def forward(
-        self, item_seq: Tensor, domain_seq: Tensor, domain: Tensor, user: Tensor, candidates: Tensor | None = None
+        self,
+        item_seq: Tensor,
+        domain_seq: Tensor,
+        calendar_seq: Tensor,
+        domain: Tensor,
+        user: Tensor,
+        candidates: Tensor | None = None,
     ) -> Tensor:
         """Scores of candidates after the newest event of each window.
 
         Args:
             item_seq: (B, L) int64, left-padded with 0, newest last.
             domain_seq: (B, L) int64, domains of its events.
+            calendar_seq: (B, L) float32 in [0, 1], their times.
             domain: (B,) int64, of the target.
             user: (B,) int64.
             candidates: (B, C) int64, or None for all items.
@@ -240,17 +274,19 @@ class CausalNetwork(nn.Module):
         Returns:
             (B, C), or (B, n_items); the column of the padding item then means nothing.
         """
-        query = self.query(item_seq, domain_seq, domain, user)
+        query = self.query(item_seq, domain_seq, calendar_seq, domain, user)
         if candidates is None:
             return query @ self.item_id.weight.T
         bias = query.new_zeros(self.item_id.num_embeddings)
         return candidate_scores(query, self.item_id.weight, bias, candidates)
 
-    def query(self, item_seq: Tensor, domain_seq: Tensor, domain: Tensor, user: Tensor) -> Tensor:
+    def query(
+        self, item_seq: Tensor, domain_seq: Tensor, calendar_seq: Tensor, domain: Tensor, user: Tensor
+    ) -> Tensor:
         """q, (B, d), of windows as `forward` takes them: its product with row c of the item table is c's score."""
         distinct, place = torch.unique(item_seq, return_inverse=True)
         events = F.embedding(place, self.fuse(self.items(distinct)))
-        state = self.states(events, item_seq.ne(0), following(domain_seq, domain))[:, -1]
+        state = self.states(events, item_seq.ne(0), following(domain_seq, domain), calendar_seq)[:, -1]
         return self.queries(state, domain, user)
 
 

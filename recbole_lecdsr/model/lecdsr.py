@@ -14,7 +14,7 @@ from recbole.utils import InputType
 from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
 from torch import Tensor
 
-from recbole_lecdsr.data.dataloader import DOMAIN_FIELD, TARGET_FIELD
+from recbole_lecdsr.data.dataloader import CALENDAR_FIELD, DOMAIN_FIELD, TARGET_FIELD
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.average import WeightAverage
 from recbole_lecdsr.model.causal import CausalNetwork, Items, following
@@ -32,7 +32,8 @@ class LeCDSR(CrossDomainRecommender):
     ``no_item_semantics``, ``no_user_profile``, ``no_semantic_fusion`` and ``align_weight: 0``; ``loss_type`` with
     ``temperature`` τ; ``align_weight`` λ with ``align_temperature`` τ₂; of the published network ``mask_padding``; of
     the causal one ``init_from_text``, ``dropout_prob``, ``profile_dropout``, ``attention_layers``,
-    ``attention_heads``; ``average_decay`` of the weights' moving average that scores, 0 for the weights themselves.
+    ``attention_heads``, ``calendar_size``; ``average_decay`` of the weights' moving average that scores, 0 for the
+    weights themselves.
     """
 
     input_type = InputType.PAIRWISE
@@ -42,7 +43,7 @@ class LeCDSR(CrossDomainRecommender):
         self.user_field, self.item_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
         suffix = config["LIST_SUFFIX"]
         self.item_seq_field, self.domain_seq_field = self.item_field + suffix, DOMAIN_FIELD + suffix
-        self.target_seq_field = TARGET_FIELD + suffix
+        self.target_seq_field, self.calendar_seq_field = TARGET_FIELD + suffix, CALENDAR_FIELD + suffix
         self.position_field = config["POSITION_FIELD"]
         self.negative_field = config["NEG_PREFIX"] + self.item_field
         self.shared_negatives = config["train_neg_sample_args"]["shared"]
@@ -78,6 +79,7 @@ class LeCDSR(CrossDomainRecommender):
                 attention_layers=config["attention_layers"],
                 attention_heads=config["attention_heads"],
                 profile_dropout=config["profile_dropout"],
+                calendar_size=config["calendar_size"],
             )
         else:
             self.network = LeCDSRNetwork(**common, n_users=self.total_num_users, mask_padding=config["mask_padding"])
@@ -126,7 +128,9 @@ class LeCDSR(CrossDomainRecommender):
         )
         next_domain = following(interaction[self.domain_seq_field], interaction[DOMAIN_FIELD])
         filled = int(item_seq.ne(0).any(dim=0).sum())  # columns that hold an event
-        item_seq, target, next_domain = (part[:, -filled:] for part in (item_seq, target, next_domain))
+        item_seq, target, next_domain, calendar = (
+            part[:, -filled:] for part in (item_seq, target, next_domain, interaction[self.calendar_seq_field])
+        )
         row, column = torch.nonzero(target, as_tuple=True)
         positive, domain = target[row, column], next_domain[row, column]
 
@@ -138,7 +142,7 @@ class LeCDSR(CrossDomainRecommender):
         )
         items = self.network.items(distinct)
         events = F.embedding(sequence_place.view(item_seq.shape), self.network.fuse(items))
-        state = self.network.states(events, item_seq.ne(0), next_domain)[row, column]
+        state = self.network.states(events, item_seq.ne(0), next_domain, calendar)[row, column]
         query = self.network.queries(state, domain, interaction[self.user_field][row])
 
         scores, order = [], []
@@ -168,7 +172,8 @@ class LeCDSR(CrossDomainRecommender):
     def _score(self, interaction: Interaction, candidates: Tensor | None) -> Tensor:
         item_seq, user = interaction[self.item_seq_field], interaction[self.user_field]
         if self.causal:
-            arguments = (item_seq, interaction[self.domain_seq_field], interaction[DOMAIN_FIELD], user, candidates)
+            seen = (interaction[field] for field in (self.domain_seq_field, self.calendar_seq_field, DOMAIN_FIELD))
+            arguments = (item_seq, *seen, user, candidates)
         else:
             arguments = (item_seq, interaction[self.position_field], user, candidates)
         return self.network(*arguments) if self.average is None else self.average.run(self.network, *arguments)

@@ -404,7 +404,7 @@ def test_loaders_keep_no_windows(tmp_path):
     for length in (5, 500):
         train, valid, test = loaders(settings, MAX_ITEM_LIST_LENGTH=length)
         events = len(train.dataset.log)
-        assert array_bytes(train.batches.windows) <= 32 * events + 8 * length
+        assert array_bytes(train.batches.windows) <= 36 * events + 8 * length
         assert array_bytes(train) <= 32 * events
         assert all(array_bytes(loader) <= 32 * events for loader in (valid, test))
 

@@ -53,10 +53,11 @@ def test_each_row_is_a_sequence_of_its_own():
     assert log.first.tolist() == [0, 1, 1, 1, 1, 5, 5]
     assert log.source_before.tolist() == [0, 0, 1, 1, 2, 0, 0]
     assert [sample_targets(log, phase).tolist() for phase in (0, 1, 2)] == [[6], [], [4]]
-    item_seq, position, domain_seq = WindowGatherer(log, 4)(torch.tensor([4, 0]))
+    item_seq, position, domain_seq, calendar = WindowGatherer(log, 4)(torch.tensor([4, 0]))
     assert item_seq.tolist() == [[0, 31, 32, 33], [0, 0, 0, 0]]
     assert position.tolist() == [[0, 2, 1, 1], [0, 0, 0, 0]]
     assert domain_seq.tolist() == [[0, 0, 1, 0], [0, 0, 0, 0]]
+    assert calendar.unique().tolist() == [0, 1], "the events of a given window have no time but one"
     assert SingleDomainGatherer(log, 4)(torch.tensor([4, 6]))[0].tolist() == [[0, 0, 0, 32], [0, 0, 0, 0]]
 
 

@@ -38,22 +38,37 @@ def test_events_are_ordered_by_time_then_source_before_target_then_row():
 def test_positions_count_backwards_within_each_domain():
     # domains of the window, oldest first:   0  1  1  0  1      then the target
     rows = [(1, 10 + i, d, float(i)) for i, d in enumerate([0, 1, 1, 0, 1, 0])]
-    item_seq, position, domain_seq = WindowGatherer(log_of(*rows), max_length=7)(torch.tensor([5]))
+    item_seq, position, domain_seq, _ = WindowGatherer(log_of(*rows), max_length=7)(torch.tensor([5]))
     assert item_seq.tolist() == [[0, 0, 10, 11, 12, 13, 14]]
     assert position.tolist() == [[0, 0, 2, 3, 2, 1, 1]]
     assert domain_seq.tolist() == [[0, 0, 0, 1, 1, 0, 1]]
 
 
+def test_the_calendar_is_the_share_of_training_events_up_to_an_event():
+    rows = [(1, 10, 0, 40.0), (1, 11, 1, 10.0), (1, 12, 0, 20.0), (1, 13, 0, 20.0), (1, 14, 1, 90.0), (1, 15, 1, 70.0)]
+    log = log_of(*rows)
+    assert log.split.tolist() == [TRAIN, TRAIN, TRAIN, TRAIN, VALID, TEST]
+    assert log.calendar.tolist() == [0.25, 0.75, 0.75, 1, 1, 1], "nothing is known of times after training"
+    window = WindowGatherer(log, max_length=3)(torch.tensor([2]))
+    assert window.calendar.tolist() == [[0, 0.25, 0.75]], "of the events before the target, whose own time is not told"
+
+
+def test_times_count_in_whatever_unit_they_are_given():
+    rows = [(1, i, i % 2, float(i * i)) for i in range(7)]
+    later = [(user, item, domain, 1e12 + 86400 * time) for user, item, domain, time in rows]
+    assert log_of(*rows).calendar.tolist() == log_of(*later).calendar.tolist()
+
+
 def test_a_window_shorter_than_the_history_holds_the_newest_events():
     rows = [(1, 10 + i, i % 2, float(i)) for i in range(6)]
-    item_seq, position, _ = WindowGatherer(log_of(*rows), max_length=3)(torch.tensor([5]))
+    item_seq, position, *_ = WindowGatherer(log_of(*rows), max_length=3)(torch.tensor([5]))
     assert item_seq.tolist() == [[12, 13, 14]]
     assert position.tolist() == [[2, 1, 1]]
 
 
 def test_a_window_never_reaches_into_the_events_of_another_user():
     log = log_of((1, 10, 0, 0.0), (1, 11, 1, 1.0), (2, 20, 0, 0.0), (2, 21, 1, 1.0))
-    item_seq, position, _ = WindowGatherer(log, max_length=4)(torch.tensor([3, 1]))
+    item_seq, position, *_ = WindowGatherer(log, max_length=4)(torch.tensor([3, 1]))
     assert item_seq.tolist() == [[0, 0, 0, 20], [0, 0, 0, 10]]
     assert position.tolist() == [[0, 0, 0, 1], [0, 0, 0, 1]]
 
@@ -75,7 +90,7 @@ def naive_window(log: EventLog, target: int, length: int) -> tuple[list[int], li
 def test_windows_equal_those_of_a_loop(rows, length):
     log = log_of(*rows)
     targets = np.flatnonzero(log.history_length >= 1)
-    item_seq, position, _ = WindowGatherer(log, length)(torch.from_numpy(targets))
+    item_seq, position, *_ = WindowGatherer(log, length)(torch.from_numpy(targets))
     for row, target in enumerate(targets):
         expected = naive_window(log, target, length)
         assert (item_seq[row].tolist(), position[row].tolist()) == expected
@@ -97,7 +112,8 @@ def test_the_window_after_the_latest_event_is_that_of_an_event_to_come(gatherer,
     last, to_come = np.searchsorted(log.user, users, side="right") - 1, np.flatnonzero(longer.item == 99)
     now, then = gatherer(log, length), gatherer(longer, length)
     found = now.after(torch.from_numpy(last), torch.full((len(last),), domain))
-    for part, expected in zip(found, then(torch.from_numpy(to_come)), strict=True):
+    # Not the calendars: an event more makes a training event more.
+    for part, expected in zip(found[:3], then(torch.from_numpy(to_come))[:3], strict=True):
         assert part.tolist() == expected.tolist()
     had, expected_had = now.history_after(torch.from_numpy(last)), then.history(torch.from_numpy(to_come))
     for part, expected in zip(had, expected_had, strict=True):
@@ -139,7 +155,7 @@ def test_windows_of_ready_made_splits_never_hold_events_of_a_later_split():
     rows = [(1, 10, 0, 9.0), (1, 11, 1, 8.0), (1, 12, 0, 1.0)]
     log = log_of(*rows, ready=np.array([TRAIN, TRAIN, TEST]))
     assert log.item.tolist() == [11, 10, 12]
-    item_seq, _, _ = WindowGatherer(log, 3)(torch.tensor([1, 2]))
+    item_seq, *_ = WindowGatherer(log, 3)(torch.tensor([1, 2]))
     assert item_seq.tolist() == [[0, 0, 11], [0, 11, 10]]
 
 
@@ -148,13 +164,13 @@ def test_no_training_window_or_target_is_a_validation_or_test_event():
     rows = [(u, e + 1, int(rng.integers(2)), float(rng.integers(20))) for e, u in enumerate(rng.integers(1, 9, 300))]
     log = log_of(*rows, split={"RS": [0.6, 0.2, 0.2]})  # each event has an item of its own
     train, held_out = sample_targets(log, TRAIN), set(log.item[log.split > TRAIN].tolist())
-    item_seq, _, _ = WindowGatherer(log, 50)(torch.from_numpy(train))
+    item_seq, *_ = WindowGatherer(log, 50)(torch.from_numpy(train))
     assert held_out.isdisjoint(item_seq.flatten().tolist())
     assert held_out.isdisjoint(log.item[train].tolist())
     for phase in (VALID, TEST):
         target = sample_targets(log, phase)
         assert len(target)
-        item_seq, _, _ = WindowGatherer(log, 50)(torch.from_numpy(target))
+        item_seq, *_ = WindowGatherer(log, 50)(torch.from_numpy(target))
         earlier = [set(log.item[log.first[t] : t].tolist()) for t in target]
         assert [set(row) - {0} for row in item_seq.tolist()] == earlier
 
@@ -167,7 +183,7 @@ def test_an_unknown_split_is_refused():
 def test_a_log_whose_users_do_not_stand_together_is_refused():
     column = np.zeros(3, dtype=np.int8)
     with pytest.raises(ValueError, match="stand together"):
-        EventLog(np.array([1, 2, 1]), column, column, column, column, column)
+        EventLog(np.array([1, 2, 1]), *[column] * 6)
 
 
 def test_history_reaches_beyond_the_window():

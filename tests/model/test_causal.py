@@ -18,6 +18,7 @@ VARIANTS = [
     {"semantic_fusion": False, "aligned": False},
     {"item_embedding": None, "init_from_text": False},
     {"user_embedding": None},
+    {"calendar_size": 5},
 ]
 
 
@@ -36,6 +37,7 @@ def network(**changes) -> CausalNetwork:
 
 WINDOWS = torch.tensor([[0, 0, 0, 1, 2, 3], [0, 4, 5, 6, 7, 8], [0, 0, 0, 0, 0, 0]])
 DOMAINS = torch.tensor([[0, 0, 0, 1, 0, 1], [0, 0, 1, 1, 0, 1], [0, 0, 0, 0, 0, 0]])
+TIMES = torch.tensor([[0, 0, 0, 0.1, 0.2, 0.9], [0, 0.3, 0.4, 0.4, 0.6, 1], [0, 0, 0, 0, 0, 0]])
 ASKED = torch.tensor([0, 1, 0])
 USERS = torch.tensor([1, 2, 3])
 
@@ -44,12 +46,12 @@ USERS = torch.tensor([1, 2, 3])
 def test_padding_never_leaks(changes):
     """What stands in the padding's rows of the tables makes no difference."""
     net = network(**changes)
-    before = net.query(WINDOWS, DOMAINS, ASKED, USERS)
+    before = net.query(WINDOWS, DOMAINS, TIMES, ASKED, USERS)
     with torch.no_grad():
         net.item_id.weight[0] = 100.0
         if net.item_text is not None:
             net.item_text[0] = 50.0
-    after = net.query(WINDOWS, DOMAINS, ASKED, USERS)
+    after = net.query(WINDOWS, DOMAINS, TIMES, ASKED, USERS)
     assert torch.allclose(after[:2], before[:2], atol=1e-5), "an empty window has padding alone to look at"
     assert torch.isfinite(before).all(), "an empty window too"
 
@@ -58,18 +60,19 @@ def test_padding_never_leaks(changes):
 def test_no_state_knows_a_later_event(changes):
     net = network(**changes)
 
-    def states(item_seq, next_domain):
+    def states(item_seq, next_domain, calendar):
         distinct, place = torch.unique(item_seq, return_inverse=True)
         events = net.fuse(net.items(distinct))[place]
-        return net.states(events, item_seq.ne(0), next_domain)
+        return net.states(events, item_seq.ne(0), next_domain, calendar)
 
     next_domain = following(DOMAINS, ASKED)
-    before = states(WINDOWS, next_domain)
+    before = states(WINDOWS, next_domain, TIMES)
     for place in range(1, 6):
-        items, asked = WINDOWS.clone(), next_domain.clone()
+        items, asked, times = WINDOWS.clone(), next_domain.clone(), TIMES.clone()
         items[1, place:] = torch.randperm(11)[: 6 - place] + 1
         asked[1, place:] = 1 - asked[1, place:]
-        after = states(items, asked)
+        times[1, place:] = times[1, place:] / 2
+        after = states(items, asked, times)
         assert torch.allclose(after[1, :place], before[1, :place], atol=1e-5)
         assert not torch.allclose(after[1, place:], before[1, place:], atol=1e-3)
 
@@ -77,9 +80,24 @@ def test_no_state_knows_a_later_event(changes):
 def test_the_order_of_events_and_the_domain_that_is_asked_for_matter():
     net = network()
     turned = WINDOWS[:, [0, 2, 1, 3, 4, 5]]
-    before = net.query(WINDOWS, DOMAINS, ASKED, USERS)
-    assert not torch.allclose(net.query(turned, DOMAINS, ASKED, USERS)[1], before[1], atol=1e-3)
-    assert not torch.allclose(net.query(WINDOWS, DOMAINS, 1 - ASKED, USERS)[1], before[1], atol=1e-3)
+    before = net.query(WINDOWS, DOMAINS, TIMES, ASKED, USERS)
+    assert not torch.allclose(net.query(turned, DOMAINS, TIMES, ASKED, USERS)[1], before[1], atol=1e-3)
+    assert not torch.allclose(net.query(WINDOWS, DOMAINS, TIMES, 1 - ASKED, USERS)[1], before[1], atol=1e-3)
+
+
+def test_a_time_between_two_points_of_the_calendar_is_between_their_vectors():
+    net = network(calendar_size=5)
+    table = net.event_time.table.weight
+    times = net.event_time(torch.tensor([[0.0, 0.5, 0.6, 1.0]]))[0]
+    expected = torch.stack([table[0], table[2], 0.6 * table[2] + 0.4 * table[3], table[4]])
+    assert torch.allclose(times, expected, atol=1e-6)
+
+
+def test_the_time_of_an_event_matters_where_there_is_a_calendar():
+    for size, matters in ((0, False), (5, True)):
+        net = network(calendar_size=size)
+        before, after = (net.query(WINDOWS, DOMAINS, times, ASKED, USERS) for times in (TIMES, TIMES / 2))
+        assert torch.equal(before[:2], after[:2]) is not matters
 
 
 def test_a_fresh_network_is_self_attention_over_the_ids_alone():
@@ -87,8 +105,8 @@ def test_a_fresh_network_is_self_attention_over_the_ids_alone():
     torch.manual_seed(0)
     text, profile = torch.randn(12, 7), torch.randn(5, 7)
     net = CausalNetwork(12, 6, 8, 4, text, profile).eval()
-    query = net.query(WINDOWS, DOMAINS, ASKED, USERS)
-    assert torch.allclose(query, net.query(WINDOWS, DOMAINS, ASKED, torch.tensor([4, 3, 2])), atol=1e-6)
+    query = net.query(WINDOWS, DOMAINS, TIMES, ASKED, USERS)
+    assert torch.allclose(query, net.query(WINDOWS, DOMAINS, TIMES, ASKED, torch.tensor([4, 3, 2])), atol=1e-6)
 
 
 def test_the_table_starts_as_the_principal_components_of_the_texts():
@@ -137,7 +155,8 @@ def test_the_loss_of_a_sequence_is_that_of_its_targets_one_by_one(tmp_path, loss
     for row, column in zip(*np.nonzero(batch["target_list"].numpy()), strict=True):
         distinct, place = torch.unique(batch["item_id_list"][row : row + 1], return_inverse=True)
         events = net.fuse(net.items(distinct))[place]
-        state = net.states(events, batch["item_id_list"][row : row + 1].ne(0), asked[row : row + 1])[:, column]
+        real, times = batch["item_id_list"][row : row + 1].ne(0), batch["calendar_list"][row : row + 1]
+        state = net.states(events, real, asked[row : row + 1], times)[:, column]
         domain = asked[row, column]
         query = net.queries(state, domain.view(1), batch["user_id"][row : row + 1])
         positive = batch["target_list"][row, column]
@@ -186,7 +205,7 @@ def test_the_average_of_the_weights_scores_and_starts_as_the_weights(tmp_path):
 
 
 def arguments(model, batch):
-    return *(batch[name] for name in ("item_id_list", "domain_list", "domain", "user_id")), None
+    return *(batch[name] for name in ("item_id_list", "domain_list", "calendar_list", "domain", "user_id")), None
 
 
 @pytest.mark.parametrize("sequence", ["mixed", "single"])
