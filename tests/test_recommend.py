@@ -15,7 +15,7 @@ from recbole.data.interaction import Interaction
 from recbole_lecdsr import recommend as module
 from recbole_lecdsr import run
 from recbole_lecdsr.commands.recommend import main
-from recbole_lecdsr.data.sequence import DOMAINS, TRAIN
+from recbole_lecdsr.data.sequence import DOMAINS, TEST
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.names import Names
 from recbole_lecdsr.quick_start import load_data_and_model
@@ -67,7 +67,7 @@ def scores_of(model, dataset, user: str | None, history, domain: str, now: bool 
     """Scores of a domain's items, the window built by hand; ``now``: as if all had happened at the end of the data."""
     latest = history[-LENGTH:]
     log = dataset.log
-    known = log.time[log.split == TRAIN]
+    known = log.time[log.split < TEST]
     calendar = [1.0 if now else float(np.mean(known <= time)) for time in TIMES.get(user, history)[-len(latest) :]]
     position = [sum(later[1] == event[1] for later in latest[n:]) for n, event in enumerate(latest)]
     ids = {name: dataset.token_ids(name, "item") for name in ("source", "target")}

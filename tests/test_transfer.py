@@ -13,7 +13,7 @@ SETTINGS = {
     # The last event, of the target domain, is tested; there is no validation, so the last epoch is.
     "eval_args": {"split": {"LS": "test_only"}},
     "repeatable": True,
-    "train_epochs": ["TARGET:40"],
+    "train_epochs": ["TARGET:80"],
     "learning_rate": 0.02,
     "embedding_size": 16,
     "dropout_prob": 0.1,
@@ -25,12 +25,12 @@ def planted(source_tells: bool) -> list[Event]:
 
     In between are events of either domain that tell nothing. The groups of a user's pairs are independent of one
     another, so target items alone cannot tell the next one. Without ``source_tells`` every such source event has the
-    same item.
+    same item. Users begin at different times, so that the time does not tell what comes next.
     """
-    rng = np.random.default_rng(11)
+    rng, clock = np.random.default_rng(11), np.random.default_rng(12)
     events: list[Event] = []
     for user in range(80):
-        time = 0.0
+        time = clock.uniform(0, 100)
         for _ in range(5):
             group = int(rng.integers(GROUPS))
             told = group if source_tells else 0

@@ -71,8 +71,11 @@ class EventLog:
 
     @property
     def calendar(self) -> np.ndarray:
-        """(E,) float32 in [0, 1], when each event was: the share of all training events that are no later."""
-        known = np.sort(self.time[self.split == TRAIN])
+        """(E,) float32 in [0, 1], when each event was: the share of training and validation events that are no later.
+
+        Of both, so that a last training on both keeps the calendar of the first.
+        """
+        known = np.sort(self.time[(self.split == TRAIN) | (self.split == VALID)])
         return (np.searchsorted(known, self.time, side="right") / max(len(known), 1)).astype(np.float32)
 
     @property

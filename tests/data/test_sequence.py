@@ -44,13 +44,13 @@ def test_positions_count_backwards_within_each_domain():
     assert domain_seq.tolist() == [[0, 0, 0, 1, 1, 0, 1]]
 
 
-def test_the_calendar_is_the_share_of_training_events_up_to_an_event():
-    rows = [(1, 10, 0, 40.0), (1, 11, 1, 10.0), (1, 12, 0, 20.0), (1, 13, 0, 20.0), (1, 14, 1, 90.0), (1, 15, 1, 70.0)]
+def test_the_calendar_is_the_share_of_events_up_to_an_event_test_events_left_out():
+    rows = [(1, 10, 0, 40.0), (1, 11, 1, 10.0), (1, 12, 0, 20.0), (1, 14, 1, 90.0), (1, 15, 1, 70.0)]
     log = log_of(*rows)
-    assert log.split.tolist() == [TRAIN, TRAIN, TRAIN, TRAIN, VALID, TEST]
-    assert log.calendar.tolist() == [0.25, 0.75, 0.75, 1, 1, 1], "nothing is known of times after training"
+    assert log.split.tolist() == [TRAIN, TRAIN, TRAIN, VALID, TEST]
+    assert log.calendar.tolist() == [0.25, 0.5, 0.75, 1, 1]
     window = WindowGatherer(log, max_length=3)(torch.tensor([2]))
-    assert window.calendar.tolist() == [[0, 0.25, 0.75]], "of the events before the target, whose own time is not told"
+    assert window.calendar.tolist() == [[0, 0.25, 0.5]], "of the events before the target, whose own time is not told"
 
 
 def test_times_count_in_whatever_unit_they_are_given():
