@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from recbole_lecdsr.model.layers import Adapter
 from recbole_lecdsr.model.scoring import candidate_scores
 
-_INITIAL_LENGTH = 0.2  # of an item's vector: queries have length √d, so scores start near zero and spread in training
+_INITIAL_LENGTH = 0.5  # of an item's vector: queries have length √d, so scores start near zero and spread in training
 
 
 class Items(NamedTuple):
