@@ -9,9 +9,9 @@ import numpy as np
 
 from recbole_lecdsr.data.sequence import DOMAINS
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, Panel
-from recbole_lecdsr.leaderboard.metrics import display_name, per_sample
+from recbole_lecdsr.leaderboard.metrics import display_name
 from recbole_lecdsr.leaderboard.slices import Bins, history_bins, popularity_bins
-from recbole_lecdsr.leaderboard.standings import TESTED, Standings
+from recbole_lecdsr.leaderboard.standings import TESTED, Standings, slice_means
 
 # Told apart by most eyes; the first is the first model's. Later models repeat them with another dash and marker.
 COLOURS = ("#2f6fde", "#e07b39", "#2a9d74", "#b65fcf", "#d64550", "#8a6d3b", "#1f9bb5", "#c2a300", "#7f7f7f", "#e377c2")
@@ -178,12 +178,11 @@ def by_popularity(table: Standings) -> Figure:
 
 
 def _slice_view(table: Standings, part: str, bins: Bins, names: list[str], axis: str) -> View:
-    chosen = table.study.samples.parts[part]
     places = [f"{name}<br>n = {size:,}" for name, size in zip(names, bins.size, strict=True)]
     data = []
     for label in table.scoring(part):
         colour, dash, symbol = _style(table, label)
-        rows = [bins.means(per_sample(run.rank[chosen], TESTED)) for run in table.study.finished(label)]
+        rows = slice_means(table.study, label, part, bins)
         sd = np.std(rows, axis=0, ddof=1) if len(rows) > 1 else np.full(len(places), np.nan)
         data.append(
             {

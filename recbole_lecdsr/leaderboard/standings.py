@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recbole_lecdsr.leaderboard.metrics import per_sample
+from recbole_lecdsr.leaderboard.slices import Bins
 from recbole_lecdsr.leaderboard.statistics import Comparison, NoiseFloor, compare, mean_and_sd, noise_floor
 from recbole_lecdsr.leaderboard.study import Study
 
@@ -119,3 +120,9 @@ def sample_means(study: Study, label: str, seeds: Sequence[int], metric: str = T
     ranks = [run.rank for run in study.finished(label) if run.seed in seeds]
     rows = [np.where(rank > 0, per_sample(np.maximum(rank, 1), metric), np.nan) for rank in ranks]
     return np.mean(rows, axis=0)
+
+
+def slice_means(study: Study, label: str, part: str, bins: Bins) -> np.ndarray:
+    """TESTED of a model in each of n bins of the samples of a part, (seeds, n), a row for each finished seed."""
+    chosen = study.samples.parts[part]
+    return np.array([bins.means(per_sample(run.rank[chosen], TESTED)) for run in study.finished(label)])

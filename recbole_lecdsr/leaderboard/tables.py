@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from recbole_lecdsr.leaderboard.metrics import display_name
-from recbole_lecdsr.leaderboard.standings import ALL, SHOWN, TESTED, Standings, standings
+from recbole_lecdsr.leaderboard.slices import history_bins, popularity_bins
+from recbole_lecdsr.leaderboard.standings import ALL, SHOWN, TESTED, Standings, slice_means, standings
 from recbole_lecdsr.leaderboard.study import FAILED, MISSING, UNFINISHED, Study
 
 MARKS = {1: "▲", -1: "▼", 0: ""}
@@ -152,7 +153,7 @@ def seeds_text(study: Study, label: str) -> str:
 
 
 def markdown(table: Standings) -> str:
-    """The leaderboard, the comparisons and the statements, as Markdown."""
+    """The leaderboard, the comparisons, the statements and the slices of the test samples, as Markdown."""
     parts = table.study.part_names
     head = ["model", "seeds", *(f"{name} {display_name(metric)}" for name in parts.values() for metric in SHOWN)]
     rows = [
@@ -175,7 +176,29 @@ def markdown(table: Standings) -> str:
     wanting = unfinished_runs(table.study)
     if wanting:
         lines += ["", "## Not in the table", "", *(f"- {_md(text)}" for text in wanting)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_slices(table)]) + "\n"
+
+
+def _slices(table: Standings) -> list[str]:
+    """Means over the seeds by history length and by popularity of the target, a table for each domain."""
+    samples, lines = table.study.samples, []
+    for part, name in table.study.part_names.items():
+        if part == "overall" or not table.scoring(part):
+            continue
+        chosen = samples.parts[part]
+        for what, bins in {
+            "earlier events of the user": history_bins(samples.history[chosen]),
+            "training events of the target": popularity_bins(samples.popularity[chosen], samples.item[chosen]),
+        }.items():
+            places = zip(bins.ranges, bins.size, strict=True)
+            head = ["model", *(f"{values} (n = {size:,})" for values, size in places)]
+            rows = [
+                [_md(label), *(f"{mean:.4f}" for mean in slice_means(table.study, label, part, bins).mean(axis=0))]
+                for label in table.scoring(part)
+            ]
+            title = f"## {_md(name)}: {display_name(TESTED)} by {what}"
+            lines += ["", title, "", *_md_table(head, rows, right=1)]
+    return lines
 
 
 def _md(text: str) -> str:

@@ -106,6 +106,25 @@ def test_markdown_names_everything(folder):
     assert len({line.replace("\\|", "").count("|") for line in rows[:6]}) == 1
 
 
+def test_markdown_splits_the_samples_of_each_domain(table):
+    text = tables.markdown(table)
+    for what in ("earlier events of the user", "training events of the target"):
+        for part, name in table.study.part_names.items():
+            title = f"## {name}: NDCG@10 by {what}"
+            assert (title in text) == (part != "overall")
+            if part == "overall":
+                continue
+            head, _, *rows = text.split(title)[1].split("\n\n")[1].splitlines()
+            sizes = [int(size.replace(",", "")) for size in re.findall(r"n = ([\d,]+)", head)]
+            assert sum(sizes) == table.study.samples.parts[part].sum()
+            assert len(rows) == len(table.scoring(part))
+            for label, row in zip(table.scoring(part), rows, strict=True):
+                means = [float(cell) for cell in row.strip("| ").split(" | ")[1:]]
+                assert np.average(means, weights=sizes) == pytest.approx(
+                    table.mean_and_sd(label, part, "ndcg@10")[0], abs=1e-4
+                )
+
+
 def test_csv_holds_every_metric_at_full_precision(table):
     rows = list(csv.DictReader(io.StringIO(tables.comma_separated(table))))
     assert len(rows) == len(STRENGTHS) * 3 * 8
