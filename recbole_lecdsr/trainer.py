@@ -195,6 +195,8 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
                 parts = torch.stack([part.detach().float().sum() for part in losses])
                 total = parts if total is None else total + parts  # no .item(): that would wait for the device
                 bar.update()
+        if hasattr(self.model, "after_epoch"):
+            self.model.after_epoch()
         total = total.tolist()
         if not np.all(np.isfinite(total)):
             raise UserError(

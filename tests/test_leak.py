@@ -165,7 +165,8 @@ def test_targets_of_training_come_before_those_of_validation_and_these_before_th
     found = {}
     for loader in loaders(write_pair(tmp_path, events), eval_args=SPLITS[split]):
         phase = getattr(loader, "phase", "train")
-        for target in np.asarray(loader.targets):
+        held_out = loader.dataset.held_out_targets() if phase == "train" else []
+        for target in [*np.asarray(loader.targets), *held_out]:
             user, _, time = loader.dataset.item_token[loader.dataset.log.item[target]][1:].partition(".")
             found.setdefault(user, {}).setdefault(phase, set()).add(int(time))
     assert len(found) == 12

@@ -15,6 +15,7 @@ ABLATIONS = (
     "LeCDSR:no_semantic_fusion=True",
     "LeCDSR:align_weight=0",
     "LeCDSR:calendar_size=0",
+    "LeCDSR:evidence=False",
     "LeCDSR:sequence=single",
 )
 
@@ -34,7 +35,7 @@ def compare(arguments: Sequence[str]) -> int:
 
 
 def ablate(arguments: Sequence[str]) -> int:
-    """LeCDSR and its ablations: without profile, item semantics, fusion, alignment, times, the other domain.
+    """LeCDSR and its ablations: without profile, item semantics, fusion, alignment, times, evidence, the other domain.
 
     --profiles A,B adds a row for each of A.useremb and B.useremb, --encoders C one for C.itememb and C.useremb
     together; `embed` makes them: run_lecdsr.py embed --user_text=history --user_embedding_file=A.useremb.

@@ -12,10 +12,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from recbole.data.interaction import Interaction
 from recbole_cdr.utils import CrossDomainDataLoaderState
 from torch import Tensor
@@ -27,6 +29,8 @@ from recbole_lecdsr.data.sequence import (
     DOMAINS,
     SOURCE,
     TARGET,
+    TRAIN,
+    VALID,
     EventLog,
     SingleDomainGatherer,
     Window,
@@ -121,7 +125,10 @@ class TrainLoader:
     def __init__(self, config, dataset: CrossDomainSequentialDataset, batches: SequenceBatches):
         self.dataset, self.batches, self.seed = dataset, batches, config["seed"]
         self.batch_size, self.device = config["train_batch_size"], config["device"]
-        self.targets = torch.from_numpy(dataset.targets("train"))
+        targets = dataset.targets("train")
+        if config["evidence"]:
+            targets = np.setdiff1d(targets, dataset.held_out_targets(), assume_unique=True)
+        self.targets = torch.from_numpy(targets)
         arguments = config["train_neg_sample_args"]
         self.num_negatives, self.shared = arguments["sample_num"], arguments["shared"]
         self.sequences = config["train_samples"] == "sequences"
@@ -296,6 +303,46 @@ class EvalLoader:
             else:
                 chosen = torch.from_numpy(self.candidates.items[part].astype(np.int64)).to(self.device)
                 yield batch, torch.cat([batch[self.item_field].unsqueeze(1), chosen], dim=1), None
+
+
+class HeldOutSamples:
+    """The training samples that `TrainLoader` leaves to `recbole_lecdsr.model.evidence`, each with its candidates.
+
+    Iterating gives (batch, items (B, 1 + N) int64: the target and random items of its domain, hidden (B, 1 + N) bool:
+    those that the user has among the training events), the same each time.
+
+    Attributes:
+        log: the events, these targets no longer among the training events.
+        domain: (H,) int64, of the targets.
+    """
+
+    num = 1000  # candidates of each, N
+
+    def __init__(self, config, dataset: CrossDomainSequentialDataset):
+        log, device = dataset.log, config["device"]
+        self.batch_size, self.device = config["eval_batch_size"], device
+        self.batches, self.item_field = SequenceBatches(config, dataset), config["ITEM_ID_FIELD"]
+        targets = dataset.held_out_targets()
+        split = log.split.copy()
+        split[targets] = VALID
+        self.log = replace(log, split=split)
+        self.targets = torch.from_numpy(targets)
+        self.user, self.domain = (torch.from_numpy(part[targets]).long() for part in (log.user, log.domain))
+        pool = DomainItems(tuple(torch.from_numpy(items) for items in dataset.domain_items), dataset.num_total_item)
+        generator = torch.Generator().manual_seed(config["seed"])
+        place = torch.rand(len(targets), self.num, generator=generator, dtype=torch.float64)
+        place = (place * pool.size[self.domain].unsqueeze(1)).long() + pool.start[self.domain].unsqueeze(1)
+        self.items = pool.flat[place]
+        user, item = (torch.from_numpy(part[log.split == TRAIN]).long() for part in (log.user, log.item))
+        self.hidden = OwnItems(user, item, dataset.num_total_item).contains(self.user.unsqueeze(1), self.items)
+
+    def __iter__(self) -> Iterator[tuple[Interaction, Tensor, Tensor]]:
+        for start in range(0, len(self.targets), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            batch = self.batches(self.targets[part].to(self.device))
+            items, hidden = self.items[part].to(self.device), self.hidden[part].to(self.device)
+            target = batch[self.item_field].unsqueeze(1)
+            yield batch, torch.cat([target, items], dim=1), F.pad(hidden, (1, 0))
 
 
 def train_loader(config, dataset: CrossDomainSequentialDataset, batches: SequenceBatches) -> TrainLoader:

@@ -27,6 +27,7 @@ from recbole_lecdsr.data.sequence import (
     VALID,
     EventLog,
     build_event_log,
+    held_out_targets,
     sample_targets,
     sort_events,
 )
@@ -237,6 +238,10 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         enlarged.log = replace(self.log, split=split)
         enlarged.train_targets = sample_targets(enlarged.log, TRAIN, self.config["MIN_ITEM_LIST_LENGTH"])
         return enlarged
+
+    def held_out_targets(self) -> np.ndarray:
+        """Training samples that `recbole_lecdsr.model.evidence` learns from and the network does not, (H,) int64."""
+        return held_out_targets(self.log, self.train_targets)
 
     @cached_property
     def domain_items(self) -> tuple[np.ndarray, np.ndarray]:

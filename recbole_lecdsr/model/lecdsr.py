@@ -6,6 +6,8 @@ Information Fusion 127 (2026) 103762, doi 10.1016/j.inffus.2025.103762.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,10 +16,12 @@ from recbole.utils import InputType
 from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
 from torch import Tensor
 
-from recbole_lecdsr.data.dataloader import CALENDAR_FIELD, DOMAIN_FIELD, TARGET_FIELD
+from recbole_lecdsr.data.dataloader import CALENDAR_FIELD, DOMAIN_FIELD, TARGET_FIELD, HeldOutSamples
+from recbole_lecdsr.data.sequence import EventLog
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.average import WeightAverage
 from recbole_lecdsr.model.causal import CausalNetwork, Items, following
+from recbole_lecdsr.model.evidence import Evidence
 from recbole_lecdsr.model.loss import RANKING_LOSSES, alignment, in_batch_alignment
 from recbole_lecdsr.model.network import LeCDSRNetwork
 
@@ -33,7 +37,7 @@ class LeCDSR(CrossDomainRecommender):
     ``temperature`` τ; ``align_weight`` λ with ``align_temperature`` τ₂; of the published network ``mask_padding``; of
     the causal one ``init_from_text``, ``dropout_prob``, ``profile_dropout``, ``attention_layers``,
     ``attention_heads``, ``calendar_size``; ``average_decay`` of the weights' moving average that scores, 0 for the
-    weights themselves.
+    weights themselves; ``evidence``, whether counts and texts score beside the network.
     """
 
     input_type = InputType.PAIRWISE
@@ -84,11 +88,44 @@ class LeCDSR(CrossDomainRecommender):
         else:
             self.network = LeCDSRNetwork(**common, n_users=self.total_num_users, mask_padding=config["mask_padding"])
         self.average = WeightAverage(self.network, config["average_decay"]) if config["average_decay"] else None
+        self.evidence = None
+        if config["evidence"]:
+            self.config, self.dataset = config, dataset
+            self.evidence = self._evidence_of(dataset.log)
+
+    def _evidence_of(self, log: EventLog) -> Evidence:
+        text = None if self.config["no_item_semantics"] else self.network.item_text
+        return Evidence(log, self.total_num_items, self.config["MAX_ITEM_LIST_LENGTH"], text)
 
     def after_step(self) -> None:
         """Take the step into the weights' average; the trainer calls it."""
         if self.average is not None:
             self.average.update(self.network)
+
+    @torch.no_grad()
+    def after_epoch(self) -> None:
+        """Learn what the evidence is worth beside the network; the trainer calls it."""
+        if self.evidence is None:
+            return
+        self.eval()
+        scores = [
+            self._network_score(batch, items).float().masked_fill(hidden, -torch.inf)
+            for batch, items, hidden in self._held_out
+        ]
+        self.train()
+        if scores:
+            self.evidence.learn(torch.cat(scores), self._held_out_features, self._held_out.domain.to(scores[0].device))
+
+    @cached_property
+    def _held_out(self) -> HeldOutSamples:
+        return HeldOutSamples(self.config, self.dataset)
+
+    @cached_property
+    def _held_out_features(self) -> Tensor:
+        """By the other training events alone, (K, H, 1 + N) float32."""
+        evidence = self._evidence_of(self._held_out.log).to(self.config["device"])
+        features = [evidence.features(*self._seen(batch), items) for batch, items, _ in self._held_out]
+        return torch.cat(features, dim=1)
 
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """Ranking loss, and λ times the alignment loss where there is one; RecBole's trainer adds them up."""
@@ -169,14 +206,24 @@ class LeCDSR(CrossDomainRecommender):
 
     # ------------------------------------------------------------------ scores
 
-    def _score(self, interaction: Interaction, candidates: Tensor | None) -> Tensor:
-        item_seq, user = interaction[self.item_seq_field], interaction[self.user_field]
+    def _seen(self, interaction: Interaction) -> tuple[Tensor, ...]:
+        """Items, domains and times of the windows, and the domain that is asked for."""
+        fields = self.item_seq_field, self.domain_seq_field, self.calendar_seq_field, DOMAIN_FIELD
+        return tuple(interaction[field] for field in fields)
+
+    def _network_score(self, interaction: Interaction, candidates: Tensor | None) -> Tensor:
+        user = interaction[self.user_field]
         if self.causal:
-            seen = (interaction[field] for field in (self.domain_seq_field, self.calendar_seq_field, DOMAIN_FIELD))
-            arguments = (item_seq, *seen, user, candidates)
+            arguments = (*self._seen(interaction), user, candidates)
         else:
-            arguments = (item_seq, interaction[self.position_field], user, candidates)
+            arguments = (interaction[self.item_seq_field], interaction[self.position_field], user, candidates)
         return self.network(*arguments) if self.average is None else self.average.run(self.network, *arguments)
+
+    def _score(self, interaction: Interaction, candidates: Tensor | None) -> Tensor:
+        score = self._network_score(interaction, candidates)
+        if self.evidence is None:
+            return score
+        return self.evidence(score.float(), *self._seen(interaction), candidates)
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Scores of the given items: item ids (B,) -> (B,), or (B, C) -> (B, C)."""

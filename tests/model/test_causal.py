@@ -191,7 +191,7 @@ def test_the_average_of_the_weights_scores_and_starts_as_the_weights(tmp_path):
     batch = next(iter(valid))[0]
     with torch.no_grad():
         first = model.full_sort_predict(batch)
-        assert torch.equal(first, model.network(*arguments(model, batch)))
+        assert torch.equal(first, model.network(*arguments(model, batch)))  # of the evidence nothing is learned yet
         old = model.network.item_id.weight.clone()
         model.network.item_id.weight += 1.0
         assert torch.equal(model.full_sort_predict(batch), first), "until a step is taken in"
@@ -211,7 +211,8 @@ def arguments(model, batch):
 @pytest.mark.parametrize("sequence", ["mixed", "single"])
 @pytest.mark.parametrize("mode", ["BOTH", "SOURCE", "TARGET", "OVERLAP"])
 def test_the_sequences_of_an_epoch_hold_every_target_once(tmp_path, mode, sequence):
-    data = load_dataset("LeCDSR", config_dict={**write_pair(tmp_path, random_events()), "sequence": sequence})
+    changes = {"sequence": sequence, "evidence": False}
+    data = load_dataset("LeCDSR", config_dict={**write_pair(tmp_path, random_events()), **changes})
     train, _, _ = data_preparation(data.config, data)
     train.set_mode(train_mode2state[mode])
     log, learned = data.log, []

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_lecdsr.data.dataloader import HeldOutSamples, data_preparation
+from recbole_lecdsr.data.sequence import TEST, TRAIN, WindowGatherer, build_event_log, held_out_targets, sample_targets
+from recbole_lecdsr.model.causal import principal_components
+from recbole_lecdsr.model.evidence import Evidence, blend
+from recbole_lecdsr.quick_start import load_dataset, run_lecdsr
+from tests.pairs import random_events, write_pair
+
+N_ITEMS, LENGTH = 30, 6
+
+
+@pytest.fixture(scope="module")
+def log():
+    random = np.random.default_rng(0)
+    user = np.sort(random.integers(1, 40, 600))
+    item = random.integers(1, N_ITEMS - 1, 600)  # the last item has no event
+    return build_event_log(user, item, item > 14, random.integers(0, 90, 600), {"LS": "valid_and_test"})
+
+
+@pytest.fixture(scope="module")
+def text():
+    torch.manual_seed(0)
+    text = torch.randn(N_ITEMS, 9)
+    text[0] = text[3] = 0
+    return text
+
+
+def windows(log, phase: int = TEST):
+    target = torch.from_numpy(sample_targets(log, phase))
+    window = WindowGatherer(log, LENGTH)(target)
+    return window.item, window.domain, window.calendar, torch.from_numpy(log.domain).long()[target]
+
+
+def by_hand(log, text, item_seq, domain_seq, calendar_seq, domain, candidate):
+    """Features of one candidate of one window, from the definition."""
+    train = [index for index in range(len(log)) if log.split[index] == TRAIN]
+    bins = {index: min(int(log.calendar[index] * 256), 255) for index in train}
+    now = int(calendar_seq[-1] * 256)
+    lately = [sum(log.item[i] == candidate and now - n <= bins[i] < now for i in train) for n in (2, 16, 256)]
+    number = np.bincount(log.item[train], minlength=N_ITEMS).clip(min=1)
+    vectors = principal_components(text, 128).numpy()
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
+    users, texts = np.zeros(2), np.zeros(2)
+    for place, item in enumerate(item_seq.tolist()):
+        if not item:
+            continue
+        weight, part = 0.9 ** (LENGTH - 1 - place), int(domain_seq[place] != domain)
+        if item != candidate:
+            pairs = sum(
+                {int(log.item[later]), int(log.item[earlier])} == {item, candidate}
+                for later in train
+                for earlier in range(max(log.first[later], later - LENGTH), later)
+            )
+            users[part] += weight * pairs / np.sqrt(number[item] * number[candidate])
+        texts[part] += weight * max(vectors[item] @ vectors[candidate], 0) ** 4
+    no_text = float(not text[candidate].any())
+    return [*np.log1p(lately), float(lately[2] == 0), *np.log1p(users * 1000), *np.log1p(texts * 1000), no_text]
+
+
+def test_the_features_are_those_of_the_definition(log, text):
+    evidence, seen = Evidence(log, N_ITEMS, LENGTH, text), windows(log)
+    features = evidence.features(*seen, None)
+    assert features.shape == (evidence.size, len(seen[0]), N_ITEMS)
+    for sample in range(0, len(seen[0]), 7):
+        for candidate in (1, 3, 9, 20, N_ITEMS - 1):
+            expected = by_hand(log, text, *(part[sample] for part in seen), candidate)
+            assert features[:, sample, candidate].tolist() == pytest.approx(expected, abs=1e-3)
+
+
+def test_chosen_candidates_have_the_features_that_they_have_among_all(log, text):
+    for texts in (text, None):
+        evidence, seen = Evidence(log, N_ITEMS, LENGTH, texts), windows(log)
+        candidates = torch.randint(1, N_ITEMS, (len(seen[0]), 5))
+        every, chosen = (evidence.features(*seen, items) for items in (None, candidates))
+        assert torch.allclose(every.gather(2, candidates.expand(len(every), -1, -1)), chosen, atol=1e-4)
+
+
+def test_features_know_training_events_alone(log, text):
+    one = Evidence(log, N_ITEMS, LENGTH, text)
+    item = np.where(log.split == TRAIN, log.item, 1)
+    other = Evidence(type(log)(**{**vars(log), "item": item}), N_ITEMS, LENGTH, text)
+    seen = windows(log)
+    assert torch.equal(one.features(*seen, None), other.features(*seen, None))
+
+
+def test_the_score_is_the_network_s_and_the_features_by_their_weights(log, text, monkeypatch):
+    evidence, seen = Evidence(log, N_ITEMS, LENGTH, text), windows(log)
+    score = torch.randn(len(seen[0]), N_ITEMS)
+    assert torch.equal(evidence(score, *seen, None), score), "before anything was learned"
+    evidence.weight.normal_()
+    evidence.scale.copy_(torch.tensor([0.5, 2.0]))
+    expected = score * evidence.scale[seen[3]].unsqueeze(1)
+    expected += (evidence.features(*seen, None) * evidence.weight[seen[3]].T.unsqueeze(2)).sum(dim=0)
+    assert torch.allclose(evidence(score, *seen, None), expected, atol=1e-4)
+    monkeypatch.setattr("recbole_lecdsr.model.evidence._CELLS", 100)  # in pieces
+    assert torch.allclose(evidence(score, *seen, None), expected, atol=1e-4)
+
+
+def test_the_weights_are_the_most_likely(log):
+    torch.manual_seed(0)
+    score, features = torch.randn(4000, 20), torch.randn(2, 4000, 20)
+    truth = score * 0.7 + features[0] * 1.5 - features[1] * 0.4
+    chosen = torch.distributions.Categorical(logits=truth).sample().unsqueeze(1)
+    order = torch.cat([chosen, torch.arange(20).expand(4000, -1)], dim=1)  # the target first, and hidden where it was
+    hidden = (order == chosen) & (torch.arange(21) > 0)
+    score, features = score.gather(1, order), features.gather(2, order.expand(2, -1, -1))
+    weight, scale = blend(score.masked_fill(hidden, -torch.inf), features)
+    assert weight.tolist() == pytest.approx([1.5, -0.4], abs=0.1) and scale.item() == pytest.approx(0.7, abs=0.1)
+
+
+def test_without_samples_the_network_alone_scores():
+    weight, scale = blend(torch.zeros(0, 5), torch.zeros(3, 0, 5))
+    assert not weight.any() and scale == 1
+
+
+def test_what_is_held_out_is_the_newest_of_a_quarter_of_the_users(log):
+    target = sample_targets(log, TRAIN)
+    held = held_out_targets(log, target)
+    expected = []
+    for user in range(4, 40, 4):
+        own = target[log.user[target] == user]
+        expected += own[len(own) - min(1, len(own) - 1) :].tolist() if len(own) else []
+    assert held.tolist() == expected and len(expected) > 5
+
+
+def prepared(tmp_path, **changes):
+    data = load_dataset("LeCDSR", config_dict={**write_pair(tmp_path, random_events()), **changes})
+    return data, data_preparation(data.config, data)[0]
+
+
+def test_the_network_is_not_trained_on_what_is_held_out(tmp_path):
+    data, train = prepared(tmp_path)
+    held = data.held_out_targets()
+    assert len(held) and not np.isin(train.targets.numpy(), held).any()
+    assert len(train.targets) + len(held) == len(data.targets("train"))
+    samples = HeldOutSamples(data.config, data)
+    assert (samples.log.split[held] != TRAIN).all() and (samples.log.split != data.log.split).sum() == len(held)
+    for batch, items, hidden in samples:
+        assert torch.equal(items[:, 0], batch["item_id"]) and not hidden[:, 0].any()
+        for row in range(len(items)):
+            own = data.log.item[(data.log.user == int(batch["user_id"][row])) & (data.log.split == TRAIN)]
+            assert hidden[row, 1:].tolist() == np.isin(items[row, 1:].numpy(), own).tolist()
+            assert np.isin(items[row].numpy(), data.domain_items[int(batch["domain"][row])]).all()
+
+
+@pytest.mark.parametrize("changes", [{}, {"no_item_semantics": True}, {"average_decay": 0.0}], ids=str)
+def test_a_model_learns_what_the_evidence_is_worth_after_each_epoch(tmp_path, changes):
+    data, _ = prepared(tmp_path, **changes)
+    model = data.config.model_class(data.config, data)
+    features = model._held_out_features
+    assert features.shape[0] == model.evidence.size == (6 if "no_item_semantics" in changes else 9)
+    model.train()
+    model.after_epoch()
+    assert model.training and model.evidence.weight.any(dim=1).all() and (model.evidence.scale != 1).all()
+    state = model.state_dict()
+    assert torch.equal(state["evidence.weight"], model.evidence.weight), "a checkpoint has it"
+
+
+def test_the_published_network_can_be_blended_too(tmp_path):
+    settings = write_pair(tmp_path, random_events())
+    found = run_lecdsr(model="LeCDSR-paper", config_dict={**settings, "evidence": True, "train_epochs": ["BOTH:1"]})
+    assert 0 <= found["test_result"]["source_hit@10"] <= 1
