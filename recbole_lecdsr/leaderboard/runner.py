@@ -179,7 +179,7 @@ def work(tasks: Sequence[Task]) -> list[Task]:
         logger.info("%d of %d runs are finished", len(tasks) - len(waiting), len(tasks))
     failed, seconds, number = [], [], 0
     while waiting:
-        left = []
+        left, total = [], number + len(waiting)
         for task in waiting:
             with _hold(task.folder) as held:
                 if not held:
@@ -188,7 +188,7 @@ def work(tasks: Sequence[Task]) -> list[Task]:
                 if task.finished():  # by another process
                     continue
                 number += 1
-                _announce(task, number, len(waiting) + number - 1, seconds)
+                _announce(task, number, total, seconds)
                 started = time.perf_counter()
                 if not _run(task):
                     failed.append(task)

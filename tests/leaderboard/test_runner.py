@@ -46,10 +46,13 @@ def test_all_mistakes_are_told_before_anything_runs(tmp_path, settings):
     assert not (tmp_path / "study").exists()
 
 
-def test_all_models_see_the_same_candidates_and_finished_runs_are_left_alone(tmp_path, settings):
+def test_all_models_see_the_same_candidates_and_finished_runs_are_left_alone(tmp_path, settings, monkeypatch):
+    told = []
+    monkeypatch.setattr(runner, "_announce", lambda task, number, total, seconds: told.append((number, total)))
     study = tmp_path / "study"
     tasks = runner.plan(study, ["LeCDSR", "Pop"], [1, 2], (), {**settings, "epochs": 1})
     assert runner.work(tasks) == []
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert len(results(study)) == 4
     found = [json.loads((task.folder / "result.json").read_text()) for task in tasks]
     assert len({(result["seed"], result["candidates"]["digest"]) for result in found}) == 2, "one set for each seed"
