@@ -49,9 +49,10 @@ def run_lecdsr(
     data = load_dataset(model, dataset, config_file_list, config_dict, command_line)
     config = data.config
     train_data, valid_data, test_data = data_preparation(config, data)
-    trainer = make_trainer(config, data)
     checkpoint = config.run_directory / run.MODEL
-    if config["resume"] and checkpoint.exists():
+    resuming = config["resume"] and checkpoint.exists()
+    trainer = make_trainer(config, _learned_from(data, run.load_checkpoint(checkpoint)) if resuming else data)
+    if resuming:
         trainer.resume_checkpoint(checkpoint)
     elif checkpoint.exists() and not (config.run_directory / run.RESULT).exists():
         logger.warning(
@@ -153,7 +154,7 @@ def restore(
     config = LeCDSRConfig(config_dict=merge(state["parameters"], config_dict or {}), command_line=[])
     init_seed(config["seed"], config["reproducibility"])
     data = CrossDomainSequentialDataset(config)
-    model = config.model_class(config, data).to(config["device"])
+    model = config.model_class(config, _learned_from(data, state)).to(config["device"])
     try:
         model.load_state_dict(state["state_dict"])
     except RuntimeError as error:
@@ -163,6 +164,11 @@ def restore(
         ) from None
     model.eval()
     return config, model, data
+
+
+def _learned_from(data: CrossDomainSequentialDataset, state: Mapping[str, object]) -> CrossDomainSequentialDataset:
+    """The data whose training events the model of a checkpoint has learned from and counts."""
+    return data.with_validation_for_training() if state.get("refitted") else data
 
 
 def make_trainer(config: LeCDSRConfig, data: CrossDomainSequentialDataset) -> CrossDomainSequentialTrainer:

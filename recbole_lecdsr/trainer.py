@@ -195,13 +195,13 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
                 parts = torch.stack([part.detach().float().sum() for part in losses])
                 total = parts if total is None else total + parts  # no .item(): that would wait for the device
                 bar.update()
-        if hasattr(self.model, "after_epoch"):
-            self.model.after_epoch()
         total = total.tolist()
         if not np.all(np.isfinite(total)):
             raise UserError(
                 f"the training loss of epoch {epoch_idx} is {total}: lower learning_rate, or switch off enable_amp"
             )
+        if hasattr(self.model, "after_epoch"):
+            self.model.after_epoch()
         seconds = time.perf_counter() - started
         self.seconds["train"] += seconds
         self.samples_seen += train_data.num_samples

@@ -38,7 +38,7 @@ def test_a_loaded_run_gives_the_ranks_that_it_gave(finished, tmp_path):
     valid = trainer.metrics(trainer.rank(valid_data), valid_data.domain)
     assert valid == finished["result"]["valid"]
     assert test_data.candidates.digest == finished["result"]["candidates"]["digest"]
-    assert len(train_data.targets) == 210
+    assert len(train_data.targets) + len(dataset.held_out_targets()) == 210
 
 
 def test_a_run_of_data_that_were_moved_is_loaded_by_their_new_place(finished, tmp_path):

@@ -34,7 +34,7 @@ def apart(tmp_path_factory):
     root = tmp_path_factory.mktemp("apart")
     events = [event for event in random_events() if event[2] == "source" or event[3] > 6 or event[3] == 1]
     settings = {**write_pair(root / "dataset", events), "train_epochs": ["BOTH:6"], "learning_rate": 0.03}
-    settings = {**settings, **PER_TARGET, "stopping_step": 10}
+    settings = {**settings, **PER_TARGET, "stopping_step": 10, "evidence": False}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         outcome = train(settings, selection="per_domain_best")
