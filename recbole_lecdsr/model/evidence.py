@@ -179,13 +179,14 @@ def blend(score: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
     """α, (K,), and β, scalar, by which β · score + α · φ makes the targets most likely; arguments as of `learn`."""
     values = torch.zeros(len(features) + 1, device=score.device)
     values[-1] = 1
-    if not len(score):
+    hidden = score == -torch.inf
+    # Of scores that are no numbers nothing is to be learned: evaluation refuses them.
+    if not len(score) or not (score.isfinite() | hidden).all():
         return values[:-1], values[-1]
     prior = values.clone()
     values.requires_grad_()
     optimizer = torch.optim.LBFGS([values], max_iter=50, line_search_fn="strong_wolfe")
     target = torch.zeros(len(score), dtype=torch.int64, device=score.device)
-    hidden = score == -torch.inf
     score = score.masked_fill(hidden, 0.0)
 
     def loss() -> Tensor:
