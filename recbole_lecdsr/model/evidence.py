@@ -149,9 +149,14 @@ class Evidence(nn.Module):
         """Σ_l weight_l · sharpened cosine of the texts of item l and of each candidate, (2, B, C)."""
         if candidates is None:
             distinct, place = torch.unique(item_seq, return_inverse=True)
-            of_item = weights.new_zeros(2, len(item_seq), len(distinct))
-            of_item.scatter_add_(2, place.expand(2, *place.shape), weights)
-            return of_item @ _sharpened(self.text[distinct] @ self.text.T)
+            part, sample, column = torch.nonzero(weights, as_tuple=True)
+            index = torch.stack([part * len(item_seq) + sample, place[sample, column]])
+            # A window has few of the items of a batch.
+            of_item = torch.sparse_coo_tensor(
+                index, weights[part, sample, column], (2 * len(item_seq), len(distinct)), check_invariants=False
+            )
+            nearness = torch.sparse.mm(of_item, _sharpened(self.text[distinct] @ self.text.T))
+            return nearness.view(2, len(item_seq), self.n_items)
         result = []
         rows = max(1, _CELLS // (candidates.shape[1] * self.text.shape[1]))
         for start in range(0, len(item_seq), rows):
