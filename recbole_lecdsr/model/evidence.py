@@ -54,6 +54,7 @@ class Evidence(nn.Module):
         self._keep("nearness", torch.from_numpy(near.data.astype(np.float32)))
         text = None if item_embedding is None else principal_components(item_embedding, _TEXT_SIZE)
         self._keep("text", None if text is None else F.normalize(text, dim=1))
+        self._keep("no_text", None if text is None else text.eq(0).all(dim=1))
         self.size = len(_LATELY) + 1 + (2 if item_embedding is None else 5)
         self.register_buffer("weight", torch.zeros(2, self.size))  # α
         self.register_buffer("scale", torch.ones(2))  # β
@@ -87,10 +88,7 @@ class Evidence(nn.Module):
         for start in range(0, len(score), rows):
             part = slice(start, start + rows)
             features = self.features(
-                item_seq[part],
-                domain_seq[part],
-                calendar_seq[part],
-                domain[part],
+                *(values[part] for values in (item_seq, domain_seq, calendar_seq, domain)),
                 None if candidates is None else candidates[part],
             )
             score[part] += torch.einsum("kbc,bk->bc", features, self.weight[domain[part]])
@@ -115,8 +113,8 @@ class Evidence(nn.Module):
         parts.append((self._near_by_users(weights, item_seq, candidates) / _UNIT).log1p())
         if self.text is not None:
             parts.append((self._near_by_text(weights, item_seq, candidates) / _UNIT).log1p())
-            no_text = self.text.eq(0).all(dim=1)
-            parts.append((no_text.expand(len(item_seq), -1) if candidates is None else no_text[candidates])[None])
+            no_text = self.no_text.expand(len(item_seq), -1) if candidates is None else self.no_text[candidates]
+            parts.append(no_text[None])
         return torch.cat([part.float() for part in parts])
 
     def _lately(self, time: Tensor, candidates: Tensor | None) -> Tensor:
