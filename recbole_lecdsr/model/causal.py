@@ -19,6 +19,7 @@ from recbole_lecdsr.model.layers import Adapter
 from recbole_lecdsr.model.scoring import candidate_scores
 
 _INITIAL_LENGTH = 0.5  # of an item's vector: queries have length √d, so scores start near zero and spread in training
+_WINDOWS = 128  # that are scored together
 
 
 class Items(NamedTuple):
@@ -277,16 +278,24 @@ class CausalNetwork(nn.Module):
         query = self.query(item_seq, domain_seq, calendar_seq, domain, user)
         if candidates is None:
             return query @ self.item_id.weight.T
-        bias = query.new_zeros(self.item_id.num_embeddings)
-        return candidate_scores(query, self.item_id.weight, bias, candidates)
+        return candidate_scores(query, self.item_id.weight, candidates)
 
     def query(
         self, item_seq: Tensor, domain_seq: Tensor, calendar_seq: Tensor, domain: Tensor, user: Tensor
     ) -> Tensor:
         """q, (B, d), of windows as `forward` takes them: its product with row c of the item table is c's score."""
         distinct, place = torch.unique(item_seq, return_inverse=True)
-        events = F.embedding(place, self.fuse(self.items(distinct)))
-        state = self.states(events, item_seq.ne(0), following(domain_seq, domain), calendar_seq)[:, -1]
+        fused = self.fuse(self.items(distinct))
+        next_domain = following(domain_seq, domain)
+        length = item_seq.ne(0).sum(dim=1)
+        state = fused.new_empty(len(item_seq), fused.shape[1])
+        # Windows of about the same length together: the columns of padding cost as much as events.
+        for rows in torch.argsort(length).split(_WINDOWS):
+            filled = max(1, int(length[rows[-1]]))
+            item, places, domains, times = (
+                part[rows, -filled:] for part in (item_seq, place, next_domain, calendar_seq)
+            )
+            state[rows] = self.states(F.embedding(places, fused), item.ne(0), domains, times)[:, -1]
         return self.queries(state, domain, user)
 
 

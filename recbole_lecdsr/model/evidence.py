@@ -15,52 +15,67 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_lecdsr.data.sequence import TRAIN, EventLog
-from recbole_lecdsr.model.causal import principal_components
+from recbole_lecdsr.model.texts import Texts, sharpened
 
 _BINS = 256  # of the calendar; what happened in the bin of the newest event is not counted
 _LATELY = (2, 16, _BINS)  # bins before it
 _FADING = 0.9  # of an event's weight in a history with each later one
-_TEXT_SIZE = (
-    128  # principal components of the texts: their cosines are nearly those of the whole, at a third of the cost
-)
-_UNIT = 1e-3  # of nearness: a sum far below it is as good as none
-_CELLS = 1 << 22  # of candidates' features at a time
+# Of nearness: a sum far below it is as good as none.
+_UNIT = 1e-3
+_SMOOTH_UNIT = 1e-2
+_CELLS = 1 << 22  # of candidates' features at a time; more than a cache holds costs more than a call
+_ENTRY = 100  # an entry of a sparse matrix costs as much as so many products with a dense one
 
 
 class Evidence(nn.Module):
     """Features of candidates, and what they and the network's score are worth.
 
-    score = β_d · r + α_d · φ, with the network's score r, features φ and weights of the target's domain d: K in all,
-    log(1 + count) of the candidate's training events in three stretches of time before the user's newest event, whether
-    it has none, and log(1 + nearness) to the user's events of the candidate's domain and of the other, by common
-    users and by text, and whether it has no text. Nearness is Σ_h 0.9^age cos(h, c), where cos is either that of the
-    events of the two items, or the fourth power of that of their texts (less the mean text) where it is positive.
+    score = r (β_d + γ_d · φ') + α_d · φ, with the network's score r, features φ, of which φ' are the first four, and
+    weights of the target's domain d: K + 5 in all. The features are
+
+    - log(1 + count) of the candidate's training events in three stretches of time before the user's newest event, and
+      whether it has none: of what it depends, too, how far the network is to be trusted;
+    - log(1 + nearness) to the user's events of the candidate's domain and of the other, by common users, by text, and
+      by common users of items of near text; and whether the candidate has no text.
+
+    Nearness is Σ_h 0.9^age M_hc, where M is N, the cosine of the events of the two items; T, the fourth power of that
+    of their texts (less the mean text) where it is positive; or S N + N Sᵀ, where S has the share of each of the ten
+    nearest texts of an item (`Texts`).
 
     Args:
         log: whose training events are counted.
         n_items: items, padding (0) included.
         max_length: L; two items have a user in common who has both within L events.
-        item_embedding: x, (n_items, D) float32, zero where there is no text; None for no nearness by text.
+        texts: of the items; None for no nearness by text.
     """
 
-    def __init__(self, log: EventLog, n_items: int, max_length: int, item_embedding: Tensor | None):
+    def __init__(self, log: EventLog, n_items: int, max_length: int, texts: Texts | None):
         super().__init__()
         self.n_items = n_items
-        number = _numbers(log, n_items)
+        self._keep("number", torch.from_numpy(_numbers(log, n_items)))
         near = _neighbours(log, n_items, max_length)
-        self._keep("number", torch.from_numpy(number))
-        self._keep("first", torch.from_numpy(near.indptr.astype(np.int64)))
-        self._keep("neighbour", torch.from_numpy(near.indices.astype(np.int64)))
-        self._keep("nearness", torch.from_numpy(near.data.astype(np.float32)))
-        text = None if item_embedding is None else principal_components(item_embedding, _TEXT_SIZE)
-        self._keep("text", None if text is None else F.normalize(text, dim=1))
-        self._keep("no_text", None if text is None else text.eq(0).all(dim=1))
-        self.size = len(_LATELY) + 1 + (2 if item_embedding is None else 5)
+        num_nearest = 1 if texts is None else texts.nearest.shape[1]
+        self.dense = _ENTRY * max_length * num_nearest * near.nnz > n_items**3
+        if self.dense:
+            self._keep("nearness", torch.from_numpy(near.toarray()))
+        else:
+            self._keep("first", torch.from_numpy(near.indptr.astype(np.int64)))
+            self._keep("neighbour", torch.from_numpy(near.indices.astype(np.int64)))
+            self._keep("nearness", torch.from_numpy(near.data.astype(np.float32)))
+        for name in Texts._fields:
+            self._keep(name, None if texts is None else getattr(texts, name))
+        self.size = len(_LATELY) + 1 + (2 if texts is None else 7)
         self.register_buffer("weight", torch.zeros(2, self.size))  # α
+        self.register_buffer("trust", torch.zeros(2, len(_LATELY) + 1))  # γ
         self.register_buffer("scale", torch.ones(2))  # β
 
     def _keep(self, name: str, values: Tensor | None) -> None:
         self.register_buffer(name, values, persistent=False)
+
+    @property
+    def texts(self) -> Texts | None:
+        """What it was made with."""
+        return None if self.vector is None else Texts(*(getattr(self, name) for name in Texts._fields))
 
     def forward(
         self,
@@ -83,16 +98,17 @@ class Evidence(nn.Module):
         Returns:
             As ``score``.
         """
-        score = score * self.scale[domain].unsqueeze(1)
-        rows = max(1, _CELLS // score.shape[1])
+        rows = max(1, _CELLS // (2 * self.n_items))
+        result = torch.empty_like(score)
         for start in range(0, len(score), rows):
             part = slice(start, start + rows)
             features = self.features(
                 *(values[part] for values in (item_seq, domain_seq, calendar_seq, domain)),
                 None if candidates is None else candidates[part],
             )
-            score[part] += torch.einsum("kbc,bk->bc", features, self.weight[domain[part]])
-        return score
+            code = domain[part]
+            result[part] = blended(score[part], features, self.weight[code], self.trust[code], self.scale[code])
+        return result
 
     def features(
         self,
@@ -107,14 +123,15 @@ class Evidence(nn.Module):
         weight = _FADING ** age.float() * item_seq.ne(0)
         own = domain_seq == domain.unsqueeze(1)
         weights = torch.stack([weight * own, weight * ~own])
-        parts = [self._lately(calendar_seq[:, -1], candidates)]
-        parts.append(parts[0][-1:].eq(0))
-        parts[0] = parts[0].float().log1p()
-        parts.append((self._near_by_users(weights, item_seq, candidates) / _UNIT).log1p())
-        if self.text is not None:
-            parts.append((self._near_by_text(weights, item_seq, candidates) / _UNIT).log1p())
-            no_text = self.no_text.expand(len(item_seq), -1) if candidates is None else self.no_text[candidates]
-            parts.append(no_text[None])
+        lately = self._lately(calendar_seq[:, -1], candidates)
+        by_users = self._by_users(weights, item_seq)
+        parts = [lately.float().log1p(), lately[-1:].eq(0), (_of(candidates, by_users) / _UNIT).log1p()]
+        if self.vector is not None:
+            parts.append((self._by_text(weights, item_seq, candidates) / _UNIT).log1p())
+            smooth = self._by_users_of_near_texts(weights, item_seq, by_users, candidates)
+            parts.append((smooth / _SMOOTH_UNIT).log1p())
+            missing = self.missing.expand(len(item_seq), -1) if candidates is None else _at(self.missing, candidates)
+            parts.append(missing[None])
         return torch.cat([part.float() for part in parts])
 
     def _lately(self, time: Tensor, candidates: Tensor | None) -> Tensor:
@@ -124,27 +141,29 @@ class Evidence(nn.Module):
         return torch.stack([until - self._numbers_at((end - bins).clamp(min=0), candidates) for bins in _LATELY])
 
     def _numbers_at(self, bin: Tensor, candidates: Tensor | None) -> Tensor:
-        return self.number[bin] if candidates is None else self.number[bin.unsqueeze(1), candidates]
+        if candidates is None:
+            return self.number.index_select(0, bin)
+        return _at(self.number.view(-1), bin.unsqueeze(1) * self.n_items + candidates)
 
-    def _near_by_users(self, weights: Tensor, item_seq: Tensor, candidates: Tensor | None) -> Tensor:
-        """Σ_l weight_l · cosine of the events of item l and of each candidate, (2, B, C)."""
-        result = []
-        for weight in weights:
-            sample, place = torch.nonzero(weight, as_tuple=True)
-            item = item_seq[sample, place]
-            number = self.first[item + 1] - self.first[item]
-            event = torch.repeat_interleave(number)
-            begin = self.first[item] - (number.cumsum(0) - number)
-            entry = torch.arange(len(event), device=event.device) + begin[event]
-            total = weight.new_zeros(len(weight) * self.n_items)
-            value = weight[sample, place][event] * self.nearness[entry]
-            total.scatter_add_(0, sample[event] * self.n_items + self.neighbour[entry], value)
-            total = total.view(len(weight), self.n_items)
-            result.append(total if candidates is None else total.gather(1, candidates))
-        return torch.stack(result)
+    def _by_users(self, weights: Tensor, item: Tensor) -> Tensor:
+        """Σ_m weight_m N of item m and of every item: weights (P, B, M) of items (B, M) -> (P, B, n_items)."""
+        total = weights.new_zeros(*weights.shape[:2], self.n_items)
+        if self.dense:
+            return total.scatter_add_(2, item.expand(len(weights), -1, -1), weights) @ self.nearness
+        part, sample, place = torch.nonzero(weights, as_tuple=True)
+        item = item[sample, place]
+        first = _at(self.first, item)
+        number = _at(self.first, item + 1) - first
+        event = torch.repeat_interleave(number)
+        begin = first - (number.cumsum(0) - number)
+        entry = torch.arange(len(event), device=event.device) + _at(begin, event)
+        row = (part * weights.shape[1] + sample) * self.n_items
+        value = _at(weights[part, sample, place], event) * _at(self.nearness, entry)
+        total.view(-1).scatter_add_(0, _at(row, event) + _at(self.neighbour, entry), value)
+        return total
 
-    def _near_by_text(self, weights: Tensor, item_seq: Tensor, candidates: Tensor | None) -> Tensor:
-        """Σ_l weight_l · sharpened cosine of the texts of item l and of each candidate, (2, B, C)."""
+    def _by_text(self, weights: Tensor, item_seq: Tensor, candidates: Tensor | None) -> Tensor:
+        """Σ_l weight_l T of item l and of each candidate, (2, B, C)."""
         if candidates is None:
             distinct, place = torch.unique(item_seq, return_inverse=True)
             part, sample, column = torch.nonzero(weights, as_tuple=True)
@@ -153,18 +172,35 @@ class Evidence(nn.Module):
             of_item = torch.sparse_coo_tensor(
                 index, weights[part, sample, column], (2 * len(item_seq), len(distinct)), check_invariants=False
             )
-            nearness = torch.sparse.mm(of_item, _sharpened(self.text[distinct] @ self.text.T))
+            nearness = torch.sparse.mm(of_item, sharpened(self.vector[distinct] @ self.vector.T))
             return nearness.view(2, len(item_seq), self.n_items)
         result = []
-        rows = max(1, _CELLS // (candidates.shape[1] * self.text.shape[1]))
+        rows = max(1, _CELLS // (candidates.shape[1] * self.vector.shape[1]))
         for start in range(0, len(item_seq), rows):
             part = slice(start, start + rows)
-            history, candidate = (F.embedding(item[part], self.text) for item in (item_seq, candidates))
-            result.append(weights[:, part].movedim(0, 1) @ _sharpened(history @ candidate.transpose(1, 2)))
+            history, candidate = (F.embedding(item[part], self.vector) for item in (item_seq, candidates))
+            result.append(weights[:, part].movedim(0, 1) @ sharpened(history @ candidate.transpose(1, 2)))
         return torch.cat(result).movedim(1, 0)
 
+    def _by_users_of_near_texts(
+        self, weights: Tensor, item_seq: Tensor, by_users: Tensor, candidates: Tensor | None
+    ) -> Tensor:
+        """Σ_l weight_l (S N + N Sᵀ) of item l and of each candidate, (2, B, C); Σ_l weight_l N is known, (2, B, n)."""
+        near, share = F.embedding(item_seq, self.nearest), F.embedding(item_seq, self.share)
+        of_history = self._by_users((weights.unsqueeze(-1) * share).flatten(2), near.flatten(1))
+        if candidates is None:
+            row = torch.arange(self.n_items, device=near.device).repeat_interleave(self.nearest.shape[1])
+            shares = torch.sparse_coo_tensor(
+                torch.stack([row, self.nearest.view(-1)]), self.share.view(-1), (self.n_items, self.n_items),
+                check_invariants=False,
+            )  # fmt: skip
+            return of_history + torch.sparse.mm(shares, by_users.flatten(0, 1).T).T.view_as(by_users)
+        near, share = F.embedding(candidates, self.nearest), F.embedding(candidates, self.share)
+        of_candidate = by_users.gather(2, near.flatten(1).expand(2, -1, -1)).view(2, *near.shape)
+        return _of(candidates, of_history) + torch.einsum("pbck,bck->pbc", of_candidate, share)
+
     def learn(self, score: Tensor, features: Tensor, domain: Tensor) -> None:
-        """Choose α and β by the likelihood of targets among candidates, with a normal prior about 0 and 1.
+        """Choose α, β and γ by the likelihood of targets among candidates, with a normal prior about 0, 1 and 0.
 
         Args:
             score: (S, C) float32, the network's; column 0 is the target's, minus infinity where there is no candidate.
@@ -173,37 +209,64 @@ class Evidence(nn.Module):
         """
         for code in range(2):
             chosen = torch.nonzero(domain == code).squeeze(1)
-            weight, scale = blend(score[chosen], features[:, chosen])
-            self.weight[code], self.scale[code] = weight, scale
+            found = most_likely(score[chosen], features[:, chosen], self.trust.shape[1])
+            self.weight[code], self.trust[code], self.scale[code] = found
+
+
+def blended(score: Tensor, features: Tensor, weight: Tensor, trust: Tensor, scale: Tensor) -> Tensor:
+    """r (β + γ · φ') + α · φ.
+
+    Args:
+        score: r, (B, C).
+        features: φ, (K, B, C); φ' are its first K'.
+        weight: α, (B, K).
+        trust: γ, (B, K').
+        scale: β, (B,).
+
+    Returns:
+        (B, C).
+    """
+    trusted = torch.einsum("kbc,bk->bc", features[: trust.shape[1]], trust) + scale.unsqueeze(1)
+    return torch.addcmul(torch.einsum("kbc,bk->bc", features, weight), score, trusted)
 
 
 @torch.enable_grad()
-def blend(score: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-    """α, (K,), and β, scalar, by which β · score + α · φ makes the targets most likely; arguments as of `learn`."""
-    values = torch.zeros(len(features) + 1, device=score.device)
+def most_likely(score: Tensor, features: Tensor, num_trust: int) -> tuple[Tensor, Tensor, Tensor]:
+    """α, (K,), γ, (K',), and β, scalar, by which `blended` makes the targets most likely; arguments as of `learn`."""
+    parts = [len(features), num_trust, 1]
+    values = torch.zeros(sum(parts), device=score.device)
     values[-1] = 1
     hidden = score == -torch.inf
     # Of scores that are no numbers nothing is to be learned: evaluation refuses them.
-    if not len(score) or not (score.isfinite() | hidden).all():
-        return values[:-1], values[-1]
-    prior = values.clone()
-    values.requires_grad_()
-    optimizer = torch.optim.LBFGS([values], max_iter=50, line_search_fn="strong_wolfe")
-    target = torch.zeros(len(score), dtype=torch.int64, device=score.device)
-    score = score.masked_fill(hidden, 0.0)
+    if len(score) and (score.isfinite() | hidden).all():
+        prior = values.clone()
+        values.requires_grad_()
+        optimizer = torch.optim.LBFGS([values], max_iter=50, line_search_fn="strong_wolfe")
+        target = torch.zeros(len(score), dtype=torch.int64, device=score.device)
+        score = score.masked_fill(hidden, 0.0)
+        known = torch.cat([features, score * features[:num_trust], score[None]])
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        logits = torch.addcmul(torch.einsum("ksc,k->sc", features, values[:-1]), score, values[-1])
-        logits = logits.masked_fill(hidden, -torch.inf)
-        total = F.cross_entropy(logits, target, reduction="sum") + (values - prior).square().sum() / 2
-        total = total / len(score)
-        total.backward()
-        return total
+        def loss() -> Tensor:
+            optimizer.zero_grad()
+            logits = torch.einsum("ksc,k->sc", known, values).masked_fill(hidden, -torch.inf)
+            total = F.cross_entropy(logits, target, reduction="sum") + (values - prior).square().sum() / 2
+            total = total / len(score)
+            total.backward()
+            return total
 
-    optimizer.step(loss)
-    values = values.detach()
-    return values[:-1], values[-1]
+        optimizer.step(loss)
+    weight, trust, scale = values.detach().split(parts)
+    return weight, trust, scale.squeeze(0)
+
+
+def _of(candidates: Tensor | None, every: Tensor) -> Tensor:
+    """The values of candidates (B, C) among those of every item: (P, B, n_items) -> (P, B, C)."""
+    return every if candidates is None else every.gather(2, candidates.expand(len(every), -1, -1))
+
+
+def _at(values: Tensor, index: Tensor) -> Tensor:
+    """``values[index]`` of one axis, which on a CPU takes ten times as long."""
+    return values.index_select(0, index.reshape(-1)).view(index.shape)
 
 
 def _numbers(log: EventLog, n_items: int) -> np.ndarray:
@@ -233,8 +296,3 @@ def _neighbours(log: EventLog, n_items: int, max_length: int) -> scipy.sparse.cs
     number = np.bincount(log.item[log.split == TRAIN], minlength=n_items)
     root = scipy.sparse.diags_array(1 / np.sqrt(np.maximum(number, 1)), dtype=np.float32)
     return scipy.sparse.csr_array(root @ result @ root)
-
-
-def _sharpened(cosine: Tensor) -> Tensor:
-    """Their positive part to the power 4: what counts is the near ones."""
-    return cosine.clamp_(min=0).square_().square_()

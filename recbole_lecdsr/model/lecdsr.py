@@ -24,6 +24,7 @@ from recbole_lecdsr.model.causal import CausalNetwork, Items, following
 from recbole_lecdsr.model.evidence import Evidence
 from recbole_lecdsr.model.loss import RANKING_LOSSES, alignment, in_batch_alignment
 from recbole_lecdsr.model.network import LeCDSRNetwork
+from recbole_lecdsr.model.texts import Texts, texts
 
 _ALIGNED_ITEMS = 1024  # of a batch, at most
 
@@ -91,11 +92,11 @@ class LeCDSR(CrossDomainRecommender):
         self.evidence = None
         if config["evidence"]:
             self.config, self.dataset = config, dataset
-            self.evidence = self._evidence_of(dataset.log)
+            found = None if config["no_item_semantics"] else texts(self.network.item_text)
+            self.evidence = self._evidence_of(dataset.log, found)
 
-    def _evidence_of(self, log: EventLog) -> Evidence:
-        text = None if self.config["no_item_semantics"] else self.network.item_text
-        return Evidence(log, self.total_num_items, self.config["MAX_ITEM_LIST_LENGTH"], text)
+    def _evidence_of(self, log: EventLog, found: Texts | None) -> Evidence:
+        return Evidence(log, self.total_num_items, self.config["MAX_ITEM_LIST_LENGTH"], found)
 
     def after_step(self) -> None:
         """Take the step into the weights' average; the trainer calls it."""
@@ -123,7 +124,7 @@ class LeCDSR(CrossDomainRecommender):
     @cached_property
     def _held_out_features(self) -> Tensor:
         """By the other training events alone, (K, H, 1 + N) float32."""
-        evidence = self._evidence_of(self._held_out.log).to(self.config["device"])
+        evidence = self._evidence_of(self._held_out.log, self.evidence.texts).to(self.config["device"])
         features = [evidence.features(*self._seen(batch), items) for batch, items, _ in self._held_out]
         return torch.cat(features, dim=1)
 
@@ -186,7 +187,7 @@ class LeCDSR(CrossDomainRecommender):
         negative_place = negative_place.view(negative.shape)
         for code in range(2):
             of_domain = torch.nonzero(domain == code).squeeze(1)
-            score = query[of_domain] @ F.embedding(negative_place[code], items.identity).T
+            score = query.index_select(0, of_domain) @ F.embedding(negative_place[code], items.identity).T
             hidden = negative[code] == positive[of_domain].unsqueeze(1)
             hidden |= negative[code] == 0
             # Not minus infinity: where a domain has a single item nothing else would be left.

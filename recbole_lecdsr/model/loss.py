@@ -21,6 +21,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def psl_hinge(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
@@ -50,9 +51,28 @@ def psl(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
 
 def softmax(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
     """Sampled softmax cross-entropy at temperature τ, mean over the batch. Arguments as for `psl_hinge`."""
-    positive = positive / temperature
-    # In two steps: joining the columns first would copy the negatives.
-    return (torch.logaddexp(torch.logsumexp(negative / temperature, dim=1), positive) - positive).mean()
+    return _Softmax.apply(positive, negative, temperature)
+
+
+class _Softmax(torch.autograd.Function):
+    """`softmax`, whose gradient is made in one matrix: autograd would take three of the negatives' size."""
+
+    @staticmethod
+    def forward(ctx, positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+        logit = positive / temperature
+        # Joining the columns first would copy the negatives.
+        total = torch.logaddexp(torch.logsumexp(negative / temperature, dim=1), logit)
+        ctx.save_for_backward(logit, negative, total)
+        ctx.temperature = temperature
+        return (total - logit).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        logit, negative, total = ctx.saved_tensors
+        grad = grad / (len(logit) * ctx.temperature)
+        share = (negative / ctx.temperature).sub_(total.unsqueeze(1)).exp_()
+        return ((logit - total).exp() - 1) * grad, share.mul_(grad), None
 
 
 RANKING_LOSSES = {"psl_hinge": psl_hinge, "psl": psl, "softmax": softmax}
@@ -86,9 +106,25 @@ def in_batch_alignment(item: Tensor, semantics: Tensor, temperature: float) -> T
     Returns:
         Scalar, mean over items and directions.
     """
-    logits = F.normalize(item, dim=1) @ F.normalize(semantics, dim=1).T / temperature
-    own = torch.arange(len(item), device=item.device)
-    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+    return _BothWays.apply((F.normalize(item, dim=1) @ F.normalize(semantics, dim=1).T).float() / temperature)
+
+
+class _BothWays(torch.autograd.Function):
+    """Mean cross-entropy of the diagonal of logits (N, N) in its row and in its column."""
+
+    @staticmethod
+    def forward(ctx, logits: Tensor) -> Tensor:
+        row, column = torch.logsumexp(logits, dim=1, keepdim=True), torch.logsumexp(logits, dim=0)
+        ctx.save_for_backward(logits, row, column)
+        return (row.mean() + column.mean()) / 2 - logits.diagonal().mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> Tensor:
+        logits, row, column = ctx.saved_tensors
+        share = (logits - row).exp_().add_((logits - column).exp_()).div_(2)
+        share.diagonal().sub_(1)
+        return share.mul_(grad / len(logits))
 
 
 def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:

@@ -158,7 +158,7 @@ class LeCDSRNetwork(nn.Module):
         """
         if candidates is None:
             return F.linear(query, self.output.weight, self.output_bias)
-        return candidate_scores(query, self.output.weight, self.output_bias, candidates)
+        return candidate_scores(query, self.output.weight, candidates, self.output_bias)
 
     def score_shared(self, query: Tensor, candidates: Tensor) -> Tensor:
         """Scores of the same candidates for every query: (B, d), (C,) int64 -> (B, C)."""

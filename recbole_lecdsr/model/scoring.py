@@ -40,18 +40,18 @@ class _CandidateScores(torch.autograd.Function):
         return grad_query, grad_weight, None
 
 
-def candidate_scores(query: Tensor, weight: Tensor, bias: Tensor, candidates: Tensor) -> Tensor:
+def candidate_scores(query: Tensor, weight: Tensor, candidates: Tensor, bias: Tensor | None = None) -> Tensor:
     """Scores of each query's own candidates.
 
     Args:
         query: (B, d) float.
         weight: (n_items, d) float. Row 0 (padding) gets no gradient.
-        bias: (n_items,) float.
         candidates: (B, C) int64.
+        bias: (n_items,) float, or None for zeros.
 
     Returns:
         (B, C), ``query[b] @ weight[candidates[b, c]] + bias[candidates[b, c]]``.
     """
     with torch.autocast(query.device.type, enabled=False):  # bag sums have no half-precision kernels on CPUs
         scores = _CandidateScores.apply(query.float(), weight, candidates)
-    return scores + F.embedding(candidates, bias[:, None]).squeeze(-1)
+    return scores if bias is None else scores + F.embedding(candidates, bias[:, None]).squeeze(-1)

@@ -6,8 +6,10 @@ import torch
 
 from recbole_lecdsr.data.dataloader import HeldOutSamples, data_preparation
 from recbole_lecdsr.data.sequence import TEST, TRAIN, WindowGatherer, build_event_log, held_out_targets, sample_targets
+from recbole_lecdsr.model import evidence as evidence_module
 from recbole_lecdsr.model.causal import principal_components
-from recbole_lecdsr.model.evidence import Evidence, blend
+from recbole_lecdsr.model.evidence import Evidence, blended, most_likely
+from recbole_lecdsr.model.texts import texts
 from recbole_lecdsr.quick_start import load_dataset, run_lecdsr
 from tests.pairs import random_events, write_pair
 
@@ -36,6 +38,11 @@ def windows(log, phase: int = TEST):
     return window.item, window.domain, window.calendar, torch.from_numpy(log.domain).long()[target]
 
 
+@pytest.fixture(params=["dense", "sparse"], autouse=True)
+def way_of_counting(request, monkeypatch):
+    monkeypatch.setattr(evidence_module, "_ENTRY", 1e9 if request.param == "dense" else 0)
+
+
 def by_hand(log, text, item_seq, domain_seq, calendar_seq, domain, candidate):
     """Features of one candidate of one window, from the definition."""
     train = [index for index in range(len(log)) if log.split[index] == TRAIN]
@@ -43,27 +50,34 @@ def by_hand(log, text, item_seq, domain_seq, calendar_seq, domain, candidate):
     now = int(calendar_seq[-1] * 256)
     lately = [sum(log.item[i] == candidate and now - n <= bins[i] < now for i in train) for n in (2, 16, 256)]
     number = np.bincount(log.item[train], minlength=N_ITEMS).clip(min=1)
+    pairs = np.zeros((N_ITEMS, N_ITEMS))
+    for later in train:
+        for earlier in range(max(log.first[later], later - LENGTH), later):
+            one, other = log.item[earlier], log.item[later]
+            if one != other:
+                pairs[one, other] += 1
+                pairs[other, one] += 1
+    near = pairs / np.sqrt(np.outer(number, number))
     vectors = principal_components(text, 128).numpy()
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
-    users, texts = np.zeros(2), np.zeros(2)
+    like = (vectors @ vectors.T).clip(min=0) ** 4
+    shares = like.copy()
+    np.fill_diagonal(shares, 0)
+    shares[shares < np.sort(shares, axis=1)[:, -10:-9]] = 0
+    shares /= shares.sum(axis=1, keepdims=True) + 0.5
+    both = shares @ near + near @ shares.T
+    users, likes, smooth = np.zeros(2), np.zeros(2), np.zeros(2)
     for place, item in enumerate(item_seq.tolist()):
-        if not item:
-            continue
         weight, part = 0.9 ** (LENGTH - 1 - place), int(domain_seq[place] != domain)
-        if item != candidate:
-            pairs = sum(
-                {int(log.item[later]), int(log.item[earlier])} == {item, candidate}
-                for later in train
-                for earlier in range(max(log.first[later], later - LENGTH), later)
-            )
-            users[part] += weight * pairs / np.sqrt(number[item] * number[candidate])
-        texts[part] += weight * max(vectors[item] @ vectors[candidate], 0) ** 4
+        for total, matrix in ((users, near), (likes, like), (smooth, both)):
+            total[part] += weight * matrix[item, candidate] * (item != 0)
     no_text = float(not text[candidate].any())
-    return [*np.log1p(lately), float(lately[2] == 0), *np.log1p(users * 1000), *np.log1p(texts * 1000), no_text]
+    nearness = np.concatenate([users * 1000, likes * 1000, smooth * 100])
+    return [*np.log1p(lately), float(lately[2] == 0), *np.log1p(nearness), no_text]
 
 
 def test_the_features_are_those_of_the_definition(log, text):
-    evidence, seen = Evidence(log, N_ITEMS, LENGTH, text), windows(log)
+    evidence, seen = Evidence(log, N_ITEMS, LENGTH, texts(text)), windows(log)
     features = evidence.features(*seen, None)
     assert features.shape == (evidence.size, len(seen[0]), N_ITEMS)
     for sample in range(0, len(seen[0]), 7):
@@ -73,49 +87,54 @@ def test_the_features_are_those_of_the_definition(log, text):
 
 
 def test_chosen_candidates_have_the_features_that_they_have_among_all(log, text):
-    for texts in (text, None):
-        evidence, seen = Evidence(log, N_ITEMS, LENGTH, texts), windows(log)
+    for known in (texts(text), None):
+        evidence, seen = Evidence(log, N_ITEMS, LENGTH, known), windows(log)
         candidates = torch.randint(1, N_ITEMS, (len(seen[0]), 5))
         every, chosen = (evidence.features(*seen, items) for items in (None, candidates))
         assert torch.allclose(every.gather(2, candidates.expand(len(every), -1, -1)), chosen, atol=1e-4)
 
 
 def test_features_know_training_events_alone(log, text):
-    one = Evidence(log, N_ITEMS, LENGTH, text)
+    one = Evidence(log, N_ITEMS, LENGTH, texts(text))
     item = np.where(log.split == TRAIN, log.item, 1)
-    other = Evidence(type(log)(**{**vars(log), "item": item}), N_ITEMS, LENGTH, text)
+    other = Evidence(type(log)(**{**vars(log), "item": item}), N_ITEMS, LENGTH, texts(text))
     seen = windows(log)
     assert torch.equal(one.features(*seen, None), other.features(*seen, None))
 
 
 def test_the_score_is_the_network_s_and_the_features_by_their_weights(log, text, monkeypatch):
-    evidence, seen = Evidence(log, N_ITEMS, LENGTH, text), windows(log)
+    evidence, seen = Evidence(log, N_ITEMS, LENGTH, texts(text)), windows(log)
     score = torch.randn(len(seen[0]), N_ITEMS)
     assert torch.equal(evidence(score, *seen, None), score), "before anything was learned"
     evidence.weight.normal_()
+    evidence.trust.normal_()
     evidence.scale.copy_(torch.tensor([0.5, 2.0]))
-    expected = score * evidence.scale[seen[3]].unsqueeze(1)
-    expected += (evidence.features(*seen, None) * evidence.weight[seen[3]].T.unsqueeze(2)).sum(dim=0)
+    features, domain = evidence.features(*seen, None), seen[3]
+    trust = evidence.scale[domain].unsqueeze(1) + (features[:4] * evidence.trust[domain].T.unsqueeze(2)).sum(dim=0)
+    expected = score * trust + (features * evidence.weight[domain].T.unsqueeze(2)).sum(dim=0)
     assert torch.allclose(evidence(score, *seen, None), expected, atol=1e-4)
     monkeypatch.setattr("recbole_lecdsr.model.evidence._CELLS", 100)  # in pieces
     assert torch.allclose(evidence(score, *seen, None), expected, atol=1e-4)
 
 
-def test_the_weights_are_the_most_likely(log):
+def test_the_weights_are_the_most_likely():
     torch.manual_seed(0)
     score, features = torch.randn(4000, 20), torch.randn(2, 4000, 20)
-    truth = score * 0.7 + features[0] * 1.5 - features[1] * 0.4
+    true = torch.tensor([1.5, -0.4]), torch.tensor([0.3]), torch.tensor(0.7)
+    truth = blended(score, features, *(part.expand(4000, *part.shape) for part in true))
+    assert torch.allclose(truth, score * (0.7 + 0.3 * features[0]) + features[0] * 1.5 - features[1] * 0.4, atol=1e-5)
     chosen = torch.distributions.Categorical(logits=truth).sample().unsqueeze(1)
     order = torch.cat([chosen, torch.arange(20).expand(4000, -1)], dim=1)  # the target first, and hidden where it was
     hidden = (order == chosen) & (torch.arange(21) > 0)
     score, features = score.gather(1, order), features.gather(2, order.expand(2, -1, -1))
-    weight, scale = blend(score.masked_fill(hidden, -torch.inf), features)
-    assert weight.tolist() == pytest.approx([1.5, -0.4], abs=0.1) and scale.item() == pytest.approx(0.7, abs=0.1)
+    found = most_likely(score.masked_fill(hidden, -torch.inf), features, 1)
+    for part, expected in zip(found, true, strict=True):
+        assert part.shape == expected.shape and torch.allclose(part, expected, atol=0.1)
 
 
 def test_without_samples_the_network_alone_scores():
-    weight, scale = blend(torch.zeros(0, 5), torch.zeros(3, 0, 5))
-    assert not weight.any() and scale == 1
+    weight, trust, scale = most_likely(torch.zeros(0, 5), torch.zeros(3, 0, 5), 2)
+    assert not weight.any() and not trust.any() and scale == 1
 
 
 def test_what_is_held_out_is_the_newest_of_a_quarter_of_the_users(log):
@@ -153,7 +172,7 @@ def test_a_model_learns_what_the_evidence_is_worth_after_each_epoch(tmp_path, ch
     data, _ = prepared(tmp_path, **changes)
     model = data.config.model_class(data.config, data)
     features = model._held_out_features
-    assert features.shape[0] == model.evidence.size == (6 if "no_item_semantics" in changes else 9)
+    assert features.shape[0] == model.evidence.size == (6 if "no_item_semantics" in changes else 11)
     model.train()
     model.after_epoch()
     assert model.training and model.evidence.weight.any(dim=1).all() and (model.evidence.scale != 1).all()
