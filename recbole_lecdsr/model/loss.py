@@ -106,7 +106,8 @@ def in_batch_alignment(item: Tensor, semantics: Tensor, temperature: float) -> T
     Returns:
         Scalar, mean over items and directions.
     """
-    return _BothWays.apply((F.normalize(item, dim=1) @ F.normalize(semantics, dim=1).T).float() / temperature)
+    cosine = F.normalize(item, dim=1) @ F.normalize(semantics, dim=1).T
+    return _BothWays.apply(cosine.to(torch.promote_types(cosine.dtype, torch.float32)) / temperature)
 
 
 class _BothWays(torch.autograd.Function):

@@ -57,6 +57,17 @@ def test_padding_never_leaks(changes):
 
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_windows_are_asked_alike_in_any_company(changes, monkeypatch):
+    net = network(**changes)
+    arguments = WINDOWS, DOMAINS, TIMES, ASKED, USERS
+    together = net.query(*arguments)
+    monkeypatch.setattr("recbole_lecdsr.model.causal._WINDOWS", 1)
+    assert torch.allclose(net.query(*arguments), together, atol=1e-6)
+    alone = torch.cat([net.query(*(part[[row]] for part in arguments)) for row in range(len(WINDOWS))])
+    assert torch.allclose(alone, together, atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
 def test_no_state_knows_a_later_event(changes):
     net = network(**changes)
 
