@@ -23,7 +23,9 @@ _FADING = 0.9  # of an event's weight in a history with each later one
 # Of nearness: a sum far below it is as good as none.
 _UNIT = 1e-3
 _SMOOTH_UNIT = 1e-2
-_CELLS = 1 << 22  # of candidates' features at a time; more than a cache holds costs more than a call
+# Of candidates' features at a time: on a CPU, what its caches hold; elsewhere calls cost more.
+_CELLS = 1 << 20
+_DEVICE_CELLS = 1 << 24
 _ENTRY = 100  # an entry of a sparse matrix costs as much as so many products with a dense one
 
 
@@ -98,7 +100,7 @@ class Evidence(nn.Module):
         Returns:
             As ``score``.
         """
-        rows = max(1, _CELLS // (2 * self.n_items))
+        rows = max(1, _cells(score) // (2 * self.n_items))
         result = torch.empty_like(score)
         for start in range(0, len(score), rows):
             part = slice(start, start + rows)
@@ -175,7 +177,7 @@ class Evidence(nn.Module):
             nearness = torch.sparse.mm(of_item, sharpened(self.vector[distinct] @ self.vector.T))
             return nearness.view(2, len(item_seq), self.n_items)
         result = []
-        rows = max(1, _CELLS // (candidates.shape[1] * self.vector.shape[1]))
+        rows = max(1, _cells(weights) // (candidates.shape[1] * self.vector.shape[1]))
         for start in range(0, len(item_seq), rows):
             part = slice(start, start + rows)
             history, candidate = (F.embedding(item[part], self.vector) for item in (item_seq, candidates))
@@ -257,6 +259,10 @@ def most_likely(score: Tensor, features: Tensor, num_trust: int) -> tuple[Tensor
         optimizer.step(loss)
     weight, trust, scale = values.detach().split(parts)
     return weight, trust, scale.squeeze(0)
+
+
+def _cells(values: Tensor) -> int:
+    return _CELLS if values.device.type == "cpu" else _DEVICE_CELLS
 
 
 def _of(candidates: Tensor | None, every: Tensor) -> Tensor:
