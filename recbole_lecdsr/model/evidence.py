@@ -36,7 +36,7 @@ class Evidence(nn.Module):
     weights of the target's domain d: K + 5 in all. The features are
 
     - log(1 + count) of the candidate's training events in three stretches of time before the user's newest event, and
-      whether it has none: of what it depends, too, how far the network is to be trusted;
+      whether it has none: on these depends, too, how far the network is to be trusted;
     - log(1 + nearness) to the user's events of the candidate's domain and of the other, by common users, by text, and
       by common users of items of near text; and whether the candidate has no text.
 
@@ -100,14 +100,9 @@ class Evidence(nn.Module):
         Returns:
             As ``score``.
         """
-        rows = max(1, _cells(score) // (2 * self.n_items))
         result = torch.empty_like(score)
-        for start in range(0, len(score), rows):
-            part = slice(start, start + rows)
-            features = self.features(
-                *(values[part] for values in (item_seq, domain_seq, calendar_seq, domain)),
-                None if candidates is None else candidates[part],
-            )
+        for part in self._pieces(item_seq):
+            features = self._features(part, item_seq, domain_seq, calendar_seq, domain, candidates)
             code = domain[part]
             result[part] = blended(score[part], features, self.weight[code], self.trust[code], self.scale[code])
         return result
@@ -121,6 +116,17 @@ class Evidence(nn.Module):
         candidates: Tensor | None,
     ) -> Tensor:
         """φ, (K, B, C) or (K, B, n_items) float32; arguments as of the call."""
+        seen = item_seq, domain_seq, calendar_seq, domain, candidates
+        return torch.cat([self._features(part, *seen) for part in self._pieces(item_seq)], dim=1)
+
+    def _pieces(self, item_seq: Tensor) -> list[slice]:
+        rows = max(1, _cells(item_seq) // (2 * self.n_items))
+        return [slice(start, start + rows) for start in range(0, len(item_seq), rows)]
+
+    def _features(self, part: slice, *seen: Tensor | None) -> Tensor:
+        item_seq, domain_seq, calendar_seq, domain, candidates = (
+            None if values is None else values[part] for values in seen
+        )
         age = torch.arange(item_seq.shape[1] - 1, -1, -1, device=item_seq.device)
         weight = _FADING ** age.float() * item_seq.ne(0)
         own = domain_seq == domain.unsqueeze(1)
