@@ -290,8 +290,9 @@ class CausalNetwork(nn.Module):
         length = item_seq.ne(0).sum(dim=1)
         state = fused.new_empty(len(item_seq), fused.shape[1])
         # Windows of about the same length together: the columns of padding cost as much as events.
-        for rows in torch.argsort(length).split(_WINDOWS):
-            filled = max(1, int(length[rows[-1]]))
+        parts = torch.argsort(length).split(_WINDOWS)
+        longest = torch.cat([length[rows[-1:]] for rows in parts]).clamp(min=1).tolist()  # waits for the device once
+        for rows, filled in zip(parts, longest, strict=True):
             item, places, domains, times = (
                 part[rows, -filled:] for part in (item_seq, place, next_domain, calendar_seq)
             )
