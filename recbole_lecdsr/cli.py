@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from recbole_lecdsr import processes
 from recbole_lecdsr.commands import prepare_c2dsr
 from recbole_lecdsr.errors import UserError
 
@@ -60,6 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if arguments and arguments[0] in COMMANDS:
+            if processes.several():
+                raise UserError(
+                    f"torchrun runs the main job in several processes, not {arguments[0]}: start it without torchrun "
+                    "(processes that name the same --study of compare, ablate or tune share its work)"
+                )
             module, _, name = COMMANDS[arguments[0]].partition(":")
             return getattr(import_module(module), name)(arguments[1:])
         return train(arguments)
@@ -83,11 +89,13 @@ def train(arguments: Sequence[str]) -> int:
     options = run_options(arguments)
     from recbole_lecdsr.quick_start import run_lecdsr
 
-    make_default_data(options)
+    processes.join()
+    with processes.first_before_others():
+        make_default_data(options)
     outcome = run_lecdsr(
         options.model, options.dataset, config_file_list=options.config_files, command_line=options.overrides
     )
-    if outcome["result"]:
+    if outcome["result"] and processes.rank() == 0:
         show(outcome["result"], Path(outcome["run_directory"]))
     return 0
 

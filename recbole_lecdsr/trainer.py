@@ -18,7 +18,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from recbole_lecdsr import compat, run
+from recbole_lecdsr import compat, processes, run
 from recbole_lecdsr import result as result_files
 from recbole_lecdsr.data.dataloader import EvalLoader, TrainLoader
 from recbole_lecdsr.data.sequence import DOMAINS
@@ -59,11 +59,13 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
 
     def __init__(self, config, model):
         folder = config.run_directory
-        run.make_folder(folder)
+        self.writes = processes.rank() == 0
         with compat.no_tensorboard():  # RecBole would open one in ./log_tensorboard
             super().__init__(config, model)
         self.folder, self.saved_model_file = folder, str(folder / run.MODEL)
-        self.tensorboard = SummaryWriter(str(folder))
+        if self.writes:
+            run.make_folder(folder)
+            self.tensorboard = SummaryWriter(str(folder))
         self.eval_collector = RankCollector(config)
         self.per_domain = config["selection"] == "per_domain_best"
         self.seconds = {"load": time.perf_counter() - config.created, "train": 0.0, "valid": 0.0, "test": 0.0}
@@ -90,7 +92,8 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
             (float, dict): best validation score of the last phase, and its metrics under flat names such as
             ``source_ndcg@10``.
         """
-        run.write_config(self.folder, self.config.plain())
+        if self.writes:
+            run.write_config(self.folder, self.config.plain())
         self.verbose = verbose
         self.data_digest = train_data.dataset.log.digest
         if self.resumed and self.resumed["data"] != self.data_digest:
@@ -169,10 +172,10 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         """One epoch; returns the sum of the batches' losses, one number per part."""
         started = time.perf_counter()
         self.model.train()
-        loss_func = loss_func or self.model.calculate_loss
+        loss_func = processes.averaged(self.model, loss_func or self.model.calculate_loss)
         number = self.phase * 1_000_000 + epoch_idx
         train_data.set_epoch(number)
-        torch.manual_seed(self.config["seed"] * 1_000_003 + number)
+        torch.manual_seed(self.config["seed"] * 1_000_003 + number + processes.rank() * 100_000_007)
         scaler = torch.amp.GradScaler(self.device.type, enabled=self.enable_scaler)
         total = None
         with tqdm(
@@ -184,6 +187,8 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
                 with torch.autocast(self.device.type, enabled=self.enable_amp):
                     losses = loss_func(interaction)
                 losses = losses if isinstance(losses, tuple) else (losses,)
+                if processes.size() > 1:
+                    losses = tuple(part * train_data.share for part in losses)
                 scaler.scale(sum(losses).sum()).backward()
                 if self.clip_grad_norm:
                     scaler.unscale_(self.optimizer)  # clip gradients, not scaled ones
@@ -195,7 +200,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
                 parts = torch.stack([part.detach().float().sum() for part in losses])
                 total = parts if total is None else total + parts  # no .item(): that would wait for the device
                 bar.update()
-        total = total.tolist()
+        total = (processes.total(total) / processes.size()).tolist()
         if not np.all(np.isfinite(total)):
             raise UserError(
                 f"the training loss of epoch {epoch_idx} is {total}: lower learning_rate, or switch off enable_amp"
@@ -264,6 +269,8 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         self._write_checkpoint(epoch)
 
     def _write_checkpoint(self, epoch: int) -> None:
+        if not self.writes:
+            return
         is_best = self.best["mean"]["epoch"] == epoch
         state = {
             "parameters": self.config.plain(),
@@ -320,7 +327,8 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         """
         self.model.eval()
         try:
-            rank = rank_samples(eval_data, partial(model_scores, self.model, eval_data.item_field), show_progress)
+            scorer = partial(model_scores, self.model, eval_data.item_field)
+            rank = processes.gathered(rank_samples(eval_data.own(), scorer, show_progress), len(eval_data.targets))
         except ValueError as error:
             if "not numbers" not in str(error):
                 raise
@@ -356,12 +364,13 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
                 self._load_weights(weights, model_file or self.saved_model_file)
             rank[chosen] = self.rank(eval_data, show_progress)[chosen]
             seconds += time.perf_counter() - started
-            if testing:
+            if testing and self.writes:
                 top.add(self.model, chosen)
         result = self.metrics(rank, eval_data.domain)
-        if testing:
+        if testing and self.writes:
             self.seconds["test"] = seconds
             self._write_result(eval_data, rank, result, top.summary())
+        processes.wait()
         return flat(result)
 
     def _selected(self, load_best_model: bool, model_file: str | None, domain: np.ndarray):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from recbole.data.interaction import Interaction
 from recbole_cdr.utils import CrossDomainDataLoaderState
 from torch import Tensor
 
+from recbole_lecdsr import processes
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.pool import DomainItems, OwnItems
 from recbole_lecdsr.data.sampler import CrossDomainSequentialSampler
@@ -114,13 +116,20 @@ class TrainLoader:
     `sequence_ends` names, whose positions are all trained on at once: the same targets, with a fraction of the work for
     models that can learn so. Its rows come in batches of about the same length.
 
+    Where a run has several processes, each gets its rows of every batch.
+
     Args:
         config: the run's configuration.
         dataset: of the run; ``loader.dataset`` for RecBole's trainer and models.
         batches: makes the batches.
+
+    Attributes:
+        share: how often the loss of the batch at hand counts, so that its mean over the processes is that of the whole
+            batch; a number, or a scalar tensor.
     """
 
     shuffle = True
+    share: float | Tensor = 1.0
 
     def __init__(self, config, dataset: CrossDomainSequentialDataset, batches: SequenceBatches):
         self.dataset, self.batches, self.seed = dataset, batches, config["seed"]
@@ -214,7 +223,7 @@ class TrainLoader:
                     self.num_negatives,
                 )
             fields[self.batches.negative_field] = negative
-            yield Interaction(fields)
+            yield Interaction(self._own(fields) if processes.size() > 1 else fields)
 
     def _order(self, generator: torch.Generator) -> list[Tensor]:
         """Rows of each batch of an epoch."""
@@ -223,6 +232,20 @@ class TrainLoader:
         length = self.length + torch.rand(len(self.active), generator=generator) * _LENGTH_JITTER
         parts = torch.argsort(length, stable=True).split(self.batch_size)
         return [parts[index] for index in torch.randperm(len(parts), generator=generator).tolist()]
+
+    def _own(self, fields: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The rows of this process, of a batch that all have made alike."""
+        number = len(fields[self.batches.item_field])
+        rows = processes.own(number)
+        if self.sequences:
+            weight = fields[TARGET_FIELD + self.batches.list_suffix].ne(0).sum(dim=1)
+        else:
+            weight = torch.ones(number, device=self.device)
+        self.share = processes.size() * weight[rows].sum() / weight.sum()
+        if rows.start >= number:
+            rows = slice(0, 1)  # none is left for this process, whose loss counts nothing
+        common = {self.batches.negative_field} if self.shared else set()
+        return {name: values if name in common else values[rows] for name, values in fields.items()}
 
     def _targets(self, part: Tensor) -> Tensor:
         """Items to learn after each position of the windows, (B, L) int64, 0 where there is none."""
@@ -280,6 +303,16 @@ class EvalLoader:
             return draw_candidates(pool, own, user, item, domain, spec)
 
         return stored_candidates(folder, self.phase, spec, digest, draw)
+
+    def own(self) -> EvalLoader:
+        """The samples of this process, as a loader of their own."""
+        part, rows = copy(self), processes.own(len(self.targets))
+        part.targets, part.user, part.item, part.domain = (
+            values[rows] for values in (self.targets, self.user, self.item, self.domain)
+        )
+        if self.candidates.items is not None:
+            part.candidates = replace(self.candidates, items=self.candidates.items[rows])
+        return part
 
     def allowed(self, target: Tensor) -> Tensor:
         """(B,) int64 targets -> (B, n_items) bool: the candidates of full ranking; of the target's domain and, unless

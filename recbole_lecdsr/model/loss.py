@@ -76,6 +76,7 @@ class _Softmax(torch.autograd.Function):
 
 
 RANKING_LOSSES = {"psl_hinge": psl_hinge, "psl": psl, "softmax": softmax}
+SUMS = ("psl_hinge",)  # those that are sums over the batch
 
 
 class _Gram(torch.autograd.Function):
