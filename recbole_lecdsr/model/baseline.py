@@ -196,6 +196,8 @@ class Baseline(CrossDomainRecommender):
         batch = self._batch(interaction)
         if self.sequential:
             batch = batch[batch[self.item_seq_field][:, 0].ne(0)]
+            if not len(batch):  # the mean over no sample would be no number
+                return sum(weight.sum() for weight in self.recbole_model.parameters()) * 0
             self._length = batch[self.length_field]
             batch = self.transform(self.view, batch)
         elif self.input_type == InputType.POINTWISE and self.recbole_class.type != ModelType.TRADITIONAL:

@@ -105,9 +105,11 @@ def in_batch_alignment(item: Tensor, semantics: Tensor, temperature: float) -> T
         temperature: τ₂ of the cosines.
 
     Returns:
-        Scalar, mean over items and directions.
+        Scalar, mean over items and directions; 0 of no items.
     """
     cosine = F.normalize(item, dim=1) @ F.normalize(semantics, dim=1).T
+    if not len(item):
+        return cosine.sum()
     return _BothWays.apply(cosine.to(torch.promote_types(cosine.dtype, torch.float32)) / temperature)
 
 

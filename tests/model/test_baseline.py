@@ -82,6 +82,18 @@ def test_a_single_domain_window_holds_the_last_events_of_the_target_s_domain(pai
         break
 
 
+def test_a_batch_without_any_history_teaches_a_sequential_model_nothing(pair):
+    data = load_dataset("SASRec", config_dict=pair)
+    train_data, _, _ = data_preparation(data.config, data)
+    model = data.config.model_class(data.config, data)
+    batch = next(iter(train_data))
+    batch.interaction["item_id_list"].zero_()
+    loss = model.calculate_loss(batch)
+    loss.backward()
+    assert loss == 0
+    assert not any(weight.grad.any() for weight in model.parameters())
+
+
 def test_a_general_model_of_single_domains_knows_a_user_as_two(pair):
     run = run_lecdsr("BPR", config_dict={**pair, "sequence": "single"})
     weights = torch.load(f"{run['run_directory']}/model.pth", weights_only=True)["state_dict"]

@@ -49,3 +49,10 @@ def test_alignment_is_the_mean_cross_entropy_both_ways(num_items, temperature, s
     gradients = (torch.autograd.grad(loss, (item, semantics)) for loss in (found, expected))
     for one, other in zip(*gradients, strict=True):
         assert torch.allclose(one, other, atol=1e-12)
+
+
+def test_nothing_to_align_costs_nothing():
+    item, semantics = (torch.zeros(0, 5, requires_grad=True) for _ in range(2))
+    loss = in_batch_alignment(item, semantics, 0.3)
+    loss.backward()
+    assert loss == 0
