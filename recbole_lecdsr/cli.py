@@ -95,8 +95,9 @@ def train(arguments: Sequence[str]) -> int:
     outcome = run_lecdsr(
         options.model, options.dataset, config_file_list=options.config_files, command_line=options.overrides
     )
-    if outcome["result"] and processes.rank() == 0:
+    if outcome["result"]:
         show(outcome["result"], Path(outcome["run_directory"]))
+    processes.leave()
     return 0
 
 

@@ -33,6 +33,8 @@ _DERIVED = {
     "train_modes", "epoch_num", "source_split", "epochs", "valid_metric_bigger", "local_rank", "single_spec",
     "valid_neg_sample_args", "test_neg_sample_args", "eval_neg_sample_args",
 }  # fmt: skip
+# RecBole's models that sum over a batch, and one that only counts: their batches cannot be dealt out.
+_ALONE = {"CDAE", "ConvNCF", "ENMF", "NCEPLRec", "NCL", "SGL"}
 # Parameters of RecBole that have no effect here -> what takes their place.
 _REPLACED = {
     "neg_sampling": "use train_neg_sample_args",
@@ -203,7 +205,7 @@ class LeCDSRConfig(CDRConfig):
     def _alone(self) -> list[str]:
         """Models whose batches cannot be dealt out."""
         stock = getattr(self.model_class, "recbole_class", self.model_class)
-        alone = issubclass(self.model_class, CDRBaseline) or stock.type == ModelType.TRADITIONAL
+        alone = issubclass(self.model_class, CDRBaseline) or stock.type == ModelType.TRADITIONAL or self.model in _ALONE
         if not (alone and processes.several()):
             return []
         return [

@@ -6,7 +6,6 @@ too, and the first process alone writes. Every process has the whole data and th
 
 from __future__ import annotations
 
-import atexit
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -35,7 +34,12 @@ def join() -> None:
     if several() and not dist.is_initialized():
         cuda = torch.cuda.is_available() and dist.is_nccl_available()
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
-        atexit.register(dist.destroy_process_group)
+
+
+def leave() -> None:
+    """The end of the work together."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def rank() -> int:
@@ -91,6 +95,19 @@ def total(values: Tensor) -> Tensor:
     return values
 
 
+def as_first(flag: bool) -> bool:
+    """What the first process says."""
+    return bool(total(torch.tensor(int(flag and rank() == 0))))
+
+
+def agree(model: nn.Module) -> None:
+    """All processes take over what the first one's model has learned and counted."""
+    if size() > 1:
+        for values in model.state_dict().values():
+            if isinstance(values, Tensor):
+                dist.broadcast(values, 0)
+
+
 def gathered(values: np.ndarray, number: int) -> np.ndarray:
     """All values, (number,), of which each process has its `own`: (S,) int64."""
     if size() == 1:
@@ -112,7 +129,7 @@ class _Loss(nn.Module):
 
 
 def averaged(model: nn.Module, loss: Callable) -> Callable:
-    """The loss, whose gradient is the mean over the processes; all of them go on with the weights of the first.
+    """The loss, whose gradient is the mean over the processes.
 
     Args:
         model: on its device; ``uses_every_parameter``, where it has that and it is true, promises that no step leaves a
@@ -127,6 +144,6 @@ def averaged(model: nn.Module, loss: Callable) -> Callable:
         return DistributedDataParallel(
             _Loss(model, loss),
             device_ids=None if device.type == "cpu" else [device],
-            broadcast_buffers=False,  # all processes change them alike
+            broadcast_buffers=False,  # see `agree`
             find_unused_parameters=not getattr(model, "uses_every_parameter", False),
         )

@@ -40,8 +40,8 @@ def run_lecdsr(
 
     Returns:
         What RecBole's quick starts return (``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``,
-        ``test_result``, flat metrics such as ``source_hit@10``), ``result`` (the content of result.json) and
-        ``run_directory``.
+        ``test_result``, flat metrics such as ``source_hit@10``), ``result`` (the content of result.json; None where
+        nothing was tested, and in all processes but the first) and ``run_directory``.
 
     Raises:
         recbole_lecdsr.errors.UserError: a mistake in settings or data.
@@ -49,7 +49,7 @@ def run_lecdsr(
     data = load_dataset(model, dataset, config_file_list, config_dict, command_line)
     config = data.config
     checkpoint = config.run_directory / run.MODEL
-    resuming = config["resume"] and checkpoint.exists()
+    resuming = processes.as_first(config["resume"] and checkpoint.exists())
     with processes.first_before_others():  # it stores what they read
         train_data, valid_data, test_data = data_preparation(config, data)
         trainer = make_trainer(config, _learned_from(data, run.load_checkpoint(checkpoint)) if resuming else data)
@@ -65,7 +65,9 @@ def run_lecdsr(
     if config["refit"] and saved and not trainer.refitted:
         refit(trainer, data)
     test_result = trainer.evaluate(test_data, load_best_model=saved, show_progress=config["show_progress"])
-    result = json.loads((config.run_directory / run.RESULT).read_text(encoding="utf-8")) if test_result else None
+    result = None
+    if test_result and processes.rank() == 0:
+        result = json.loads((config.run_directory / run.RESULT).read_text(encoding="utf-8"))
     return {
         "best_valid_score": best_score,
         "valid_score_bigger": config["valid_metric_bigger"],

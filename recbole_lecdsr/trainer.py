@@ -60,11 +60,11 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
     def __init__(self, config, model):
         folder = config.run_directory
         self.writes = processes.rank() == 0
+        run.make_folder(folder)
         with compat.no_tensorboard():  # RecBole would open one in ./log_tensorboard
             super().__init__(config, model)
         self.folder, self.saved_model_file = folder, str(folder / run.MODEL)
         if self.writes:
-            run.make_folder(folder)
             self.tensorboard = SummaryWriter(str(folder))
         self.eval_collector = RankCollector(config)
         self.per_domain = config["selection"] == "per_domain_best"
@@ -176,6 +176,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         number = self.phase * 1_000_000 + epoch_idx
         train_data.set_epoch(number)
         torch.manual_seed(self.config["seed"] * 1_000_003 + number + processes.rank() * 100_000_007)
+        summed = getattr(self.model, "summed_losses", ())
         scaler = torch.amp.GradScaler(self.device.type, enabled=self.enable_scaler)
         total = None
         with tqdm(
@@ -188,7 +189,9 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
                     losses = loss_func(interaction)
                 losses = losses if isinstance(losses, tuple) else (losses,)
                 if processes.size() > 1:
-                    losses = tuple(part * train_data.share for part in losses)
+                    losses = tuple(
+                        part * train_data.weights[number in summed] for number, part in enumerate(losses)
+                    )
                 scaler.scale(sum(losses).sum()).backward()
                 if self.clip_grad_norm:
                     scaler.unscale_(self.optimizer)  # clip gradients, not scaled ones
@@ -207,6 +210,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
             )
         if hasattr(self.model, "after_epoch"):
             self.model.after_epoch()
+        processes.agree(self.model)
         seconds = time.perf_counter() - started
         self.seconds["train"] += seconds
         self.samples_seen += train_data.num_samples

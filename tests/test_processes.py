@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from recbole_lecdsr import processes
-from tests.pairs import PER_TARGET, random_events, write_pair
+from tests.pairs import PER_TARGET
 from tests.runs import loaders, process, read_run, train
 
 PROGRAM = Path(__file__).parents[1] / "run_lecdsr.py"
@@ -57,7 +57,7 @@ def test_two_processes_learn_what_one_does(pair, tmp_path, model, changes):
     if model == "SASRec":
         pair = {name: value for name, value in pair.items() if not name.endswith("_size") or name.startswith("train")}
     # Of Adam the steps are as long as ever where the gradient is nothing but rounding.
-    changes = {**changes, "train_epochs": ["BOTH:2"], "train_batch_size": 16, "learner": "sgd"}
+    changes = {**changes, "train_epochs": ["BOTH:2"], "train_batch_size": 13, "learner": "sgd"}
     alone = train(pair, model, **changes, output_dir=str(tmp_path / "alone"))
     printed = in_two(pair, model, tmp_path, **changes, output_dir=str(tmp_path / "two"))
     (folder,) = (tmp_path / "two" / "pair").iterdir()
@@ -100,44 +100,48 @@ def be(monkeypatch):
 
 
 def batches_of(settings, be, rank: int, size: int):
-    """Fields and share of each batch of the epoch that a process sees."""
+    """Fields and weights of each batch of the epoch that a process sees."""
     be(rank, size)
     loader = loaders(settings)[0]
-    return [({name: values.clone() for name, values in batch.interaction.items()}, float(loader.share))
+    return [({name: values.clone() for name, values in batch.interaction.items()}, tuple(map(float, loader.weights)))
             for batch in loader]  # fmt: skip
 
 
 @pytest.mark.parametrize("network", ["causal", "published"])
 def test_the_rows_of_all_processes_are_the_batch(pair, be, network):
-    settings = {**pair, "train_batch_size": 5}
+    settings = {**pair, "train_batch_size": 7}
     if network == "published":
         own = {"sample_num": 3, "exclude_user_items": True, "shared": False}
         settings |= {**PER_TARGET, "train_neg_sample_args": own}
     whole = batches_of(settings, be, 0, 1)
     parts = [batches_of(settings, be, rank, 3) for rank in range(3)]
     assert len(whole) == len(parts[0]) > 3
-    for (batch, share), *own in zip(whole, *parts, strict=True):
-        assert share == 1
-        assert sum(share for _, share in own) == pytest.approx(3)
+    for (batch, weights), *own in zip(whole, *parts, strict=True):
+        assert weights == (1, 1)
         for name, values in batch.items():
-            if network == "causal" and name == "neg_item_id":
-                assert all(torch.equal(fields[name], values) for fields, _ in own)
-                continue
-            for rank, (fields, share) in enumerate(own):
-                rows = values[rank::3]
-                if len(rows):
-                    assert torch.equal(fields[name], rows)
-                else:
-                    assert share == 0
-                    assert len(fields[name]) == 1
+            for rank, (fields, _) in enumerate(own):
+                common = (network == "causal" and name == "neg_item_id") or len(batch["item_id"]) < 6
+                assert torch.equal(fields[name], values if common else values[rank::3])
 
 
-def test_a_share_counts_targets_and_not_rows(pair, be):
-    whole = batches_of({**pair, "train_batch_size": 5}, be, 0, 1)
-    own = batches_of({**pair, "train_batch_size": 5}, be, 0, 2)
-    for (batch, _), (fields, share) in zip(whole, own, strict=True):
-        targets = [part["target_list"].ne(0).sum().item() for part in (fields, batch)]
-        assert share == pytest.approx(2 * targets[0] / targets[1])
+@pytest.mark.parametrize("network", ["causal", "published"])
+def test_weights_make_means_and_sums_over_the_batch(pair, be, network):
+    settings = {**pair, "train_batch_size": 7, **(PER_TARGET if network == "published" else {})}
+    if network == "published":
+        settings["train_neg_sample_args"] = {"sample_num": 3, "shared": False}
+
+    def losses(fields: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Something of each target."""
+        target = fields["target_list" if network == "causal" else "item_id"].double()
+        return target[target > 0].sqrt()
+
+    whole = batches_of(settings, be, 0, 1)
+    parts = [batches_of(settings, be, rank, 3) for rank in range(3)]
+    for (batch, _), *own in zip(whole, *parts, strict=True):
+        mean = sum(losses(fields).mean() * weights[0] for fields, weights in own) / 3
+        total = sum(losses(fields).sum() * weights[1] for fields, weights in own) / 3
+        assert mean.item() == pytest.approx(losses(batch).mean().item())
+        assert total.item() == pytest.approx(losses(batch).sum().item())
 
 
 @pytest.mark.parametrize("mode", ["full", "uni5"])
@@ -161,10 +165,3 @@ def test_alone_nothing_is_dealt_out(finished):
     assert processes.own(7) == slice(0, 7, 1)
     np.testing.assert_array_equal(processes.gathered(np.arange(3), 3), np.arange(3))
     assert finished["result"]["processes"] == 1
-
-
-def test_data_of_one_user_is_enough_for_more_processes_than_rows(tmp_path, be):
-    settings = {**write_pair(tmp_path / "dataset", random_events(n_users=3)), "train_batch_size": 2}
-    for fields, share in batches_of(settings, be, 5, 6):
-        assert len(fields["item_id"]) == 1
-        assert share == 0

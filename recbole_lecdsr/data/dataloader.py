@@ -124,12 +124,12 @@ class TrainLoader:
         batches: makes the batches.
 
     Attributes:
-        share: how often the loss of the batch at hand counts, so that its mean over the processes is that of the whole
-            batch; a number, or a scalar tensor.
+        weights: how often the loss of the batch at hand counts if it is a mean, and if it is a sum, so that the mean
+            over the processes is the loss of the whole batch; numbers or scalar tensors.
     """
 
     shuffle = True
-    share: float | Tensor = 1.0
+    weights: tuple[float | Tensor, float | Tensor] = (1.0, 1.0)
 
     def __init__(self, config, dataset: CrossDomainSequentialDataset, batches: SequenceBatches):
         self.dataset, self.batches, self.seed = dataset, batches, config["seed"]
@@ -223,7 +223,7 @@ class TrainLoader:
                     self.num_negatives,
                 )
             fields[self.batches.negative_field] = negative
-            yield Interaction(self._own(fields) if processes.size() > 1 else fields)
+            yield Interaction(self._own(fields))
 
     def _order(self, generator: torch.Generator) -> list[Tensor]:
         """Rows of each batch of an epoch."""
@@ -235,15 +235,16 @@ class TrainLoader:
 
     def _own(self, fields: dict[str, Tensor]) -> dict[str, Tensor]:
         """The rows of this process, of a batch that all have made alike."""
-        number = len(fields[self.batches.item_field])
+        number, size = len(fields[self.batches.item_field]), processes.size()
+        if size == 1 or number < 2 * size:  # too few to be dealt out: all learn the same
+            self.weights = 1.0, 1.0
+            return fields
         rows = processes.own(number)
         if self.sequences:
-            weight = fields[TARGET_FIELD + self.batches.list_suffix].ne(0).sum(dim=1)
+            targets = fields[TARGET_FIELD + self.batches.list_suffix].ne(0).sum(dim=1)
+            self.weights = size * targets[rows].sum() / targets.sum(), size
         else:
-            weight = torch.ones(number, device=self.device)
-        self.share = processes.size() * weight[rows].sum() / weight.sum()
-        if rows.start >= number:
-            rows = slice(0, 1)  # none is left for this process, whose loss counts nothing
+            self.weights = size * len(range(number)[rows]) / number, size
         common = {self.batches.negative_field} if self.shared else set()
         return {name: values if name in common else values[rows] for name, values in fields.items()}
 

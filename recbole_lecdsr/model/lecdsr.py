@@ -16,7 +16,6 @@ from recbole.utils import InputType
 from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
 from torch import Tensor
 
-from recbole_lecdsr import processes
 from recbole_lecdsr.data.dataloader import CALENDAR_FIELD, DOMAIN_FIELD, TARGET_FIELD, HeldOutSamples
 from recbole_lecdsr.data.sequence import EventLog
 from recbole_lecdsr.errors import UserError
@@ -55,8 +54,8 @@ class LeCDSR(CrossDomainRecommender):
         self.negative_field = config["NEG_PREFIX"] + self.item_field
         self.shared_negatives = config["train_neg_sample_args"]["shared"]
         self.ranking_loss = RANKING_LOSSES[config["loss_type"]]
-        # Losses of processes are averaged, so each counts its part of a sum for those of the others too.
-        self.ranking_weight = processes.size() if config["loss_type"] in SUMS else 1
+        # Which parts of the loss are sums over the batch and not means: the trainer weighs them, in several processes.
+        self.summed_losses = (0,) if config["loss_type"] in SUMS else ()
         self.temperature, self.align_temperature = config["temperature"], config["align_temperature"]
         self.align_weight = 0.0 if config["no_item_semantics"] else config["align_weight"]
         self.causal = config["network"] == "causal"
@@ -136,16 +135,13 @@ class LeCDSR(CrossDomainRecommender):
         """Ranking loss, and λ times the alignment loss where there is one; RecBole's trainer adds them up."""
         return self._sequence_loss(interaction) if self.causal else self._window_loss(interaction)
 
-    def _ranking(self, positive: Tensor, negative: Tensor) -> Tensor:
-        return self.ranking_weight * self.ranking_loss(positive, negative, self.temperature)
-
     # ------------------------------------------------------------------ published network
 
     def _window_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         encoded = self.network.encode(
             interaction[self.item_seq_field], interaction[self.position_field], interaction[self.user_field]
         )
-        ranking = self._ranking(*self._scores(encoded.query, interaction))
+        ranking = self.ranking_loss(*self._scores(encoded.query, interaction), self.temperature)
         if not self.align_weight:
             return (ranking,)
         align = alignment(encoded.item, encoded.semantics, self.align_temperature, encoded.mask)
@@ -201,7 +197,7 @@ class LeCDSR(CrossDomainRecommender):
             scores.append(score.float().masked_fill_(hidden, torch.finfo(torch.float32).min / 1e4))
             order.append(of_domain)
         positive_score = (query * F.embedding(positive_place, items.identity)).sum(dim=1).float()
-        ranking = self._ranking(positive_score[torch.cat(order)], torch.cat(scores))
+        ranking = self.ranking_loss(positive_score[torch.cat(order)], torch.cat(scores), self.temperature)
         if not self.align_weight:
             return (ranking,)
         return ranking, self.align_weight * self._alignment(items, distinct)

@@ -144,7 +144,7 @@ def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor 
         mask: (B, L) bool; padded positions are then neither rows nor columns. None counts them, as published.
 
     Returns:
-        Scalar, mean over B and the (real) positions.
+        Scalar, mean over B and the (real) positions; 0 where there is none.
     """
     length = item.shape[1]
     with torch.autocast(item.device.type, enabled=False):
@@ -162,4 +162,4 @@ def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor 
     if mask is not None:
         log_probability = log_probability.masked_fill(hidden, 0.0)  # before the product: 0 · ∞ has no gradient
     per_position = -(targets * log_probability).sum(dim=-1)  # 2 · ½[CE + CE]
-    return per_position.mean() if mask is None else (per_position * mask).sum() / mask.sum()
+    return per_position.mean() if mask is None else (per_position * mask).sum() / mask.sum().clamp(min=1)
