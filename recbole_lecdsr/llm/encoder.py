@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,7 +100,7 @@ class Encoder:
         Args:
             texts: N of them; one beyond the model's limit is split into pieces, whose vectors are averaged by their
                 lengths, and the log says how many are.
-            show_progress: show a bar.
+            show_progress: show a bar, where a terminal shows it.
             kind: ``item`` or ``user``, for the prompt.
 
         Returns:
@@ -111,8 +112,8 @@ class Encoder:
         pieces = split_all(texts, self._count, room)
         log_split(pieces, len(texts), limit, self.name)
         arguments = {
-            "batch_size": self.batch_size, "show_progress_bar": show_progress, "normalize_embeddings": self.normalize,
-            "convert_to_numpy": True, "prompt": prompt or None,
+            "batch_size": self.batch_size, "show_progress_bar": show_progress and sys.stderr.isatty(),
+            "normalize_embeddings": self.normalize, "convert_to_numpy": True, "prompt": prompt or None,
         }  # fmt: skip
         if self.devices:
             pool = self.model.start_multi_process_pool(list(self.devices))
