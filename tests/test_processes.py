@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from recbole_lecdsr import processes
+from recbole_lecdsr.errors import UserError
 from tests.pairs import PER_TARGET
 from tests.runs import loaders, process, read_run, train
 
@@ -165,3 +166,11 @@ def test_alone_nothing_is_dealt_out(finished):
     assert processes.own(7) == slice(0, 7, 1)
     np.testing.assert_array_equal(processes.gathered(np.arange(3), 3), np.arange(3))
     assert finished["result"]["processes"] == 1
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    with pytest.raises(UserError, match=r"4 processes on a machine of 2 GPUs: give --nproc_per_node=2"):
+        processes.gpu()
