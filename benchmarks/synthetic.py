@@ -12,7 +12,7 @@ import torch
 import recbole_lecdsr
 from recbole_lecdsr import run
 from recbole_lecdsr.config import PROPERTIES
-from recbole_lecdsr.data.sequence import DOMAINS, PHASES, build_event_log, sample_targets
+from recbole_lecdsr.data.sequence import DOMAINS, PHASES, build_event_log, held_out_targets, sample_targets
 from recbole_lecdsr.parameters import merge, read_property_file
 
 
@@ -56,6 +56,10 @@ class RandomDataset:
     def targets(self, phase: str) -> np.ndarray:
         """As `CrossDomainSequentialDataset.targets`."""
         return sample_targets(self.log, PHASES[phase], self.min_history if phase == "train" else 1)
+
+    def held_out_targets(self) -> np.ndarray:
+        """As `CrossDomainSequentialDataset.held_out_targets`."""
+        return held_out_targets(self.log, self.targets("train"))
 
     def item_embedding(self) -> np.ndarray:
         """(n_items, D) float32."""

@@ -1,0 +1,34 @@
+"""The benchmarks' data set in memory has what loaders and models ask of a real one."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from recbole_lecdsr.data.dataloader import EvalLoader, SequenceBatches, TrainLoader
+from recbole_lecdsr.evaluation import rank_samples
+from recbole_lecdsr.model.lecdsr import LeCDSR
+from recbole_lecdsr.result import model_scores
+
+
+@pytest.mark.parametrize("model", ["LeCDSR", "LeCDSR-paper"])
+def test_random_events_are_learned_and_ranked(model, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    monkeypatch.delitem(sys.modules, "synthetic", raising=False)
+    import synthetic
+
+    small = {"embedding_size": 8, "MAX_ITEM_LIST_LENGTH": 5, "eval_args": {"mode": {"valid": "uni9", "test": "uni9"}}}
+    config = synthetic.settings(model, "cpu", pair_path=str(tmp_path), **small)
+    dataset = synthetic.RandomDataset(40, 120, 90, 12, config["MIN_ITEM_LIST_LENGTH"])
+    lecdsr = LeCDSR(config, dataset)
+    batches = SequenceBatches(config, dataset)
+    losses = [sum(lecdsr.calculate_loss(batch)) for batch in TrainLoader(config, dataset, batches)]
+    assert losses and torch.stack(losses).isfinite().all()
+    loader = EvalLoader(config, dataset, batches, "test")
+    ranks = rank_samples(loader, partial(model_scores, lecdsr.eval(), loader.item_field))
+    assert len(ranks) == len(dataset.targets("test"))
+    assert (ranks >= 1).all() and (ranks <= 10).all()
