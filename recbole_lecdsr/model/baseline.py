@@ -174,9 +174,10 @@ class Baseline(CrossDomainRecommender):
         return {name: value.detach().clone() for name, value in values.items() if isinstance(value, Tensor)}
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Put them back."""
+        """Put them back, on the device of the model."""
+        device = next(self.parameters()).device
         for name, value in state.items():
-            setattr(self.recbole_model, name, value)
+            setattr(self.recbole_model, name, value.to(device))
 
     def _batch(self, interaction: Interaction) -> Interaction:
         """A batch as RecBole's dataloaders make it."""
@@ -222,7 +223,7 @@ class Baseline(CrossDomainRecommender):
             scores = self.recbole_model.full_sort_predict(batch).view(len(batch), -1)
         except NotImplementedError:
             scores = self._score_one_by_one(batch)
-        return scores[:, : self.total_num_items]
+        return scores[:, : self.total_num_items].to(batch[self.user_field].device)  # EASE's are on the CPU
 
     def _score_one_by_one(self, batch: Interaction) -> Tensor:
         """For models that score pairs of a user and an item only: (B, n_items) by way of as many pairs."""

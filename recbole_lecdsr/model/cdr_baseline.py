@@ -117,9 +117,10 @@ class CDRBaseline(CrossDomainRecommender):
         return {"values": values, "frozen": frozen}
 
     def set_extra_state(self, state: dict[str, object]) -> None:
-        """Put it back, and forget what was computed of other weights."""
+        """Put it back, on the device of the model, and forget what was computed of other weights."""
+        device = next(self.parameters()).device
         for name, value in state["values"].items():
-            setattr(self.cdr_model, name, copy(value))
+            setattr(self.cdr_model, name, value.to(device, copy=True) if isinstance(value, Tensor) else copy(value))
         for name, weight in self.cdr_model.named_parameters():
             weight.requires_grad_(name not in state["frozen"])
         for name in getattr(self.cdr_model, "other_parameter_name", ()):

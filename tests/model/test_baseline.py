@@ -53,6 +53,24 @@ def test_models_of_recbole_train_and_are_read_back(pair, name):
     assert np.array_equal(ranks, np.load(f"{outcome['run_directory']}/ranks.npz")["rank"])
 
 
+def test_what_lies_outside_the_parameters_is_put_back_on_the_device_of_the_model(pair):
+    data = load_dataset("Pop", config_dict=pair, command_line=[])
+    model = data.config.model_class(data.config, data)
+    state = model.get_extra_state()
+    model.to("meta").set_extra_state(state)
+    assert state["item_cnt"].device.type == "cpu"
+    assert model.recbole_model.item_cnt.device.type == "meta"
+
+
+def test_scores_are_on_the_device_of_the_batch(pair, monkeypatch):
+    data = load_dataset("EASE", config_dict=pair, command_line=[])
+    model = data.config.model_class(data.config, data)
+    batch = next(iter(data_preparation(data.config, data)[2]))[0]
+    scores = torch.ones(len(batch) * data.num_total_item)
+    monkeypatch.setattr(model.recbole_model, "full_sort_predict", lambda _: scores)
+    assert model.full_sort_predict(batch.to("meta")).device.type == "meta"
+
+
 @pytest.mark.parametrize("name", CPR_MODELS)
 def test_models_that_rank_the_best_hundred_items_again_train_where_there_are_so_many(pair, name):
     outcome = run_lecdsr(name, config_dict={**pair, "reranker_CAN_NUM": 5})
