@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.dataloader import EvalLoader, SequenceBatches, TrainLoader, data_preparation, train_loader
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.model.lecdsr import LeCDSR
 from recbole_lecdsr.parameters import merge
 from recbole_lecdsr.trainer import CrossDomainSequentialTrainer
 
@@ -85,7 +87,7 @@ def refit(trainer: CrossDomainSequentialTrainer, data: CrossDomainSequentialData
     has learned from everything before it, as one in use would have.
     """
     config, enlarged = data.config, data.with_validation_for_training()
-    init_seed(config["seed"], config["reproducibility"])
+    seed(config)
     model = config.model_class(config, enlarged).to(config["device"])
     train_data = train_loader(config, enlarged, SequenceBatches(config, enlarged))
     trainer.refit(model, train_data, config["show_progress"])
@@ -107,7 +109,7 @@ def load_dataset(
     if dataset is not None:
         values["dataset"] = dataset
     config = LeCDSRConfig(model, config_file_list, values, command_line)
-    init_seed(config["seed"], config["reproducibility"])
+    seed(config)
     # RecBole makes this folder too, but fails where another process does so at the same moment.
     Path("log", config["model"]).mkdir(parents=True, exist_ok=True)
     init_logger(config)
@@ -155,7 +157,7 @@ def restore(
         UserError: data that are missing, or other than those of the training.
     """
     config = LeCDSRConfig(config_dict=merge(state["parameters"], config_dict or {}), command_line=[])
-    init_seed(config["seed"], config["reproducibility"])
+    seed(config)
     data = CrossDomainSequentialDataset(config)
     model = config.model_class(config, _learned_from(data, state)).to(config["device"])
     try:
@@ -169,6 +171,20 @@ def restore(
     return config, model, data
 
 
+def seed(config: LeCDSRConfig) -> None:
+    """Seed everything as RecBole does, and see to it that a GPU computes the same each time (``reproducibility``).
+
+    This plugin's models then use nothing else. Some of RecBole's need operations for which torch has no such algorithm;
+    torch warns of those.
+    """
+    init_seed(config["seed"], config["reproducibility"])
+    if config["device"].type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        own = issubclass(config.model_class, LeCDSR)
+        torch.use_deterministic_algorithms(config["reproducibility"], warn_only=not own)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # a search for mistakes, which costs time
+
+
 def _learned_from(data: CrossDomainSequentialDataset, state: Mapping[str, object]) -> CrossDomainSequentialDataset:
     """The data whose training events the model of a checkpoint has learned from and counts."""
     return data.with_validation_for_training() if state.get("refitted") else data
@@ -176,7 +192,7 @@ def _learned_from(data: CrossDomainSequentialDataset, state: Mapping[str, object
 
 def make_trainer(config: LeCDSRConfig, data: CrossDomainSequentialDataset) -> CrossDomainSequentialTrainer:
     """A fresh model of the run, the same for the same seed, and its trainer."""
-    init_seed(config["seed"], config["reproducibility"])
+    seed(config)
     model = config.model_class(config, data).to(config["device"])
     return CrossDomainSequentialTrainer(config, model)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 import torch
 import yaml
 
+from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.lecdsr import LeCDSR
-from recbole_lecdsr.quick_start import load_data_and_model, objective_function, run_lecdsr
+from recbole_lecdsr.quick_start import load_data_and_model, objective_function, run_lecdsr, seed
 from recbole_lecdsr.trainer import CrossDomainSequentialTrainer
 from tests.pairs import random_events, write_pair
 from tests.runs import assert_same_run, assert_same_weights, read_run, train
@@ -171,3 +173,29 @@ def test_a_run_does_not_depend_on_the_runs_before_it_in_the_process(pair, tmp_pa
     torch.rand(7)
     np.random.rand(3)
     assert_same_run(first["run_directory"], train(pair, output_dir=str(tmp_path / "again"))["run_directory"])
+
+
+@pytest.fixture
+def any_algorithm(monkeypatch):
+    """Torch's choice of algorithms as it is at first, and again afterwards."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(False)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(("model", "only_warns"), [("LeCDSR", False), ("TextSASRec", False), ("BPR", True)])
+def test_a_gpu_computes_the_same_each_time_if_it_is_to_be_reproducible(pair, any_algorithm, model, only_warns):
+    where = {name: pair[name] for name in ("dataset", "data_path", "source_domain", "target_domain", "use_gpu")}
+    config = LeCDSRConfig(model, config_dict={**where, "reproducibility": True}, command_line=[])
+    seed(config)
+    assert not torch.are_deterministic_algorithms_enabled(), "on a CPU they are anyway, and cost nothing"
+    config["device"] = torch.device("cuda")
+    seed(config)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled() == only_warns
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8", "else cuBLAS refuses"
+    config["reproducibility"] = False
+    seed(config)
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -30,7 +30,8 @@ class DomainItems:
             self.place[domain, part] = torch.arange(len(part), device=device)
         self.mass = None if popularity is None else popularity.double()[self.flat]
         if self.mass is not None:
-            self.cumulative = torch.cat([self.mass.new_zeros(1), self.mass.cumsum(0)])
+            # On the CPU, since a GPU adds in any order.
+            self.cumulative = torch.cat([self.mass.new_zeros(1), self.mass.cpu().cumsum(0).to(device)])
 
     @property
     def member(self) -> Tensor:
