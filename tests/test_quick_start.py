@@ -196,6 +196,8 @@ def test_a_gpu_computes_the_same_each_time_if_it_is_to_be_reproducible(pair, any
     assert torch.are_deterministic_algorithms_enabled()
     assert torch.is_deterministic_algorithms_warn_only_enabled() == only_warns
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8", "else cuBLAS refuses"
+    seed(LeCDSRConfig(model, config_dict=where, command_line=[]))
+    assert not torch.are_deterministic_algorithms_enabled(), "a run on a GPU does not bind the next one on a CPU"
     config["reproducibility"] = False
     seed(config)
     assert not torch.are_deterministic_algorithms_enabled()

@@ -89,10 +89,9 @@ def embedding_map(run: Run, limit: int = MAX_ITEMS) -> EmbeddingMap | str:
 
 
 def _map(run: Run, limit: int) -> EmbeddingMap | str:
-    from recbole.utils import init_seed
-
     from recbole_lecdsr.config import LeCDSRConfig
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+    from recbole_lecdsr.quick_start import seed
     from recbole_lecdsr.run import MODEL, load_checkpoint
 
     if not (run.folder / MODEL).exists():
@@ -101,9 +100,9 @@ def _map(run: Run, limit: int) -> EmbeddingMap | str:
     if state["parameters"].get("no_item_semantics"):
         return f"No map of {run.label}: it has no LLM item embedding."
     config = LeCDSRConfig(config_dict={**state["parameters"], "use_gpu": False}, command_line=[])
-    init_seed(config["seed"], config["reproducibility"])
+    seed(config)
     dataset = CrossDomainSequentialDataset(config)
-    init_seed(config["seed"], config["reproducibility"])  # as the run itself did before it made its model
+    seed(config)  # as the run itself did before it made its model
     model = config.model_class(config, dataset).eval()
     source, target = dataset.domain_items
     items = np.union1d(source, target)
