@@ -5,6 +5,6 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":
-    from recbole_lecdsr.cli import main
+    from recbole_lecdsr.cli.main import main
 
     sys.exit(main())

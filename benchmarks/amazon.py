@@ -26,8 +26,8 @@ import numpy as np
 from features import peak_mib
 from synthetic import processor
 
-from recbole_lecdsr.prepare import amazon
-from recbole_lecdsr.prepare.filters import PRESETS
+from recbole_lecdsr.prepare.amazon import convert
+from recbole_lecdsr.prepare.amazon.filters import PRESETS
 
 KINDS = ("csv", "csv.gz", "json", "json.gz")
 EDITION = "2018"
@@ -101,9 +101,9 @@ def prepare(folder: Path, kind: str, preset: str) -> dict[str, object]:
     """Prepare the files; what it took."""
     before = peak_mib()
     start = time.perf_counter(), time.process_time()
-    domains = [amazon.Category(domain, (folder / f"{domain}.{kind}",)) for domain in "AB"]
+    domains = [convert.Category(domain, (folder / f"{domain}.{kind}",)) for domain in "AB"]
     (meta,) = folder.glob("meta.*")
-    summary = amazon.prepare(*domains, folder / "out", "out", EDITION, PRESETS[preset].filters, [meta])
+    summary = convert.prepare(*domains, folder / "out", "out", EDITION, PRESETS[preset].filters, [meta])
     seconds, processor_seconds = time.perf_counter() - start[0], time.process_time() - start[1]
     return {
         "seconds": round(seconds, 1),

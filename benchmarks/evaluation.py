@@ -13,10 +13,11 @@ from functools import partial
 import synthetic
 import torch
 
-from recbole_lecdsr.data.dataloader import EvalLoader, SequenceBatches
-from recbole_lecdsr.evaluation import rank_samples
+from recbole_lecdsr.data.collator import SequenceCollator
+from recbole_lecdsr.data.eval_loader import EvalLoader
+from recbole_lecdsr.evaluation.metrics import model_scores
+from recbole_lecdsr.evaluation.ranking import rank_samples
 from recbole_lecdsr.model.lecdsr import LeCDSR
-from recbole_lecdsr.result import model_scores
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
             torch.manual_seed(0)
             model = LeCDSR(config, dataset).to(options.device).eval()
             started = time.perf_counter()
-            loader = EvalLoader(config, dataset, SequenceBatches(config, dataset), "test")
+            loader = EvalLoader(config, dataset, SequenceCollator(config, dataset), "test")
             drawn = time.perf_counter()
             ranks = rank_samples(loader, partial(model_scores, model, loader.item_field))
             ranked = time.perf_counter()

@@ -26,7 +26,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from recbole_lecdsr.data import features
+from recbole_lecdsr.data.embeddings import embedding_file
 
 
 def peak_mib() -> int:
@@ -51,7 +51,7 @@ def write(path: Path, rows: int, dims: int) -> dict[str, float]:
     matrix /= np.float32(np.sqrt(dims))
     tokens = [f"B{row:09d}" for row in range(rows)]
     start = time.perf_counter()
-    features.write_embedding(path, "item_id", "item_emb", tokens, matrix)
+    embedding_file.write_embedding(path, "item_id", "item_emb", tokens, matrix)
     return {"seconds": time.perf_counter() - start, "checksum": checksum(matrix)}
 
 
@@ -59,12 +59,12 @@ def read(path: Path, rows: int, dims: int) -> dict[str, float]:
     """Read, and bring into the order of ids."""
     before = peak_mib()
     start = time.perf_counter()
-    embedding = features.read_embedding(path)
+    embedding = embedding_file.read_embedding(path)
     seconds = time.perf_counter() - start
     peak = peak_mib()
     ids = {token: rows - index for index, token in enumerate(embedding.tokens.tolist())}
     start = time.perf_counter()
-    _, found = features.align(embedding, ids, rows + 1, known=ids)
+    _, found = embedding_file.align(embedding, ids, rows + 1, known=ids)
     aligned = time.perf_counter() - start
     if embedding.matrix.shape != (rows, dims) or found != rows:
         raise SystemExit(f"read {embedding.matrix.shape}, {found} aligned")

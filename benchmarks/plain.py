@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_lecdsr.model.loss import psl_hinge
-from recbole_lecdsr.model.network import LeCDSRNetwork
+from recbole_lecdsr.model.published_network import LeCDSRNetwork
+from recbole_lecdsr.model.ranking_losses import psl_hinge
 
 
 class PlainLeCDSR(nn.Module):

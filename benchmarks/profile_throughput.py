@@ -18,12 +18,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from recbole_lecdsr.llm.client import ChatEndpoint
-from recbole_lecdsr.llm.job import Job
-from recbole_lecdsr.llm.settings import LLMSettings
-from recbole_lecdsr.llm.store import Store
 from tests.llm.subjects import ONE, People
 from tests.llm_server import serve
+
+from recbole_lecdsr.llm.backends.openai_chat import ChatEndpoint
+from recbole_lecdsr.llm.generation.answer_store import Store
+from recbole_lecdsr.llm.generation.job import Job
+from recbole_lecdsr.llm.settings import LLMSettings
 
 
 def measure(count: int, concurrency: int, latency: float) -> dict[str, float]:

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 import recbole_lecdsr
-from recbole_lecdsr import run
-from recbole_lecdsr.config import PROPERTIES
-from recbole_lecdsr.data.sequence import DOMAINS, PHASES, build_event_log, held_out_targets, sample_targets
-from recbole_lecdsr.parameters import merge, read_property_file
+from recbole_lecdsr.data.constants import DOMAINS, PHASES
+from recbole_lecdsr.data.event_log import build_event_log
+from recbole_lecdsr.data.samples import calibration_targets, sample_targets
+from recbole_lecdsr.property_files import PROPERTIES, merge, read_property_file
+from recbole_lecdsr.runs.environment import device_name, peak_memory_bytes
 
 
 def settings(model: str, device: str, **changes: object) -> dict[str, object]:
@@ -57,9 +58,9 @@ class RandomDataset:
         """As `CrossDomainSequentialDataset.targets`."""
         return sample_targets(self.log, PHASES[phase], self.min_history if phase == "train" else 1)
 
-    def held_out_targets(self) -> np.ndarray:
-        """As `CrossDomainSequentialDataset.held_out_targets`."""
-        return held_out_targets(self.log, self.targets("train"))
+    def calibration_targets(self) -> np.ndarray:
+        """As `CrossDomainSequentialDataset.calibration_targets`."""
+        return calibration_targets(self.log, self.targets("train"))
 
     def item_embedding(self) -> np.ndarray:
         """(n_items, D) float32."""
@@ -79,9 +80,9 @@ def _long_tail(n_items: int) -> np.ndarray:
 def report(device: str, **figures: object) -> None:
     """Print figures as JSON, with the machine and the versions they were measured on."""
     place = torch.device(device)
-    memory = {key: round(value / 1e9, 3) for key, value in run.peak_memory_bytes(place).items()}
+    memory = {key: round(value / 1e9, 3) for key, value in peak_memory_bytes(place).items()}
     machine = {
-        "device": run.device_name(place), "processor": processor(), "threads": torch.get_num_threads(),
+        "device": device_name(place), "processor": processor(), "threads": torch.get_num_threads(),
         "torch": torch.__version__, "recbole_lecdsr": recbole_lecdsr.__version__,
     }  # fmt: skip
     print(json.dumps({**figures, "peak_memory_gb": memory, "machine": machine}, indent=2))

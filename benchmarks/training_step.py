@@ -18,7 +18,8 @@ import synthetic
 import torch
 from plain import PlainLeCDSR
 
-from recbole_lecdsr.data.dataloader import SequenceBatches, TrainLoader
+from recbole_lecdsr.data.collator import SequenceCollator
+from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.model.lecdsr import LeCDSR
 
 WARM_UP = 2
@@ -39,7 +40,7 @@ def main() -> None:
     dataset = synthetic.RandomDataset(7_144, 11_837, 16_258, options.llm_size, config["MIN_ITEM_LIST_LENGTH"])
     torch.manual_seed(0)
     model = LeCDSR(config, dataset).to(options.device)
-    loader = TrainLoader(config, dataset, SequenceBatches(config, dataset))
+    loader = TrainLoader(config, dataset, SequenceCollator(config, dataset))
     losses = {"plugin": lambda batch: sum(model.calculate_loss(batch))}
     models = {"plugin": model}
     if options.model == "LeCDSR-paper" and not options.no_plain:

@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 from recbole_cdr.utils import train_mode2state
 
+from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import EMBEDDING_FILES
-from recbole_lecdsr.data.sequence import DOMAINS, split_counts
+from recbole_lecdsr.data.splitting import split_counts
 from recbole_lecdsr.llm import settings as llm
-from recbole_lecdsr.llm.reduction import REDUCTIONS
-from recbole_lecdsr.model.loss import RANKING_LOSSES
+from recbole_lecdsr.llm.encoders.reduction import REDUCTIONS
+from recbole_lecdsr.model.ranking_losses import RANKING_LOSSES
 
 SELECTIONS = ("mean", "per_domain_best")
 USER_TEXTS = ("profiles", "history")
@@ -107,10 +108,10 @@ def _model(values: Mapping[str, object]) -> list[str]:
             values["network"] in NETWORKS,
             f"network must be {' or '.join(NETWORKS)}, not {values['network']!r}",
         )
-    if "calendar_size" in values:
-        size = values["calendar_size"]
+    if "time_embedding_size" in values:
+        size = values["time_embedding_size"]
         good = isinstance(size, int) and not isinstance(size, bool) and size >= 0
-        need(good, f"calendar_size must be a whole number, 0 for events without time, not {size!r}")
+        need(good, f"time_embedding_size must be a whole number, 0 for events without time, not {size!r}")
     if "loss_type" in values and "network" in values:
         losses = sorted(RANKING_LOSSES)
         need(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -14,19 +13,24 @@ import torch
 from recbole.config.configurator import Config
 from recbole.utils import ModelType, argument_list
 from recbole_cdr.config import CDRConfig
-from recbole_cdr.utils import get_model
 
-from recbole_lecdsr import processes
+from recbole_lecdsr import distributed
 from recbole_lecdsr.checks import faults
-from recbole_lecdsr.data.sequence import DOMAINS
-from recbole_lecdsr.errors import NotInstalledError, UserError
-from recbole_lecdsr.files import shipped
+from recbole_lecdsr.data.constants import DOMAINS
+from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm import settings as llm
-from recbole_lecdsr.model.baseline import Baseline, baseline_class, is_recbole, recbole_class
-from recbole_lecdsr.model.cdr_baseline import CDR_MODELS, CDRBaseline, cdr_baseline_class, is_recbole_cdr
-from recbole_lecdsr.parameters import domain_names, merge, nearest, read_property_file, split_command_line
+from recbole_lecdsr.model.baselines.recbole import Baseline
+from recbole_lecdsr.model.baselines.recbole_cdr import CDRBaseline
+from recbole_lecdsr.model.registry import _run_class, _stock_properties, find_model
+from recbole_lecdsr.property_files import (
+    PROPERTIES,
+    domain_names,
+    merge,
+    nearest,
+    read_property_file,
+    split_command_line,
+)
 
-PROPERTIES = shipped("properties")
 # Made by the configuration itself from the other values, or of no use beyond this process.
 _DERIVED = {
     "device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "config_files", "pair_path", "checkpoint_dir",
@@ -49,6 +53,10 @@ _REPLACED = {
     "api_key": "keys come from the environment: export OPENAI_API_KEY=…",
     "base_url": "it comes from the environment: export OPENAI_BASE_URL=…",
     "threshold": "every event is an interaction; filter with val_interval",
+    # Names of 0.1.0.
+    "evidence": "it is called score_fusion now",
+    "average_decay": "it is called ema_decay now",
+    "calendar_size": "it is called time_embedding_size now",
 }
 
 
@@ -206,7 +214,7 @@ class LeCDSRConfig(CDRConfig):
         """Models whose batches cannot be dealt out."""
         stock = getattr(self.model_class, "recbole_class", self.model_class)
         alone = issubclass(self.model_class, CDRBaseline) or stock.type == ModelType.TRADITIONAL or self.model in _ALONE
-        if not (alone and processes.several()):
+        if not (alone and distributed.is_distributed()):
             return []
         return [
             f"{self.model_name} learns in one process only: start it without torchrun (`compare` in several processes "
@@ -253,13 +261,13 @@ class LeCDSRConfig(CDRConfig):
 
     def _set_device(self) -> None:
         values = self.final_config_dict
-        processes.join()
-        if values["use_gpu"] and processes.size() == 1:
+        distributed.init()
+        if values["use_gpu"] and distributed.world_size() == 1:
             self._init_device()
         else:
-            device = processes.gpu() if values["use_gpu"] and torch.cuda.is_available() else torch.device("cpu")
+            device = distributed.local_gpu() if values["use_gpu"] and torch.cuda.is_available() else torch.device("cpu")
             values.update(single_spec=True, local_rank=0, device=device)
-        if processes.rank() > 0:  # what the first says is enough
+        if distributed.rank() > 0:  # what the first says is enough
             values.update(state="error", show_progress=False, log_wandb=False)
 
     def _set_paths(self) -> None:
@@ -295,33 +303,6 @@ class LeCDSRConfig(CDRConfig):
         return {key: _plain(value) for key, value in {**values, **self.domains, "model": self.model_name}.items()}
 
 
-def find_model(name: str) -> type:
-    """A model of the plugin, or one of RecBole-CDR or RecBole as a baseline.
-
-    Raises:
-        NotInstalledError: a model of RecBole-CDR where there is no checkout of it.
-        UserError: a name that is none of these.
-    """
-    try:
-        return _run_class(get_model(name))
-    except (ValueError, AttributeError, ImportError) as error:
-        if name in CDR_MODELS:
-            reason = f" ({error})" if isinstance(error, ImportError) else ""
-            raise NotInstalledError(
-                f"{name} is a model of RecBole-CDR, whose package on PyPI does not bring it along{reason}: put a "
-                "source checkout on the path (git clone https://github.com/RUCAIBox/RecBole-CDR; "
-                "PYTHONPATH=RecBole-CDR)"
-            ) from None
-        stock = recbole_class(name)
-    if stock is None:
-        files = sorted(path.stem for path in (PROPERTIES / "model").glob("*.yaml"))
-        raise UserError(
-            f"model {name!r} is neither one of this plugin or of RecBole-CDR nor a general or sequential one of "
-            f"RecBole; {nearest(name, files)}"
-        )
-    return baseline_class(stock)
-
-
 def _of_the_model(values: Mapping[str, object], internal: Sequence[Mapping[str, object]]) -> dict[str, object]:
     """Parameters that the model itself names ``source_…`` or ``target_…``, out of the settings of that domain."""
     result = dict(values)
@@ -333,20 +314,6 @@ def _of_the_model(values: Mapping[str, object], internal: Sequence[Mapping[str, 
         if f"{domain}_domain" in result:
             result[f"{domain}_domain"] = settings
     return result
-
-
-def _run_class(model: type) -> type:
-    """The class that runs a model: its own, or a baseline around one of RecBole or RecBole-CDR."""
-    if is_recbole(model):
-        return baseline_class(model)
-    return cdr_baseline_class(model) if is_recbole_cdr(model) else model
-
-
-def _stock_properties(cdr_model: type) -> Path | None:
-    """RecBole-CDR's property file of one of its models."""
-    base = next(base for base in cdr_model.__mro__ if is_recbole_cdr(base))
-    path = Path(inspect.getfile(base)).parents[2] / "properties" / "model" / f"{base.__name__}.yaml"
-    return path if path.exists() else None
 
 
 def _plain(value: object) -> object:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from recbole.utils import init_logger, init_seed
+from recbole.utils import init_logger
 
-from recbole_lecdsr import processes, run
+from recbole_lecdsr import distributed
 from recbole_lecdsr.config import LeCDSRConfig
-from recbole_lecdsr.data.dataloader import EvalLoader, SequenceBatches, TrainLoader, data_preparation, train_loader
+from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.data.eval_loader import EvalLoader
+from recbole_lecdsr.data.loaders import data_preparation, train_loader
+from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.model.lecdsr import LeCDSR
-from recbole_lecdsr.parameters import merge
-from recbole_lecdsr.trainer import CrossDomainSequentialTrainer
+from recbole_lecdsr.property_files import merge
+from recbole_lecdsr.runs import run_directory
+from recbole_lecdsr.runs.checkpoint import load_checkpoint
+from recbole_lecdsr.trainer.reproducibility import seed
+from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -50,26 +54,26 @@ def run_lecdsr(
     """
     data = load_dataset(model, dataset, config_file_list, config_dict, command_line)
     config = data.config
-    checkpoint = config.run_directory / run.MODEL
-    resuming = processes.as_first(config["resume"] and checkpoint.exists())
-    with processes.first_before_others():  # it stores what they read
+    checkpoint = config.run_directory / run_directory.MODEL
+    resuming = distributed.broadcast_flag(config["resume"] and checkpoint.exists())
+    with distributed.main_process_first():  # it stores what they read
         train_data, valid_data, test_data = data_preparation(config, data)
-        trainer = make_trainer(config, _learned_from(data, run.load_checkpoint(checkpoint)) if resuming else data)
+        trainer = make_trainer(config, _learned_from(data, load_checkpoint(checkpoint)) if resuming else data)
     if resuming:
         trainer.resume_checkpoint(checkpoint)
-    elif checkpoint.exists() and not (config.run_directory / run.RESULT).exists():
+    elif checkpoint.exists() and not (config.run_directory / run_directory.RESULT).exists():
         logger.warning(
             "%s holds an unfinished run, which starts anew; --resume=True goes on with it", checkpoint.parent
         )
-    if not config["resume"] and processes.rank() == 0:
-        (config.run_directory / run.RESULT).unlink(missing_ok=True)
+    if not config["resume"] and distributed.rank() == 0:
+        (config.run_directory / run_directory.RESULT).unlink(missing_ok=True)
     best_score, best_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
     if config["refit"] and saved and not trainer.refitted:
         refit(trainer, data)
     test_result = trainer.evaluate(test_data, load_best_model=saved, show_progress=config["show_progress"])
     result = None
-    if test_result and processes.rank() == 0:
-        result = json.loads((config.run_directory / run.RESULT).read_text(encoding="utf-8"))
+    if test_result and distributed.rank() == 0:
+        result = json.loads((config.run_directory / run_directory.RESULT).read_text(encoding="utf-8"))
     return {
         "best_valid_score": best_score,
         "valid_score_bigger": config["valid_metric_bigger"],
@@ -89,7 +93,7 @@ def refit(trainer: CrossDomainSequentialTrainer, data: CrossDomainSequentialData
     config, enlarged = data.config, data.with_validation_for_training()
     seed(config)
     model = config.model_class(config, enlarged).to(config["device"])
-    train_data = train_loader(config, enlarged, SequenceBatches(config, enlarged))
+    train_data = train_loader(config, enlarged, SequenceCollator(config, enlarged))
     trainer.refit(model, train_data, config["show_progress"])
 
 
@@ -138,7 +142,7 @@ def load_data_and_model(
     Returns:
         config, model (in evaluation mode), dataset, and the training, validation and test loaders.
     """
-    state = run.load_checkpoint(Path(model_file))
+    state = load_checkpoint(Path(model_file))
     config, model, data = restore(state, config_dict)
     train_data, valid_data, test_data = data_preparation(config, data)
     return config, model, data, train_data, valid_data, test_data
@@ -150,7 +154,7 @@ def restore(
     """Configuration, selected model (in evaluation mode) and data set of a checkpoint.
 
     Args:
-        state: from `recbole_lecdsr.run.load_checkpoint`.
+        state: from `recbole_lecdsr.runs.checkpoint.load_checkpoint`.
         config_dict: values to change.
 
     Raises:
@@ -169,19 +173,6 @@ def restore(
         ) from None
     model.eval()
     return config, model, data
-
-
-def seed(config: LeCDSRConfig) -> None:
-    """Seed everything as RecBole does, and see to it that a GPU computes the same each time (``reproducibility``).
-
-    This plugin's models then use nothing else. Some of RecBole's need operations for which torch has no such algorithm;
-    torch warns of those.
-    """
-    init_seed(config["seed"], config["reproducibility"])
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    exact = config["reproducibility"] and config["device"].type == "cuda"  # a CPU computes the same anyway
-    torch.use_deterministic_algorithms(exact, warn_only=not issubclass(config.model_class, LeCDSR))
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a search for mistakes, which costs time
 
 
 def _learned_from(data: CrossDomainSequentialDataset, state: Mapping[str, object]) -> CrossDomainSequentialDataset:

@@ -20,18 +20,19 @@ def register() -> None:
             f"current Python; what they need is installed with recbole_lecdsr, so leave the lists out:\n"
             f"    pip install --no-deps {' '.join(missing)}"
         )
-    from recbole_lecdsr import compat
+    from recbole_lecdsr.compat import apply, entry_points
 
-    compat.apply()
+    apply.apply()
     # Only now: these import the frameworks.
     from recbole_lecdsr.config import LeCDSRConfig
-    from recbole_lecdsr.data.dataloader import data_preparation
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-    from recbole_lecdsr.model.lecdsr import LeCDSR, TextSASRec
-    from recbole_lecdsr.trainer import CrossDomainSequentialTrainer
+    from recbole_lecdsr.data.loaders import data_preparation
+    from recbole_lecdsr.model.lecdsr import LeCDSR
+    from recbole_lecdsr.model.text_sasrec import TextSASRec
+    from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 
     for model_class in (LeCDSR, TextSASRec):
-        compat.register(
+        entry_points.register(
             model_class.__name__,
             model_class=model_class,
             dataset_class=CrossDomainSequentialDataset,

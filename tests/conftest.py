@@ -14,8 +14,8 @@ torch.set_num_threads(1)  # the tests' tensors are tiny: more threads would wait
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> dict[str, object]:
     """A finished run for tests that only read: ``settings``, ``folder`` (of the run) and what `run_lecdsr` returned."""
-    from tests.pairs import random_events, write_pair
-    from tests.runs import train
+    from tests.helpers.pairs import random_events, write_pair
+    from tests.helpers.runs import train
 
     root = tmp_path_factory.mktemp("finished")
     settings = {**write_pair(root / "dataset", random_events()), "train_epochs": ["BOTH:3"], "learning_rate": 0.01}
@@ -28,15 +28,15 @@ def finished(tmp_path_factory) -> dict[str, object]:
 @pytest.fixture
 def pair(tmp_path) -> dict[str, object]:
     """Settings of a quick run of its own."""
-    from tests.pairs import random_events, write_pair
+    from tests.helpers.pairs import random_events, write_pair
 
     return {**write_pair(tmp_path / "dataset", random_events()), "learning_rate": 0.01}
 
 
 @pytest.fixture
 def recorder() -> type:
-    """A fresh `tests.runs.Recorder` that has LeCDSR's name and thus its properties."""
-    from tests.runs import Recorder
+    """A fresh `tests.helpers.runs.Recorder` that has LeCDSR's name and thus its properties."""
+    from tests.helpers.runs import Recorder
 
     return type("LeCDSR", (Recorder,), {"batches": []})
 

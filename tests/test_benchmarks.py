@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from recbole_lecdsr.data.dataloader import EvalLoader, SequenceBatches, TrainLoader
-from recbole_lecdsr.evaluation import rank_samples
+from recbole_lecdsr.data.collator import SequenceCollator
+from recbole_lecdsr.data.eval_loader import EvalLoader
+from recbole_lecdsr.data.train_loader import TrainLoader
+from recbole_lecdsr.evaluation.metrics import model_scores
+from recbole_lecdsr.evaluation.ranking import rank_samples
 from recbole_lecdsr.model.lecdsr import LeCDSR
-from recbole_lecdsr.result import model_scores
 
 
 @pytest.mark.parametrize("model", ["LeCDSR", "LeCDSR-paper"])
@@ -25,7 +27,7 @@ def test_random_events_are_learned_and_ranked(model, tmp_path, monkeypatch):
     config = synthetic.settings(model, "cpu", pair_path=str(tmp_path), **small)
     dataset = synthetic.RandomDataset(40, 120, 90, 12, config["MIN_ITEM_LIST_LENGTH"])
     lecdsr = LeCDSR(config, dataset)
-    batches = SequenceBatches(config, dataset)
+    batches = SequenceCollator(config, dataset)
     losses = [sum(lecdsr.calculate_loss(batch)) for batch in TrainLoader(config, dataset, batches)]
     assert losses and torch.stack(losses).isfinite().all()
     loader = EvalLoader(config, dataset, batches, "test")

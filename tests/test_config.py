@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recbole_lecdsr.config import PROPERTIES, LeCDSRConfig
+from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm import settings as llm
-from recbole_lecdsr.parameters import read_property_file
-from tests.pairs import random_events, write_pair
+from recbole_lecdsr.property_files import PROPERTIES, read_property_file
+from tests.helpers.pairs import random_events, write_pair
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from recbole_lecdsr import registration
-from tests.runs import process
+from tests.helpers.runs import process
 
 CHECKOUT = Path(__file__).parents[1]
 TEXTS = ["README.md", "prompt.md", "items.jsonl", "profiles.jsonl", "profiles.jsonl.json"]
@@ -76,9 +76,9 @@ AWAY = """
 import json, sys
 import recbole_lecdsr
 from recbole_lecdsr.cli import main
-from recbole_lecdsr.config import PROPERTIES
+from recbole_lecdsr.property_files import PROPERTIES
 from recbole_lecdsr.files import shipped
-from recbole_lecdsr.parameters import read_property_file
+from recbole_lecdsr.property_files import read_property_file
 from recbole_lecdsr.quick_start import run_lecdsr
 outcome = run_lecdsr(config_dict=json.loads(sys.argv[1]), command_line=[])
 print(json.dumps({
@@ -95,9 +95,7 @@ print(json.dumps({
 """
 
 
-def test_the_installed_plugin_finds_its_properties_and_texts_and_runs_in_an_empty_folder(
-    installed, finished, tmp_path
-):
+def test_the_installed_plugin_finds_its_properties_and_texts_and_runs_in_an_empty_folder(installed, finished, tmp_path):
     settings = {**finished["settings"], "output_dir": str(tmp_path / "runs")}
     (tmp_path / "empty").mkdir()
     path = os.pathsep.join([str(installed), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -12,10 +12,11 @@ import yaml
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.lecdsr import LeCDSR
-from recbole_lecdsr.quick_start import load_data_and_model, objective_function, run_lecdsr, seed
-from recbole_lecdsr.trainer import CrossDomainSequentialTrainer
-from tests.pairs import random_events, write_pair
-from tests.runs import assert_same_run, assert_same_weights, read_run, train
+from recbole_lecdsr.quick_start import load_data_and_model, objective_function, run_lecdsr
+from recbole_lecdsr.trainer.reproducibility import seed
+from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
+from tests.helpers.pairs import random_events, write_pair
+from tests.helpers.runs import assert_same_run, assert_same_weights, read_run, train
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_loaded_run_gives_the_ranks_that_it_gave(finished, tmp_path):
     valid = trainer.metrics(trainer.rank(valid_data), valid_data.domain)
     assert valid == finished["result"]["valid"]
     assert test_data.candidates.digest == finished["result"]["candidates"]["digest"]
-    assert len(train_data.targets) + len(dataset.held_out_targets()) == 210
+    assert len(train_data.targets) + len(dataset.calibration_targets()) == 210
 
 
 def test_a_run_of_data_that_were_moved_is_loaded_by_their_new_place(finished, tmp_path):
@@ -140,9 +141,7 @@ def test_an_unsaved_run_tests_its_last_epoch_and_writes_no_model(pair, tmp_path)
     folder = Path(outcome["run_directory"])
     assert not (folder / "model.pth").exists()
     assert (folder / "result.json").exists() and (folder / "ranks.npz").exists()
-    last = train(
-        pair, output_dir=str(tmp_path / "last"), eval_args={"split": {"LS": "valid_and_test"}}, eval_step=3
-    )
+    last = train(pair, output_dir=str(tmp_path / "last"), eval_args={"split": {"LS": "valid_and_test"}}, eval_step=3)
     assert last["result"]["best_epoch"] == {"mean": 2}
     assert outcome["test_result"] == last["test_result"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recbole_lecdsr import cli
+from recbole_lecdsr.cli import main
 from recbole_lecdsr.prepare import movielens
-from tests.pairs import write_vectors
+from tests.helpers.pairs import write_vectors
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.S)
@@ -70,7 +70,7 @@ def test_commands_run(folder, monkeypatch, capsys, command):
     if name == "tune":
         arguments[arguments.index("--trials") + 1] = "2"
         arguments[arguments.index("--space") + 1] = str(Path(__file__).parents[1] / "properties/tune/LeCDSR.yaml")
-    assert cli.main(arguments) == 0
+    assert main(arguments) == 0
     assert capsys.readouterr().out
 
 

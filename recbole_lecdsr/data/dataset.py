@@ -13,24 +13,15 @@ from pathlib import Path
 import numpy as np
 from recbole_cdr.data.dataset import CrossDomainDataset
 
-from recbole_lecdsr.data import atomic, features
-from recbole_lecdsr.data.atomic_reader import AtomicReader
-from recbole_lecdsr.data.given_windows import GivenWindows, log_of_windows
-from recbole_lecdsr.data.links import check_links, read_links
-from recbole_lecdsr.data.misread import refuse_quoted, refuse_reserved
-from recbole_lecdsr.data.sequence import (
-    DOMAINS,
-    PHASES,
-    SOURCE,
-    TARGET,
-    TRAIN,
-    VALID,
-    EventLog,
-    build_event_log,
-    held_out_targets,
-    sample_targets,
-    sort_events,
-)
+from recbole_lecdsr.data.atomic_files import atomic_file
+from recbole_lecdsr.data.atomic_files.link_file import check_links, read_links
+from recbole_lecdsr.data.atomic_files.reader import AtomicReader
+from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_quoted, refuse_reserved
+from recbole_lecdsr.data.constants import DOMAINS, PHASES, SOURCE, TARGET, TRAIN, VALID
+from recbole_lecdsr.data.embeddings import embedding_file
+from recbole_lecdsr.data.event_log import EventLog, build_event_log, sort_events
+from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows, event_log_from_windows
+from recbole_lecdsr.data.samples import calibration_targets, sample_targets
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar
 
@@ -65,7 +56,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         event_rating: (E,) float32, the rating of each event of the log, NaN where its domain has none; None where no
             rating was loaded (``load_col``).
         coverage: how many items and users have an LLM embedding, and in which file, filled when these are read.
-        windows: source and target -> the `GivenWindows` of its rows; empty where none are given.
+        windows: source and target -> the `PrecomputedWindows` of its rows; empty where none are given.
 
     Raises:
         UserError: a malformed or missing file, two domains without a common user, nothing left after filtering.
@@ -74,7 +65,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
     def __init__(self, config):
         self.folders = {domain: Path(config[f"{domain}_domain"]["data_path"]) for domain in DOMAINS}
         self.names = {domain: config[f"{domain}_domain"]["dataset"] for domain in DOMAINS}
-        self.windows: dict[str, GivenWindows] = {}
+        self.windows: dict[str, PrecomputedWindows] = {}
         self.known = {domain: self._check_files(config, domain) for domain in DOMAINS}
         if len(self.windows) == 1:
             (having,) = self.windows
@@ -107,17 +98,17 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             columns[window] = "token_seq"
         frames = []
         for path in paths:
-            frames.append(atomic.read(path, columns, separator))
+            frames.append(atomic_file.read(path, columns, separator))
             for field in (user, item):
                 refuse_reserved(path, field, frames[-1][field].unique(), separator)
             refuse_quoted(path, (user, item), separator)
         users, items = (set().union(*(frame[field].unique() for frame in frames)) for field in (user, item))
         if window:
             texts = [text for frame in frames for text in frame[window]]
-            self.windows[domain] = GivenWindows.parse(texts, settings["seq_separator"])
+            self.windows[domain] = PrecomputedWindows.parse(texts, settings["seq_separator"])
         described = self.folders[domain] / f"{self.names[domain]}.item"
         if described.exists():
-            frame = atomic.read(described, {item: "token"}, separator)
+            frame = atomic_file.read(described, {item: "token"}, separator)
             if "item" in settings["load_col"]:  # else RecBole does not read it
                 refuse_reserved(described, item, frame[item], separator)
                 refuse_quoted(described, (item,), separator)
@@ -189,7 +180,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         user, item, time = columns
         self.event_rating = None
         if self.windows:
-            log = log_of_windows(user, item, domain, time, ready, *self._windows_as_ids())
+            log = event_log_from_windows(user, item, domain, time, ready, *self._windows_as_ids())
         else:
             log = build_event_log(user, item, domain, time, self.config["eval_args"]["split"], ready)
             self.event_rating = self._ratings(sort_events(user, time, domain, ready))
@@ -239,9 +230,9 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         enlarged.train_targets = sample_targets(enlarged.log, TRAIN, self.config["MIN_ITEM_LIST_LENGTH"])
         return enlarged
 
-    def held_out_targets(self) -> np.ndarray:
-        """Training samples that `recbole_lecdsr.model.evidence` learns from and the network does not, (H,) int64."""
-        return held_out_targets(self.log, self.train_targets)
+    def calibration_targets(self) -> np.ndarray:
+        """Training samples that `recbole_lecdsr.model.score_fusion.score_fusion` learns from and the network does not, (H,) int64."""
+        return calibration_targets(self.log, self.train_targets)
 
     @cached_property
     def domain_items(self) -> tuple[np.ndarray, np.ndarray]:
@@ -326,25 +317,25 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
                     path, key, origin[key], value,
                 )  # fmt: skip
 
-    def _read(self, path: Path, id_field: str, flag: str) -> features.Embedding:
+    def _read(self, path: Path, id_field: str, flag: str) -> embedding_file.Embedding:
         if not path.exists():
             names = [f" --{key}={self.config[key]}" for key in EMBEDDING_FILES if self.config[key]]
             raise UserError(
                 f"{path} does not exist: make it with `run_lecdsr.py embed --dataset {self.config['dataset']}"
                 f"{''.join(names)}`, or do without it by --{flag}=True"
             )
-        return features.read_embedding(path, id_field=id_field)
+        return embedding_file.read_embedding(path, id_field=id_field)
 
     def _align(
         self,
-        embedding: features.Embedding,
+        embedding: embedding_file.Embedding,
         path: Path,
         ids: Mapping[str, int],
         count: int,
         known: set[str],
         what: str,
     ) -> np.ndarray:
-        rows, found = features.align(embedding, ids, count, known=known)
+        rows, found = embedding_file.align(embedding, ids, count, known=known)
         total = len(set(ids.values()) - {0})
         self.coverage[what] = {"with_embedding": int(found), "total": total, "file": path.name}
         if found < total:

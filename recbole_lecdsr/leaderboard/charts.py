@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from recbole_lecdsr.data.sequence import DOMAINS
+from recbole_lecdsr.data.constants import DOMAINS
+from recbole_lecdsr.evaluation.sample_metrics import display_name
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, Panel
-from recbole_lecdsr.leaderboard.metrics import display_name
 from recbole_lecdsr.leaderboard.slices import Bins, history_bins, popularity_bins
 from recbole_lecdsr.leaderboard.standings import TESTED, Standings, slice_means
 

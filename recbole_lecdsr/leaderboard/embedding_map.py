@@ -91,8 +91,9 @@ def embedding_map(run: Run, limit: int = MAX_ITEMS) -> EmbeddingMap | str:
 def _map(run: Run, limit: int) -> EmbeddingMap | str:
     from recbole_lecdsr.config import LeCDSRConfig
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-    from recbole_lecdsr.quick_start import seed
-    from recbole_lecdsr.run import MODEL, load_checkpoint
+    from recbole_lecdsr.runs.checkpoint import load_checkpoint
+    from recbole_lecdsr.runs.run_directory import MODEL
+    from recbole_lecdsr.trainer.reproducibility import seed
 
     if not (run.folder / MODEL).exists():
         return f"No map of {run.label}: its checkpoint {MODEL} is not on this machine."

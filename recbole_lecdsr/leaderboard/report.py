@@ -13,12 +13,12 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.evaluation.sample_metrics import display_name
 from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.leaderboard import charts, tables
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, embedding_map
-from recbole_lecdsr.leaderboard.metrics import display_name
+from recbole_lecdsr.leaderboard.significance import mean_and_sd
 from recbole_lecdsr.leaderboard.standings import SHOWN, TESTED, Standings, standings
-from recbole_lecdsr.leaderboard.statistics import mean_and_sd
 from recbole_lecdsr.leaderboard.study import Run, Study, read_study
 
 REPORT = "report"

@@ -16,16 +16,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from recbole_lecdsr import run
-from recbole_lecdsr.config import LeCDSRConfig, find_model
+from recbole_lecdsr.config import LeCDSRConfig
+from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import EMBEDDING_FILES, item_embedding_file, user_embedding_file
-from recbole_lecdsr.data.sequence import DOMAINS
 from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.leaderboard.study import ERROR, RUNS, STUDY, label_folder
-from recbole_lecdsr.parameters import merge, split_command_line
+from recbole_lecdsr.model.registry import find_model
+from recbole_lecdsr.property_files import merge, split_command_line
 from recbole_lecdsr.quick_start import run_lecdsr
-from recbole_lecdsr.trainer import differing_parameters
+from recbole_lecdsr.runs import run_directory
+from recbole_lecdsr.runs.checkpoint import differing_parameters, load_checkpoint
+from recbole_lecdsr.runs.environment import forget_peak_memory
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class Task:
 
     def finished(self) -> bool:
         """Whether it has a result of the same parameters."""
-        path = self.folder / run.RESULT
+        path = self.folder / run_directory.RESULT
         if not path.exists():
             return False
         parameters = json.loads(path.read_text(encoding="utf-8"))["parameters"]
@@ -209,7 +211,7 @@ def _run(task: Task) -> bool:
     error_file = task.folder / ERROR
     error_file.unlink(missing_ok=True)
     values = {**task.config.plain(), "resume": _can_resume(task)}
-    run.forget_peak_memory()  # of the run before
+    forget_peak_memory()  # of the run before
     try:
         run_lecdsr(config_dict=values, command_line=[])
     except Exception as error:  # whatever it is, the others can still run
@@ -224,11 +226,11 @@ def _run(task: Task) -> bool:
 
 def _can_resume(task: Task) -> bool:
     """Whether an interrupted run of the same parameters left a good checkpoint."""
-    path = task.folder / run.MODEL
-    if not path.exists() or (task.folder / run.RESULT).exists():
+    path = task.folder / run_directory.MODEL
+    if not path.exists() or (task.folder / run_directory.RESULT).exists():
         return False
     try:
-        parameters = run.load_checkpoint(path)["parameters"]
+        parameters = load_checkpoint(path)["parameters"]
     except UserError:
         return False
     return not differing_parameters(parameters, task.config.plain())

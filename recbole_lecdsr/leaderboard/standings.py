@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_lecdsr.leaderboard.metrics import per_sample
+from recbole_lecdsr.evaluation.sample_metrics import per_sample
+from recbole_lecdsr.leaderboard.significance import Comparison, NoiseFloor, compare, mean_and_sd, noise_floor
 from recbole_lecdsr.leaderboard.slices import Bins
-from recbole_lecdsr.leaderboard.statistics import Comparison, NoiseFloor, compare, mean_and_sd, noise_floor
 from recbole_lecdsr.leaderboard.study import Study
 
 SHOWN = ("ndcg@10", "hit@10", "mrr")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_lecdsr.data.sequence import DOMAINS
+from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
 
 STUDY, RUNS, RESULT, RANKS, ERROR = "study.json", "runs", "result.json", "ranks.npz", "error.txt"
@@ -111,9 +111,7 @@ class Study:
         """The parts of the samples that a model scores in all its finished runs: name -> (S,) bool."""
         runs = self.finished(label)
         return {
-            name: chosen
-            for name, chosen in self.samples.parts.items()
-            if all(run.rank[chosen].all() for run in runs)
+            name: chosen for name, chosen in self.samples.parts.items() if all(run.rank[chosen].all() for run in runs)
         }
 
     @property

@@ -10,7 +10,7 @@ import re
 from rich.markup import escape
 from rich.table import Table
 
-from recbole_lecdsr.leaderboard.metrics import display_name
+from recbole_lecdsr.evaluation.sample_metrics import display_name
 from recbole_lecdsr.leaderboard.slices import history_bins, popularity_bins
 from recbole_lecdsr.leaderboard.standings import ALL, SHOWN, TESTED, Standings, slice_means, standings
 from recbole_lecdsr.leaderboard.study import FAILED, MISSING, UNFINISHED, Study
@@ -91,8 +91,7 @@ def _dashes(table: Standings) -> str:
         if len(domains) < len(names) - 1:
             short.setdefault(" and ".join(domains), []).append(label)
     return " ".join(
-        f"{', '.join(labels)} recommend{'s' * (len(labels) == 1)} in {domain} only."
-        for domain, labels in short.items()
+        f"{', '.join(labels)} recommend{'s' * (len(labels) == 1)} in {domain} only." for domain, labels in short.items()
     )
 
 

@@ -16,15 +16,18 @@ from recbole.utils import InputType
 from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
 from torch import Tensor
 
-from recbole_lecdsr.data.dataloader import CALENDAR_FIELD, DOMAIN_FIELD, TARGET_FIELD, HeldOutSamples
-from recbole_lecdsr.data.sequence import EventLog
+from recbole_lecdsr.data.constants import DOMAIN_FIELD, RELATIVE_TIME_FIELD, TARGET_FIELD
+from recbole_lecdsr.data.eval_loader import CalibrationSamples
+from recbole_lecdsr.data.event_log import EventLog
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.model.average import WeightAverage
-from recbole_lecdsr.model.causal import CausalNetwork, Items, following
-from recbole_lecdsr.model.evidence import Evidence
-from recbole_lecdsr.model.loss import RANKING_LOSSES, SUMS, alignment, in_batch_alignment
-from recbole_lecdsr.model.network import LeCDSRNetwork
-from recbole_lecdsr.model.texts import Texts, texts
+from recbole_lecdsr.model.alignment import alignment, in_batch_alignment
+from recbole_lecdsr.model.causal_network import CausalNetwork, shift_left
+from recbole_lecdsr.model.modules.spectral_fusion import Items
+from recbole_lecdsr.model.modules.weight_ema import WeightEMA
+from recbole_lecdsr.model.published_network import LeCDSRNetwork
+from recbole_lecdsr.model.ranking_losses import RANKING_LOSSES, SUMS
+from recbole_lecdsr.model.score_fusion.score_fusion import ScoreFusion
+from recbole_lecdsr.model.score_fusion.text_neighbors import TextNeighbors, texts
 
 _ALIGNED_ITEMS = 1024  # of a batch, at most
 
@@ -37,19 +40,19 @@ class LeCDSR(CrossDomainRecommender):
     ``no_item_semantics``, ``no_user_profile``, ``no_semantic_fusion`` and ``align_weight: 0``; ``loss_type`` with
     ``temperature`` τ; ``align_weight`` λ with ``align_temperature`` τ₂; of the published network ``mask_padding``; of
     the causal one ``init_from_text``, ``dropout_prob``, ``profile_dropout``, ``attention_layers``,
-    ``attention_heads``, ``calendar_size``; ``average_decay`` of the weights' moving average that scores, 0 for the
-    weights themselves; ``evidence``, whether counts and texts score beside the network.
+    ``attention_heads``, ``time_embedding_size``; ``ema_decay`` of the weights' moving average that scores, 0 for the
+    weights themselves; ``score_fusion``, whether counts and texts score beside the network.
     """
 
     input_type = InputType.PAIRWISE
-    uses_every_parameter = True  # in every step; see `recbole_lecdsr.processes.averaged`
+    uses_every_parameter = True  # in every step; see `recbole_lecdsr.distributed.wrap_ddp`
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.user_field, self.item_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
         suffix = config["LIST_SUFFIX"]
         self.item_seq_field, self.domain_seq_field = self.item_field + suffix, DOMAIN_FIELD + suffix
-        self.target_seq_field, self.calendar_seq_field = TARGET_FIELD + suffix, CALENDAR_FIELD + suffix
+        self.target_seq_field, self.time_seq_field = TARGET_FIELD + suffix, RELATIVE_TIME_FIELD + suffix
         self.position_field = config["POSITION_FIELD"]
         self.negative_field = config["NEG_PREFIX"] + self.item_field
         self.shared_negatives = config["train_neg_sample_args"]["shared"]
@@ -87,19 +90,19 @@ class LeCDSR(CrossDomainRecommender):
                 attention_layers=config["attention_layers"],
                 attention_heads=config["attention_heads"],
                 profile_dropout=config["profile_dropout"],
-                calendar_size=config["calendar_size"],
+                time_embedding_size=config["time_embedding_size"],
             )
         else:
             self.network = LeCDSRNetwork(**common, n_users=self.total_num_users, mask_padding=config["mask_padding"])
-        self.average = WeightAverage(self.network, config["average_decay"]) if config["average_decay"] else None
-        self.evidence = None
-        if config["evidence"]:
+        self.average = WeightEMA(self.network, config["ema_decay"]) if config["ema_decay"] else None
+        self.score_fusion = None
+        if config["score_fusion"]:
             self.config, self.dataset = config, dataset
             found = None if config["no_item_semantics"] else texts(self.network.item_text)
-            self.evidence = self._evidence_of(dataset.log, found)
+            self.score_fusion = self._evidence_of(dataset.log, found)
 
-    def _evidence_of(self, log: EventLog, found: Texts | None) -> Evidence:
-        return Evidence(log, self.total_num_items, self.config["MAX_ITEM_LIST_LENGTH"], found)
+    def _evidence_of(self, log: EventLog, found: TextNeighbors | None) -> ScoreFusion:
+        return ScoreFusion(log, self.total_num_items, self.config["MAX_ITEM_LIST_LENGTH"], found)
 
     def after_step(self) -> None:
         """Take the step into the weights' average; the trainer calls it."""
@@ -108,8 +111,8 @@ class LeCDSR(CrossDomainRecommender):
 
     @torch.no_grad()
     def after_epoch(self) -> None:
-        """Learn what the evidence is worth beside the network; the trainer calls it."""
-        if self.evidence is None:
+        """Learn what the score_fusion is worth beside the network; the trainer calls it."""
+        if self.score_fusion is None:
             return
         self.eval()
         scores = [
@@ -118,17 +121,19 @@ class LeCDSR(CrossDomainRecommender):
         ]
         self.train()
         if scores:
-            self.evidence.learn(torch.cat(scores), self._held_out_features, self._held_out.domain.to(scores[0].device))
+            self.score_fusion.learn(
+                torch.cat(scores), self._held_out_features, self._held_out.domain.to(scores[0].device)
+            )
 
     @cached_property
-    def _held_out(self) -> HeldOutSamples:
-        return HeldOutSamples(self.config, self.dataset)
+    def _held_out(self) -> CalibrationSamples:
+        return CalibrationSamples(self.config, self.dataset)
 
     @cached_property
     def _held_out_features(self) -> Tensor:
         """By the other training events alone, (K, H, 1 + N) float32."""
-        evidence = self._evidence_of(self._held_out.log, self.evidence.texts).to(self.config["device"])
-        features = [evidence.features(*self._seen(batch), items) for batch, items, _ in self._held_out]
+        score_fusion = self._evidence_of(self._held_out.log, self.score_fusion.texts).to(self.config["device"])
+        features = [score_fusion.features(*self._seen(batch), items) for batch, items, _ in self._held_out]
         return torch.cat(features, dim=1)
 
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
@@ -167,10 +172,10 @@ class LeCDSR(CrossDomainRecommender):
         item_seq, target, negative = (
             interaction[field] for field in (self.item_seq_field, self.target_seq_field, self.negative_field)
         )
-        next_domain = following(interaction[self.domain_seq_field], interaction[DOMAIN_FIELD])
+        next_domain = shift_left(interaction[self.domain_seq_field], interaction[DOMAIN_FIELD])
         filled = int(item_seq.ne(0).any(dim=0).sum())  # columns that hold an event
-        item_seq, target, next_domain, calendar = (
-            part[:, -filled:] for part in (item_seq, target, next_domain, interaction[self.calendar_seq_field])
+        item_seq, target, next_domain, relative_time = (
+            part[:, -filled:] for part in (item_seq, target, next_domain, interaction[self.time_seq_field])
         )
         row, column = torch.nonzero(target, as_tuple=True)
         positive, domain = target[row, column], next_domain[row, column]
@@ -183,7 +188,7 @@ class LeCDSR(CrossDomainRecommender):
         )
         items = self.network.items(distinct)
         events = F.embedding(sequence_place.view(item_seq.shape), self.network.fuse(items))
-        state = self.network.states(events, item_seq.ne(0), next_domain, calendar)[row, column]
+        state = self.network.states(events, item_seq.ne(0), next_domain, relative_time)[row, column]
         query = self.network.queries(state, domain, interaction[self.user_field][row])
 
         scores, order = [], []
@@ -212,7 +217,7 @@ class LeCDSR(CrossDomainRecommender):
 
     def _seen(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """Items, domains and times of the windows, and the domain that is asked for."""
-        fields = self.item_seq_field, self.domain_seq_field, self.calendar_seq_field, DOMAIN_FIELD
+        fields = self.item_seq_field, self.domain_seq_field, self.time_seq_field, DOMAIN_FIELD
         return tuple(interaction[field] for field in fields)
 
     def _network_score(self, interaction: Interaction, candidates: Tensor | None) -> Tensor:
@@ -225,9 +230,9 @@ class LeCDSR(CrossDomainRecommender):
 
     def _score(self, interaction: Interaction, candidates: Tensor | None) -> Tensor:
         score = self._network_score(interaction, candidates)
-        if self.evidence is None:
+        if self.score_fusion is None:
             return score
-        return self.evidence(score.float(), *self._seen(interaction), candidates)
+        return self.score_fusion(score.float(), *self._seen(interaction), candidates)
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Scores of the given items: item ids (B,) -> (B,), or (B, C) -> (B, C)."""
@@ -237,21 +242,6 @@ class LeCDSR(CrossDomainRecommender):
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items of both domains, (B, n_items)."""
         return self._score(interaction, None)
-
-
-class TextSASRec(LeCDSR):
-    """SASRec with what is known to make it strong, and nothing of LeCDSR: the baseline to beat.
-
-    The causal network without profile, fusion and alignment: self-attention over the mixed sequence, trained at every
-    position with a softmax over many in-domain negatives, one item table for input and output, which starts as the
-    principal components of the items' text embeddings.
-    """
-
-    def __init__(self, config, dataset):
-        for name, value in {"network": "causal", "no_user_profile": True, "no_semantic_fusion": True}.items():
-            if config[name] != value:
-                raise UserError(f"{type(self).__name__} needs {name}: {value}; for another value take LeCDSR")
-        super().__init__(config, dataset)
 
 
 def _tensor(matrix: np.ndarray) -> Tensor:

@@ -12,7 +12,7 @@ from typing import IO
 
 import pandas as pd
 
-from recbole_lecdsr.data import atomic
+from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 
@@ -20,9 +20,7 @@ USER, ITEM, RATING, TIME = "user_id:token", "item_id:token", "rating:float", "ti
 WINDOW = "item_id_list:token_seq"
 
 
-def write_pair(
-    folder: str | Path, files: Mapping[str, pd.DataFrame | str | Callable[[IO[bytes], Path], None]]
-) -> None:
+def write_pair(folder: str | Path, files: Mapping[str, pd.DataFrame | str | Callable[[IO[bytes], Path], None]]) -> None:
     """Write files below a folder: all of them, or none where writing fails.
 
     All are on the disk in full before the first takes its place. They do so in the given order, so that the last one
@@ -50,7 +48,7 @@ def write_pair(
                 elif callable(content):
                     content(file, path)
                 else:
-                    atomic.write_to(file, path, content, empty=True)
+                    atomic_file.write_to(file, path, content, empty=True)
                 file.flush()
     except OSError as error:
         raise UserError(

@@ -16,7 +16,7 @@ from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped
 from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, conclude, summarize, write_pair
 from recbole_lecdsr.prepare.property_file import split_rule
-from recbole_lecdsr.prepare.statistics import measure
+from recbole_lecdsr.prepare.statistics.report import measure
 
 DOMAINS = ("action", "drama")
 PAIRS = {"movielens": "ml-100k", "movielens-1m": "ml-1m"}

@@ -12,7 +12,7 @@ import yaml
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped
-from recbole_lecdsr.parameters import domain_names, read_property_file
+from recbole_lecdsr.property_files import domain_names, read_property_file
 
 _HEAD = """\
 # The domains of {name}, made by `run_lecdsr.py prepare {kind}`.

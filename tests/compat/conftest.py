@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.domains import write_domains
+from tests.helpers.domains import write_domains
 
 HERE = Path(__file__).parent
 
@@ -37,7 +37,7 @@ REPEATABLE = {"OMP_NUM_THREADS": "1", "MKL_CBWR": "COMPATIBLE"}
 def stock(tmp_path_factory) -> dict:
     """What the frameworks do in a process of their own that never imports the plugin."""
     folder = tmp_path_factory.mktemp("stock")
-    return json.loads(python(str(HERE / "stock.py"), cwd=folder, **REPEATABLE).splitlines()[-1])
+    return json.loads(python(str(HERE.parent / "helpers" / "stock.py"), cwd=folder, **REPEATABLE).splitlines()[-1])
 
 
 FRESH = """
@@ -46,7 +46,7 @@ from pathlib import Path
 import recbole_lecdsr
 import recbole.model.sequential_recommender, recbole_cdr.quick_start, recbole_cdr.utils, torch
 from recbole.quick_start import run_recbole
-from tests.compat import stock
+from tests.helpers import stock
 stock.write_shop(Path("whole"))
 print(json.dumps({
     "quick_start": run_recbole.__name__,

@@ -17,8 +17,8 @@ from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.quick_start import run_lecdsr
-from tests.compat.domains import CommonFactors, write_domains
-from tests.pairs import random_events, write_pair
+from tests.helpers.domains import CommonFactors, write_domains
+from tests.helpers.pairs import random_events, write_pair
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from recbole_cdr.data import create_dataset
 from recbole_cdr.data.dataset import CrossDomainDataset, CrossDomainSingleDataset
 from recbole_cdr.sampler import CrossDomainSourceSampler
 
-from recbole_lecdsr import compat
-from tests.compat.domains import ITEMS, NAMES, USERS, CommonFactors, age, write
+from recbole_lecdsr.compat import apply
+from recbole_lecdsr.compat.checkpoints import _torch_load
+from tests.helpers.domains import ITEMS, NAMES, USERS, CommonFactors, age, write
 
 SIDES = ["source", "target"]
 
@@ -376,12 +377,12 @@ CHANGED += [recbole_cdr.trainer.CrossDomainTrainer, recbole_cdr.data.utils]
 ])  # fmt: skip
 def test_a_framework_without_the_fault_is_left_alone(adaptation):
     before = [dict(vars(owner)) for owner in CHANGED]
-    getattr(compat, adaptation)()
+    getattr(apply, adaptation)()
     assert [dict(vars(owner)) for owner in CHANGED] == before
 
 
 def test_all_adaptations_are_made_once(domains):
     before = [dict(vars(owner)) for owner in CHANGED]
-    compat.apply()
+    apply.apply()
     assert [dict(vars(owner)) for owner in CHANGED] == before
-    assert torch.load is compat._torch_load
+    assert torch.load is _torch_load

@@ -14,11 +14,11 @@ import recbole_cdr.utils
 import yaml
 from recbole_cdr.quick_start import objective_function, run_recbole_cdr
 
-from recbole_lecdsr import compat
+from recbole_lecdsr.compat.entry_points import _plugins, register
 from recbole_lecdsr.model.lecdsr import LeCDSR
 from tests.compat.conftest import python
-from tests.compat.domains import CommonFactors, write_domains
-from tests.pairs import random_events, write_pair
+from tests.helpers.domains import CommonFactors, write_domains
+from tests.helpers.pairs import random_events, write_pair
 
 PACKAGE = "recbole_cdr.model.cross_domain_recommender"
 
@@ -94,7 +94,7 @@ def test_the_framework_looks_a_class_up_by_its_name(tmp_path, without):
 
 def test_registering_a_model_twice_is_harmless(property_file):
     before = run_recbole_cdr("LeCDSR", config_file_list=[property_file()])
-    compat.register("LeCDSR", *compat._plugins["LeCDSR"])
+    register("LeCDSR", *_plugins["LeCDSR"])
     assert recbole_cdr.utils.get_model("LeCDSR") is LeCDSR
     assert run_recbole_cdr("LeCDSR", config_file_list=[property_file()]) == before
 
@@ -119,14 +119,14 @@ def test_models_of_a_checkout_on_the_path_are_found_even_if_it_came_there_later(
 
 
 def test_a_name_that_exists_can_be_registered_and_its_module_keeps_the_rest(checkout):
-    stock_parts = compat._plugins["LeCDSR"]
+    stock_parts = _plugins["LeCDSR"]
     mine = type("Toy", (CommonFactors,), {})
     try:
-        compat.register("Toy", *stock_parts._replace(model_class=mine))
+        register("Toy", *stock_parts._replace(model_class=mine))
         assert recbole_cdr.utils.get_model("Toy") is mine
         assert importlib.import_module(f"{PACKAGE}.toy").Helper
     finally:
-        compat._plugins.pop("Toy")
+        _plugins.pop("Toy")
         for owner, name in ((recbole_cdr.data.dataset, "ToyDataset"), (recbole_cdr.trainer, "ToyTrainer")):
             delattr(owner, name)
 
@@ -141,7 +141,7 @@ RUN_ALL = """
 import json, sys
 import recbole_lecdsr
 from recbole_cdr.quick_start import run_recbole_cdr
-from tests.compat.domains import write_domains
+from tests.helpers.domains import write_domains
 from pathlib import Path
 epochs, mode = json.loads(sys.argv.pop()), sys.argv.pop()
 domains = write_domains(Path("dataset"), common_items=False)  # many of them take users or items in common, not both

@@ -18,9 +18,12 @@ from recbole.model.general_recommender import Pop
 from recbole.model.sequential_recommender import SASRecF
 from recbole.trainer import Trainer
 
-from recbole_lecdsr import compat
-from recbole_lecdsr.parameters import read_property_file
-from tests.compat import stock as shop
+from recbole_lecdsr.compat import pandas as pandas_adaptations
+from recbole_lecdsr.compat.checkpoints import _torch_load, load_checkpoint
+from recbole_lecdsr.compat.patching import _View
+from recbole_lecdsr.compat.recbole import gradient_scaler, no_tensorboard, numpy_aliases, sparse_matrix_update
+from recbole_lecdsr.property_files import read_property_file
+from tests.helpers import stock as shop
 
 PROPERTIES = Path(__file__).parents[2] / "properties"
 
@@ -59,7 +62,7 @@ def test_removed_names_of_numpy_are_types_again(name):
 def test_names_that_numpy_has_are_left_alone(monkeypatch):
     mine = type("float_", (), {})
     monkeypatch.setattr(np, "float_", mine)
-    compat.numpy_aliases()
+    numpy_aliases()
     assert np.float_ is mine
 
 
@@ -73,7 +76,7 @@ def test_graph_models_can_fill_a_sparse_matrix(stock):
 
 def test_a_sparse_matrix_with_an_update_of_its_own_keeps_it(monkeypatch):
     monkeypatch.setattr(scipy.sparse.dok_matrix, "_update", "mine", raising=False)
-    compat.sparse_matrix_update()
+    sparse_matrix_update()
     assert scipy.sparse.dok_matrix._update == "mine"
 
 
@@ -142,18 +145,18 @@ def test_plain_tensors_are_read_as_such_without_a_warning(tmp_path, caplog):
     torch.save({"weight": torch.ones(2)}, tmp_path / "plain.pth")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert compat.load_checkpoint(tmp_path / "plain.pth")["weight"].tolist() == [1, 1]
+        assert load_checkpoint(tmp_path / "plain.pth")["weight"].tolist() == [1, 1]
     assert not caplog.text
 
 
 def test_who_asks_for_weights_only_gets_it(tmp_path):
     torch.save(SimpleNamespace(), tmp_path / "objects.pth")
     with pytest.raises(Exception, match="weights_only"):
-        compat.load_checkpoint(tmp_path / "objects.pth", weights_only=True)
+        load_checkpoint(tmp_path / "objects.pth", weights_only=True)
 
 
 def test_the_load_of_torch_itself_is_left_alone(tmp_path):
-    assert torch.load is compat._torch_load
+    assert torch.load is _torch_load
     torch.save(SimpleNamespace(), tmp_path / "objects.pth")
     with pytest.raises(Exception, match="weights_only"):
         torch.load(tmp_path / "objects.pth")
@@ -170,7 +173,7 @@ def test_the_gradient_scaler_does_not_warn(stock):
 def test_a_newer_gradient_scaler_is_left_alone(monkeypatch):
     mine = SimpleNamespace(GradScaler=None)
     monkeypatch.setattr(recbole.trainer.trainer, "amp", mine)
-    compat.gradient_scaler()
+    gradient_scaler()
     assert recbole.trainer.trainer.amp is mine
 
 
@@ -180,7 +183,7 @@ def test_importing_the_plugin_leaves_the_anomaly_mode_of_autograd_off(stock, fre
 
 
 def test_a_trainer_writes_no_tensorboard_events_where_that_is_asked_for(tmp_path):
-    with compat.no_tensorboard():
+    with no_tensorboard():
         writer = recbole.trainer.trainer.get_tensorboard(None)
         writer.add_scalar("loss", 1.0, 0)
     assert recbole.trainer.trainer.get_tensorboard.__name__ == "get_tensorboard"
@@ -239,9 +242,9 @@ def frame_of(values: np.ndarray):
 ])  # fmt: skip
 def test_where_pandas_has_no_fault_nothing_is_adapted(monkeypatch, adaptation, fixed):
     monkeypatch.setattr(pd.Series, "agg", lambda self, function: self.map(function))
-    monkeypatch.setattr(compat, "pd", compat._View(pd, **fixed))
+    monkeypatch.setattr(pandas_adaptations, "pd", _View(pd, **fixed))
     before = adapted_for_pandas()
-    getattr(compat, adaptation)()
+    getattr(pandas_adaptations, adaptation)()
     assert adapted_for_pandas() == before
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-from recbole_lecdsr.data.sequence import DOMAINS
 from recbole_lecdsr.errors import UserError
-from tests.pairs import write_pair, write_vectors
-from tests.runs import load, loaders
+from tests.helpers.pairs import write_pair, write_vectors
+from tests.helpers.runs import load, loaders
 
 USERS = [*(f"u{number}" for number in range(12)), "onlysource", "onlytarget"]
 ITEMS = {

@@ -9,8 +9,8 @@ import pytest
 
 from recbole_lecdsr.leaderboard import report
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, project
-from tests.leaderboard import studies
-from tests.leaderboard.browser import Browser, find_chromium
+from tests.helpers import studies
+from tests.helpers.browser import Browser, find_chromium
 
 pytestmark = pytest.mark.skipif(
     find_chromium() is None,

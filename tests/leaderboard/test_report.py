@@ -14,8 +14,8 @@ from recbole_lecdsr.leaderboard.report import write_report
 from recbole_lecdsr.leaderboard.standings import standings
 from recbole_lecdsr.leaderboard.study import read_study
 from recbole_lecdsr.quick_start import run_lecdsr
-from tests.leaderboard import studies
-from tests.pairs import random_events, write_pair
+from tests.helpers import studies
+from tests.helpers.pairs import random_events, write_pair
 
 
 @pytest.fixture

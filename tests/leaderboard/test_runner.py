@@ -13,7 +13,7 @@ import pytest
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.leaderboard import runner
 from recbole_lecdsr.leaderboard import study as study_files
-from tests.pairs import random_events, write_pair
+from tests.helpers.pairs import random_events, write_pair
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from recbole_lecdsr.evaluation.sample_metrics import ndcg
 from recbole_lecdsr.leaderboard import tables
-from recbole_lecdsr.leaderboard.metrics import ndcg
 from recbole_lecdsr.leaderboard.standings import sample_means, standings
 from recbole_lecdsr.leaderboard.study import read_study
-from tests.leaderboard import studies
+from tests.helpers import studies
 
 STRENGTHS = {"LeCDSR": 2.0, "SASRec": 1.2, "LeCDSR:align_weight=0": 2.0, "A&B_%": 2.6}
 

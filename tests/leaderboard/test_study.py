@@ -7,7 +7,7 @@ import pytest
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.leaderboard.study import label_folder, read_study
-from tests.leaderboard import studies
+from tests.helpers import studies
 
 
 @pytest.fixture

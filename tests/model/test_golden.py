@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_lecdsr.model import loss as losses
-from recbole_lecdsr.model.network import LeCDSRNetwork
+from recbole_lecdsr.model import ranking_losses as losses
+from recbole_lecdsr.model.alignment import alignment
+from recbole_lecdsr.model.published_network import LeCDSRNetwork
 
-GOLDEN = Path(os.environ.get("LECDSR_GOLDEN") or Path(__file__).parents[1] / "lecdsr_reference.npz")
+GOLDEN = Path(os.environ.get("LECDSR_GOLDEN") or Path(__file__).parents[1] / "golden" / "lecdsr_reference.npz")
 TAU, TAU_ALIGN, LAMBDA, TOLERANCE = 3.0, 3.0, 0.3, 1e-4
 
 # name in the file -> name of our parameter
@@ -82,7 +83,7 @@ def test_published_scores_losses_and_gradients_are_reproduced(golden, variant):
     ranking = losses.psl_hinge(scores[:, 0], scores[:, 1:], TAU)
     align = torch.zeros(())
     if encoded.semantics is not None:
-        align = losses.alignment(encoded.item, encoded.semantics, TAU_ALIGN)
+        align = alignment(encoded.item, encoded.semantics, TAU_ALIGN)
     total = ranking + LAMBDA * align
     total.backward()
 

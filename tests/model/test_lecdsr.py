@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recbole_lecdsr.data.dataloader import data_preparation
-from recbole_lecdsr.model.layers import fourier_matrices
-from recbole_lecdsr.model.network import LeCDSRNetwork
+from recbole_lecdsr.data.loaders import data_preparation
+from recbole_lecdsr.model.modules.spectral_fusion import fourier_matrices
+from recbole_lecdsr.model.published_network import LeCDSRNetwork
 from recbole_lecdsr.quick_start import load_dataset
-from tests.pairs import PER_TARGET, random_events, write_pair
+from tests.helpers.pairs import PER_TARGET, random_events, write_pair
 
 
 def prepared(tmp_path, **changes):

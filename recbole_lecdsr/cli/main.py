@@ -1,0 +1,95 @@
+"""The command line: the main job, and the commands beside it (those with a part of their own are in `commands/`)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from rich.markup import escape
+
+from recbole_lecdsr import distributed
+from recbole_lecdsr.cli.console import err, out, show
+from recbole_lecdsr.cli.default_data import make_default_data
+from recbole_lecdsr.cli.options import run_options
+from recbole_lecdsr.errors import UserError
+
+USAGE = """\
+usage: run_lecdsr.py [--model NAME] [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]
+       run_lecdsr.py prepare {movielens,amazon,table,c2dsr} …
+                                                    raw data -> atomic files
+       run_lecdsr.py profile …                      a language model reads training histories -> profiles.jsonl
+       run_lecdsr.py embed …                        item text and profiles -> .itememb, .useremb
+       run_lecdsr.py compare --models A,B,…         models side by side, several seeds, one report
+       run_lecdsr.py ablate …                       LeCDSR, its ablations, other profiles and encoders, the same way
+       run_lecdsr.py recommend --run DIR …          top items of each domain for users
+       run_lecdsr.py tune …                         hyper-parameter search on validation
+       run_lecdsr.py doctor                         versions, clashes, device, data
+
+Without a command: train LeCDSR on a pair of domains and evaluate it in both. The default data set, movielens, is
+prepared and embedded on the way.
+
+  --model NAME            a model (LeCDSR), or a model with the properties of a variant (LeCDSR-paper)
+  --dataset NAME          a pair of domains: properties/dataset/NAME.yaml or dataset/NAME/NAME.yaml
+  --config_files FILE …   property files; later ones win
+  --NAME=VALUE            any parameter, nested ones with dots: --learning_rate=0.01 --eval_args.mode=uni99
+
+docs/properties.md explains every parameter. `run_lecdsr.py COMMAND --help` explains a command.
+"""
+
+COMMANDS = {
+    "prepare": "recbole_lecdsr.cli.prepare:prepare",
+    "profile": "recbole_lecdsr.cli.profile:main",
+    "embed": "recbole_lecdsr.cli.embed:embed",
+    "compare": "recbole_lecdsr.cli.compare:compare",
+    "ablate": "recbole_lecdsr.cli.compare:ablate",
+    "recommend": "recbole_lecdsr.cli.recommend:main",
+    "tune": "recbole_lecdsr.cli.tune:main",
+    "doctor": "recbole_lecdsr.cli.doctor:doctor",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, 1 for a mistake of the user's, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if arguments and arguments[0] in COMMANDS:
+            if distributed.is_distributed():
+                raise UserError(
+                    f"torchrun runs the main job in several processes, not {arguments[0]}: start it without torchrun "
+                    "(processes that name the same --study of compare, ablate or tune share its work)"
+                )
+            module, _, name = COMMANDS[arguments[0]].partition(":")
+            return getattr(import_module(module), name)(arguments[1:])
+        return train(arguments)
+    except UserError as error:
+        for line in str(error).splitlines():
+            err.print(f"[bold red]error[/]: {escape(line)}", soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        err.print("interrupted; a run goes on with --resume=True")
+        return 130
+
+
+# ---------------------------------------------------------------------- main job
+
+
+def train(arguments: Sequence[str]) -> int:
+    """The main job."""
+    if {"-h", "--help"} & set(arguments):
+        out.print(USAGE, markup=False, soft_wrap=True, end="")
+        return 0
+    options = run_options(arguments)
+    from recbole_lecdsr.quick_start import run_lecdsr
+
+    distributed.init()
+    with distributed.main_process_first():
+        make_default_data(options)
+    outcome = run_lecdsr(
+        options.model, options.dataset, config_file_list=options.config_files, command_line=options.overrides
+    )
+    if outcome["result"]:
+        show(outcome["result"], Path(outcome["run_directory"]))
+    distributed.destroy()
+    return 0

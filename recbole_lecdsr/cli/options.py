@@ -1,0 +1,32 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from recbole_lecdsr.errors import UserError
+
+
+def run_options(arguments: Sequence[str], parser: argparse.ArgumentParser | None = None) -> argparse.Namespace:
+    """``model``, ``dataset``, ``config_files`` and the ``overrides``, arguments of the form --NAME=VALUE.
+
+    Raises:
+        UserError: arguments of another form, all at once.
+    """
+    parser = parser or argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--model", help="model name (default LeCDSR)")
+    parser.add_argument("--dataset", help="name of the pair of domains (default movielens)")
+    parser.add_argument("--config_files", nargs="+", default=[], help="property files; later ones win")
+    options, options.overrides = parser.parse_known_args(arguments)
+    options.config_files = [name for group in options.config_files for name in group.replace(",", " ").split()]
+    _refuse_strays(options.overrides)
+    return options
+
+
+def _refuse_strays(overrides: Sequence[str]) -> None:
+    strays = [text for text in overrides if not (text.startswith("--") and "=" in text)]
+    if strays:
+        raise UserError(
+            "\n".join(f"{text!r} is not a command, nor of the form --NAME=VALUE; see --help" for text in strays)
+        )

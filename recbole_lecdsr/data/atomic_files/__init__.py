@@ -1,0 +1,1 @@
+"""RecBole's atomic files, read in columns and checked."""

@@ -1,0 +1,13 @@
+"""Codes of splits and domains, and names of the fields that the plugin adds to a batch."""
+
+from __future__ import annotations
+
+DOMAIN_FIELD = "domain"
+TARGET_FIELD = "target"
+RELATIVE_TIME_FIELD = "relative_time"
+
+TRAIN, VALID, TEST = 0, 1, 2
+CONTEXT = -1  # an event that stands in a given window and is no target there
+PHASES = {"train": TRAIN, "valid": VALID, "test": TEST}
+SOURCE, TARGET = 0, 1
+DOMAINS = ("source", "target")

@@ -1,0 +1,1 @@
+"""Embedding files (`.itememb`, `.useremb`) and their memory-mapped cache."""

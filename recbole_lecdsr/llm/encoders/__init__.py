@@ -1,0 +1,1 @@
+"""Encoders: texts come in; embedding vectors go out."""

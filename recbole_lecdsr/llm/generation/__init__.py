@@ -1,0 +1,1 @@
+"""Generation: prompts of items and histories come in; checked, stored answers of a language model go out."""

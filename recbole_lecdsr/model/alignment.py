@@ -1,0 +1,94 @@
+"""Contrastive alignment of item IDs with item texts."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+class _Gram(torch.autograd.Function):
+    """X Xᵀ of each matrix of a batch, with one product in the gradient where autograd would take two."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return rows @ rows.transpose(1, 2)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        return (grad + grad.transpose(1, 2)) @ rows
+
+
+def in_batch_alignment(item: Tensor, semantics: Tensor, temperature: float) -> Tensor:
+    """Contrastive loss between the E and the T of distinct items: each finds its own counterpart, both ways.
+
+    Unlike `alignment`, which works within a window, it has cosines of as many items as a batch holds, so that its size
+    and its gradient do not depend on how long the vectors are.
+
+    Args:
+        item: E, (N, d).
+        semantics: T of the same items, (N, d).
+        temperature: τ₂ of the cosines.
+
+    Returns:
+        Scalar, mean over items and directions; 0 of no items.
+    """
+    cosine = F.normalize(item, dim=1) @ F.normalize(semantics, dim=1).T
+    if not len(item):
+        return cosine.sum()
+    return _BothWays.apply(cosine.to(torch.promote_types(cosine.dtype, torch.float32)) / temperature)
+
+
+class _BothWays(torch.autograd.Function):
+    """Mean cross-entropy of the diagonal of logits (N, N) in its row and in its column."""
+
+    @staticmethod
+    def forward(ctx, logits: Tensor) -> Tensor:
+        row, column = torch.logsumexp(logits, dim=1, keepdim=True), torch.logsumexp(logits, dim=0)
+        ctx.save_for_backward(logits, row, column)
+        return (row.mean() + column.mean()) / 2 - logits.diagonal().mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> Tensor:
+        logits, row, column = ctx.saved_tensors
+        share = (logits - row).exp_().add_((logits - column).exp_()).div_(2)
+        share.diagonal().sub_(1)
+        return share.mul_(grad / len(logits))
+
+
+def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
+    """Contrastive loss with soft targets between the E and the T of one window (MODEL.md, Loss).
+
+    Published total: align(E, T) + align(T, E), which is twice align(E, T) because logits, their transpose and
+    the targets only change places.
+
+    Args:
+        item: E, (B, L, d).
+        semantics: T, (B, L, d).
+        temperature: τ₂.
+        mask: (B, L) bool; padded positions are then neither rows nor columns. None counts them, as published.
+
+    Returns:
+        Scalar, mean over B and the (real) positions; 0 where there is none.
+    """
+    length = item.shape[1]
+    with torch.autocast(item.device.type, enabled=False):
+        gram = _Gram.apply(torch.cat([item.float(), semantics.float()], dim=1)) / temperature
+    logits = gram[:, :length, length:]
+    target_logits = (gram[:, :length, :length] + gram[:, length:, length:]) / 2
+    rows, columns = logits, logits.transpose(1, 2)
+    if mask is not None:
+        hidden = ~mask.unsqueeze(1)
+        target_logits, rows, columns = (
+            part.masked_fill(hidden, torch.finfo(part.dtype).min) for part in (target_logits, rows, columns)
+        )
+    targets = torch.softmax(target_logits, dim=-1)
+    log_probability = torch.log_softmax(rows, dim=-1) + torch.log_softmax(columns, dim=-1)
+    if mask is not None:
+        log_probability = log_probability.masked_fill(hidden, 0.0)  # before the product: 0 · ∞ has no gradient
+    per_position = -(targets * log_probability).sum(dim=-1)  # 2 · ½[CE + CE]
+    return per_position.mean() if mask is None else (per_position * mask).sum() / mask.sum().clamp(min=1)

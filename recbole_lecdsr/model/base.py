@@ -1,0 +1,190 @@
+"""The model contract: everything that training, evaluation, distributed runs and serving ask of a model.
+
+A model derives from `CrossDomainSequentialRecommender` and writes `calculate_loss`, and either `query` and
+`item_vectors` (scores are then inner products of the two) or `predict` and `full_sort_predict`. Everything else has a
+default. CONTRIBUTING.md, "Add a model", shows a complete one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from recbole.data.interaction import Interaction
+from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
+from torch import Tensor, nn
+
+from recbole_lecdsr.data.constants import DOMAIN_FIELD, DOMAINS, RELATIVE_TIME_FIELD, TARGET_FIELD
+from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.data.train_loader import TrainLoader
+from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
+from recbole_lecdsr.model.sequence_input import SequenceInput
+from recbole_lecdsr.schema import Parameter
+
+ITEM_TEXT, USER_TEXT, TIME = "item_text", "user_text", "time"
+
+
+class CrossDomainSequentialRecommender(CrossDomainRecommender):
+    """Base class of every model that the plugin trains.
+
+    A batch is a RecBole `Interaction`; `sequence_input` reads its histories. B is the batch size, L
+    ``MAX_ITEM_LIST_LENGTH``, N the number of negatives, C the number of candidates.
+
+    Class attributes, for a subclass to override:
+        parameters: the model's own parameters. Those of its base classes are added (`declared_parameters`).
+        train_loader: makes the training batches: a class with the interface of `TrainLoader`.
+        train_samples: values of the parameter ``train_samples`` that the model can learn from: ``targets`` (a row for
+            each target, with negatives) and ``sequences`` (a row for each sequence, with a target at every position).
+        phases: train modes of the model's own, such as ``{"PRETRAIN": "BOTH"}``: the name for ``train_epochs`` and
+            `set_phase`, and RecBole-CDR's mode whose samples the phase trains on.
+        fitted_once: the model is fitted in one pass over the data; a run trains one epoch, whatever ``train_epochs``.
+        supports_distributed: the loss of a batch is the weighted sum of the losses of its rows, so that its rows can be
+            distributed over processes.
+        uses_every_parameter: every training step gives every parameter a gradient. Saves DistributedDataParallel a
+            search for unused ones.
+        deterministic_on_gpu: all its operations have deterministic algorithms on a GPU. False makes torch warn instead
+            of refusing where there is none.
+        summed_losses: which parts of `calculate_loss` are sums over the rows of a batch; the others are means.
+        has_inner_product_scores: whether `query` and `item_vectors` give its scores, for export and serving.
+    """
+
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    train_loader: ClassVar[type] = TrainLoader
+    train_samples: ClassVar[tuple[str, ...]] = ("targets",)
+    phases: ClassVar[Mapping[str, str]] = {}
+    fitted_once: ClassVar[bool] = False
+    supports_distributed: ClassVar[bool] = True
+    uses_every_parameter: ClassVar[bool] = False
+    deterministic_on_gpu: ClassVar[bool] = True
+    summed_losses: tuple[int, ...] = ()
+    has_inner_product_scores: bool = False
+
+    def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
+        super().__init__(config, dataset)
+        self.user_field, self.item_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
+        suffix = config["LIST_SUFFIX"]
+        self.item_seq_field, self.domain_seq_field = self.item_field + suffix, DOMAIN_FIELD + suffix
+        self.target_seq_field, self.time_seq_field = TARGET_FIELD + suffix, RELATIVE_TIME_FIELD + suffix
+        self.position_field = config["POSITION_FIELD"]
+        self.length_field = config["ITEM_LIST_LENGTH_FIELD"]
+        self.negative_field = config["NEG_PREFIX"] + self.item_field
+
+    # ------------------------------------------------------------------ before the model is made
+
+    @classmethod
+    def declared_parameters(cls) -> tuple[Parameter, ...]:
+        """The parameters that this class and its base classes declare, those of a subclass first."""
+        found: dict[str, Parameter] = {}
+        for base in cls.__mro__:
+            for parameter in vars(base).get("parameters", ()):
+                found.setdefault(parameter.name, parameter)
+        return tuple(found.values())
+
+    @classmethod
+    def check_parameters(cls, values: Mapping[str, Any]) -> list[str]:
+        """Errors of a configuration that no single parameter shows, each with its remedy.
+
+        Args:
+            values: parameter -> value, each of which is of its declared kind.
+        """
+        chosen = values["train_samples"]
+        if chosen in cls.train_samples:
+            return []
+        return [f"{cls.__name__} cannot learn from train_samples: {chosen}; use {' or '.join(cls.train_samples)}"]
+
+    @classmethod
+    def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
+        """Which features beside ids the model reads: any of ``item_text``, ``user_text`` and ``time``."""
+        return frozenset()
+
+    @classmethod
+    def training_data(cls, dataset: CrossDomainSequentialDataset) -> CrossDomainSequentialDataset:
+        """The data that the training loader takes its samples from: all training interactions, unless overridden."""
+        return dataset
+
+    # ------------------------------------------------------------------ training
+
+    def calculate_loss(self, interaction: Interaction) -> Tensor | tuple[Tensor, ...]:
+        """Loss of a training batch: a scalar, or parts whose sum is minimised and which are logged apart."""
+        raise NotImplementedError
+
+    def set_phase(self, phase: str) -> None:
+        """A phase of ``train_epochs`` begins: one of RecBole-CDR's train modes or of `phases`."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameter groups for the optimizer, with settings that differ from ``learning_rate`` and ``weight_decay``."""
+        return [{"params": list(nn.Module.parameters(self))}]
+
+    def learning_rate_factor(self, epoch: int, epochs_without_improvement: int) -> float:
+        """Factor on the learning rate of the epoch that begins: warm-up, decay, cuts.
+
+        Called once before each epoch. A schedule with a memory keeps it in `get_extra_state`.
+
+        Args:
+            epoch: number within the phase, from 0.
+            epochs_without_improvement: validations since the best one.
+        """
+        return 1.0
+
+    def after_step(self) -> None:
+        """An optimizer step has been taken."""
+
+    def after_epoch(self) -> None:
+        """An epoch has ended; the model is in training mode, and validation comes next."""
+
+    # ------------------------------------------------------------------ scoring
+
+    @property
+    def scored_domains(self) -> tuple[str, ...]:
+        """The domains whose items the model can score in its present state."""
+        return DOMAINS
+
+    @contextmanager
+    def scoring(self) -> Iterator[None]:
+        """Surrounds batches that are scored with the same weights, so that per-item results can be cached.
+
+        The model is in evaluation mode. What is cached must be dropped at the end.
+        """
+        yield
+
+    def sequence_input(self, interaction: Interaction) -> SequenceInput:
+        """The histories of a batch as tensors."""
+        return SequenceInput(
+            interaction[self.item_seq_field],
+            interaction[self.position_field],
+            interaction[self.domain_seq_field],
+            interaction[self.time_seq_field],
+            interaction[DOMAIN_FIELD],
+            interaction[self.user_field],
+        )
+
+    def query(self, interaction: Interaction) -> Tensor:
+        """(B, d) float, whose inner product with row c of `item_vectors` is the score of item c."""
+        raise NotImplementedError
+
+    def item_vectors(self) -> Tensor:
+        """(n_items, d) float, a vector of each item of either domain; the row of the padding item 0 has no meaning."""
+        raise NotImplementedError
+
+    def predict(self, interaction: Interaction) -> Tensor:
+        """Scores of the given items: item ids (B,) -> (B,), or (B, C) -> (B, C)."""
+        item = interaction[self.item_field]
+        return self.score(interaction, item.view(len(item), -1)).view(item.shape)
+
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores of all items of both domains, (B, n_items)."""
+        return self.score(interaction, None)
+
+    def score(self, interaction: Interaction, candidates: Tensor | None) -> Tensor:
+        """Scores by inner products.
+
+        Args:
+            interaction: B samples.
+            candidates: (B, C) int64 item ids, or None for all items.
+
+        Returns:
+            (B, C) or (B, n_items).
+        """
+        query, vectors = self.query(interaction), self.item_vectors()
+        return query @ vectors.T if candidates is None else candidate_scores(query, vectors, candidates)

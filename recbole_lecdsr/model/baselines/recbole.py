@@ -1,0 +1,245 @@
+"""RecBole's own models on the samples, candidates and seeds that LeCDSR sees.
+
+`baseline_class` makes a model of the plugin out of a general or sequential model class of RecBole. The class itself is
+RecBole's and unchanged: it gets the data set and the batches in the form it knows.
+"""
+
+from __future__ import annotations
+
+import importlib
+from copy import copy
+from functools import cached_property
+
+import numpy as np
+import torch
+from recbole.data.interaction import Interaction
+from recbole.data.transform import construct_transform
+from recbole.model.abstract_recommender import GeneralRecommender, SequentialRecommender
+from recbole.utils import FeatureType, InputType, ModelType
+from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
+from scipy.sparse import coo_matrix
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from recbole_lecdsr.data.windows import SingleDomainGatherer, WindowGatherer
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.model.baselines.acceleration import accelerate
+
+_PLACES = ("general_recommender", "sequential_recommender")
+# Numbers of the LLM embedding that models with item features get: RecBole makes a vector of each.
+TEXT_SIZE = 32
+TEXT_FIELD = "text"
+
+
+def is_recbole(model: type) -> bool:
+    """Whether a class is a general or sequential model of RecBole."""
+    return issubclass(model, (GeneralRecommender, SequentialRecommender))
+
+
+def recbole_class(name: str) -> type | None:
+    """RecBole's general or sequential model of this name, or None."""
+    for place in _PLACES:
+        module = f"recbole.model.{place}.{name.lower()}"
+        if importlib.util.find_spec(module) is not None:
+            found = getattr(importlib.import_module(module), name, None)
+            if isinstance(found, type) and is_recbole(found):
+                return found
+    return None
+
+
+def baseline_class(recbole_model: type) -> type:
+    """A model class of the plugin around a model class of RecBole, with its name."""
+    members = {"recbole_class": recbole_model, "__doc__": recbole_model.__doc__}
+    if hasattr(recbole_model, "input_type"):  # else it follows from loss_type
+        members["input_type"] = recbole_model.input_type
+    return type(recbole_model.__name__, (Baseline,), members)
+
+
+class RecBoleView:
+    """The mixed data set as RecBole's models know data sets: one user field, one item field, training events.
+
+    Args:
+        config: the run's configuration.
+        dataset: `recbole_lecdsr.data.dataset.CrossDomainSequentialDataset`.
+        single: users of the two domains are two users each, so that nothing is learned across.
+    """
+
+    def __init__(self, config, dataset, single: bool):
+        self.config, self.dataset = config, dataset
+        self.uid_field, self.iid_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
+        self.item_num = dataset.num_total_item
+        self.user_num = dataset.num_total_user * (2 if single else 1)
+        self.single = single
+        self.field2seqlen = {self.iid_field + config["LIST_SUFFIX"]: config["MAX_ITEM_LIST_LENGTH"]}
+        self.field2type = {TEXT_FIELD: FeatureType.FLOAT_SEQ}
+
+    def num(self, field: str) -> int:
+        """Number of ids of a field, padding included."""
+        return {self.uid_field: self.user_num, self.iid_field: self.item_num, TEXT_FIELD: TEXT_SIZE + 1}[field]
+
+    @cached_property
+    def _train(self) -> tuple[np.ndarray, np.ndarray]:
+        log = self.dataset.log
+        train = log.split == 0
+        user = log.user[train].astype(np.int64)
+        if self.single:
+            user += log.domain[train].astype(np.int64) * self.dataset.num_total_user
+        return user, log.item[train].astype(np.int64)
+
+    def inter_matrix(self, form: str = "coo", value_field: str | None = None):
+        """(n_users, n_items) matrix of ones at the training events, a pair counted once."""
+        pairs = np.unique(np.stack(self._train), axis=1)
+        matrix = coo_matrix((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), shape=(self.user_num, self.item_num))
+        return matrix if form == "coo" else matrix.asformat(form)
+
+    def get_item_feature(self) -> Interaction:
+        """The items with their LLM embedding: the first principal components, of unit variance each.
+
+        ``text`` (n_items, TEXT_SIZE, 2): numbers, and the rows of the vectors that they weigh, 0 where there is none.
+        """
+        vectors = self.dataset.item_embedding()
+        known = vectors.any(axis=1)
+        size = min(TEXT_SIZE, vectors.shape[1], int(known.sum()))
+        text = np.zeros((self.item_num, TEXT_SIZE, 2), dtype=np.float32)
+        text[known, :size, 0] = PCA(size, whiten=True, random_state=0).fit_transform(vectors[known])
+        text[known, :size, 1] = np.arange(1, size + 1)
+        return Interaction({self.iid_field: torch.arange(self.item_num), TEXT_FIELD: torch.from_numpy(text)})
+
+    @cached_property
+    def inter_feat(self) -> Interaction:
+        """All training samples with their windows, on the CPU: (S, L), for the few models that ask for them."""
+        gatherer = SingleDomainGatherer if self.single else WindowGatherer
+        windows = gatherer(self.dataset.log, self.config["MAX_ITEM_LIST_LENGTH"])
+        target = torch.from_numpy(self.dataset.targets("train"))
+        item_seq, length = right_padded(windows(target).item)
+        return Interaction(
+            {
+                self.iid_field: windows.item[target].long(),
+                self.iid_field + self.config["LIST_SUFFIX"]: item_seq,
+                self.config["ITEM_LIST_LENGTH_FIELD"]: length,
+            }
+        )
+
+
+def right_padded(item_seq: Tensor) -> tuple[Tensor, Tensor]:
+    """Windows as RecBole's models read them: events first, padding behind.
+
+    Args:
+        item_seq: (B, L) int64, padding 0 before the events.
+
+    Returns:
+        (B, L) int64, and (B,) int64, the number of events.
+    """
+    length = item_seq.ne(0).sum(dim=1)
+    place = torch.arange(item_seq.shape[1], device=item_seq.device) - length.unsqueeze(1)
+    return item_seq.gather(1, place % item_seq.shape[1]), length
+
+
+class Baseline(CrossDomainRecommender):
+    """A general or sequential model of RecBole in a cross-domain run; made by `baseline_class`.
+
+    Settings: those of RecBole's model, and ``sequence``: ``mixed`` gives it the events of both domains, ``single``
+    those of the target's domain alone (and a user of both domains is two users to it).
+    """
+
+    recbole_class: type
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.single = config["sequence"] == "single"
+        self.user_field, self.item_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
+        self.item_seq_field = self.item_field + config["LIST_SUFFIX"]
+        self.length_field = config["ITEM_LIST_LENGTH_FIELD"]
+        self.negative_field = config["NEG_PREFIX"] + self.item_field
+        self.sequential = issubclass(self.recbole_class, SequentialRecommender)
+        config = copy(config)  # RecBole's transforms and what follows write into it
+        config.final_config_dict = dict(config.final_config_dict)
+        self.view = RecBoleView(config, dataset, self.single)
+        if config["selected_features"] is not None:
+            config["selected_features"] = config["numerical_features"] = [TEXT_FIELD]
+        self.transform = construct_transform(config)
+        try:
+            self.recbole_model = self.recbole_class(config, self.view)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.recbole_class.__name__} needs more of a data set than ids ({error!r}): leave it out"
+            ) from error
+        self._length = torch.ones(0, dtype=torch.int64)  # of the windows under way
+        accelerate(self.recbole_model, lambda: self._length - 1)
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """The tensors that RecBole's model keeps outside its parameters, for the checkpoint."""
+        names = getattr(self.recbole_model, "other_parameter_name", [])
+        values = {name: getattr(self.recbole_model, name) for name in names}
+        return {name: value.detach().clone() for name, value in values.items() if isinstance(value, Tensor)}
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Put them back, on the device of the model."""
+        device = next(self.parameters()).device
+        for name, value in state.items():
+            setattr(self.recbole_model, name, value.to(device))
+
+    def _batch(self, interaction: Interaction) -> Interaction:
+        """A batch as RecBole's dataloaders make it."""
+        fields = dict(interaction.interaction)
+        if self.single:
+            fields[self.user_field] = fields[self.user_field] + fields["domain"] * self.total_num_users
+        if self.sequential:
+            item_seq, length = right_padded(fields[self.item_seq_field])
+            # RecBole's models read the state at place length - 1.
+            fields[self.item_seq_field], fields[self.length_field] = item_seq, length.clamp(min=1)
+        if self.negative_field in fields:
+            fields[self.negative_field] = fields[self.negative_field][:, 0]
+        return Interaction(fields)
+
+    def calculate_loss(self, interaction: Interaction) -> Tensor | tuple[Tensor, ...]:
+        """RecBole's loss. Samples without an event in the window teach a sequential model nothing and are left out."""
+        batch = self._batch(interaction)
+        if self.sequential:
+            batch = batch[batch[self.item_seq_field][:, 0].ne(0)]
+            if not len(batch):  # the mean over no sample would be no number
+                return sum(weight.sum() for weight in self.recbole_model.parameters()) * 0
+            self._length = batch[self.length_field]
+            batch = self.transform(self.view, batch)
+        elif self.input_type == InputType.POINTWISE and self.recbole_class.type != ModelType.TRADITIONAL:
+            batch = self._with_labels(batch)
+        return self.recbole_model.calculate_loss(batch)
+
+    def _with_labels(self, batch: Interaction) -> Interaction:
+        """Positives and negatives one below the other, with labels."""
+        fields = {name: torch.cat([value, value]) for name, value in batch.interaction.items()}
+        fields[self.item_field] = torch.cat([batch[self.item_field], batch[self.negative_field]])
+        label = torch.ones(len(batch), device=batch[self.item_field].device)
+        fields[self.view.config["LABEL_FIELD"]] = torch.cat([label, torch.zeros_like(label)])
+        return Interaction(fields)
+
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores of all items of both domains, (B, n_items); what lies beyond (a mask token) is cut off."""
+        batch = self._batch(interaction)
+        if self.sequential:
+            self._length = batch[self.length_field]
+            batch = self.transform_for_scoring(batch)
+        try:
+            scores = self.recbole_model.full_sort_predict(batch).view(len(batch), -1)
+        except NotImplementedError:
+            scores = self._score_one_by_one(batch)
+        return scores[:, : self.total_num_items].to(batch[self.user_field].device)  # EASE's are on the CPU
+
+    def _score_one_by_one(self, batch: Interaction) -> Tensor:
+        """For models that score pairs of a user and an item only: (B, n_items) by way of as many pairs."""
+        items = torch.arange(self.total_num_items, device=batch[self.user_field].device)
+        rows = [
+            self.recbole_model.predict(Interaction({self.user_field: user.expand(len(items)), self.item_field: items}))
+            for user in batch[self.user_field]
+        ]
+        return torch.stack(rows)
+
+    def transform_for_scoring(self, batch: Interaction) -> Interaction:
+        """RecBole turns windows round for scoring too where its model wants them so; masks are for training."""
+        return self.transform(self.view, batch) if self.view.config["transform"] == "inverse_itemseq" else batch
+
+    def predict(self, interaction: Interaction) -> Tensor:
+        """Scores of the given items: item ids (B,) -> (B,), or (B, C) -> (B, C)."""
+        item = interaction[self.item_field]
+        scores = self.full_sort_predict(interaction)
+        return scores.gather(1, item.view(len(item), -1)).view(item.shape)

@@ -1,0 +1,1 @@
+"""Layers as plain modules that import no framework."""

@@ -1,0 +1,51 @@
+"""Causal self-attention and time embeddings."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class AttentionBlock(nn.Module):
+    """Pre-norm causal self-attention and feed-forward layer of a transformer."""
+
+    def __init__(self, embedding_size: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.norm, self.forward_norm = nn.LayerNorm(embedding_size), nn.LayerNorm(embedding_size)
+        self.query_key_value = nn.Linear(embedding_size, 3 * embedding_size)
+        self.output = nn.Linear(embedding_size, embedding_size)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(embedding_size, embedding_size), nn.GELU(), nn.Linear(embedding_size, embedding_size)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor, allowed: Tensor) -> Tensor:
+        """Attend.
+
+        Args:
+            hidden: (B, L, d).
+            allowed: (B, 1, L, L) bool, which events (last axis) each event may look at.
+
+        Returns:
+            (B, L, d).
+        """
+        parts = self.query_key_value(self.norm(hidden)).unflatten(2, (3 * self.heads, -1)).transpose(1, 2)
+        found = F.scaled_dot_product_attention(*parts.chunk(3, dim=1), attn_mask=allowed)
+        hidden = hidden + self.dropout(self.output(found.transpose(1, 2).flatten(2)))
+        return hidden + self.dropout(self.feed_forward(self.forward_norm(hidden)))
+
+
+class TimeEmbedding(nn.Module):
+    """Vectors of times: a table of a few, and a line between each two neighbours."""
+
+    def __init__(self, size: int, embedding_size: int):
+        super().__init__()
+        self.table = nn.Embedding(size, embedding_size)
+
+    def forward(self, relative_time: Tensor) -> Tensor:
+        """(B, L) float in [0, 1] -> (B, L, d)."""
+        place = relative_time * (self.table.num_embeddings - 1)
+        below = place.floor()
+        return torch.lerp(self.table(below.long()), self.table(place.ceil().long()), (place - below).unsqueeze(-1))

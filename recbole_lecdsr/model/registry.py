@@ -1,0 +1,57 @@
+"""Model classes by name: this plugin's, RecBole's and RecBole-CDR's, and classes of the user's own."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from recbole_cdr.utils import get_model
+
+from recbole_lecdsr.errors import NotInstalledError, UserError
+from recbole_lecdsr.model.baselines.recbole import baseline_class, is_recbole, recbole_class
+from recbole_lecdsr.model.baselines.recbole_cdr import CDR_MODELS, cdr_baseline_class, is_recbole_cdr
+from recbole_lecdsr.property_files import (
+    PROPERTIES,
+    nearest,
+)
+
+
+def find_model(name: str) -> type:
+    """A model of the plugin, or one of RecBole-CDR or RecBole as a baseline.
+
+    Raises:
+        NotInstalledError: a model of RecBole-CDR where there is no checkout of it.
+        UserError: a name that is none of these.
+    """
+    try:
+        return _run_class(get_model(name))
+    except (ValueError, AttributeError, ImportError) as error:
+        if name in CDR_MODELS:
+            reason = f" ({error})" if isinstance(error, ImportError) else ""
+            raise NotInstalledError(
+                f"{name} is a model of RecBole-CDR, whose package on PyPI does not bring it along{reason}: put a "
+                "source checkout on the path (git clone https://github.com/RUCAIBox/RecBole-CDR; "
+                "PYTHONPATH=RecBole-CDR)"
+            ) from None
+        stock = recbole_class(name)
+    if stock is None:
+        files = sorted(path.stem for path in (PROPERTIES / "model").glob("*.yaml"))
+        raise UserError(
+            f"model {name!r} is neither one of this plugin or of RecBole-CDR nor a general or sequential one of "
+            f"RecBole; {nearest(name, files)}"
+        )
+    return baseline_class(stock)
+
+
+def _run_class(model: type) -> type:
+    """The class that runs a model: its own, or a baseline around one of RecBole or RecBole-CDR."""
+    if is_recbole(model):
+        return baseline_class(model)
+    return cdr_baseline_class(model) if is_recbole_cdr(model) else model
+
+
+def _stock_properties(cdr_model: type) -> Path | None:
+    """RecBole-CDR's property file of one of its models."""
+    base = next(base for base in cdr_model.__mro__ if is_recbole_cdr(base))
+    path = Path(inspect.getfile(base)).parents[2] / "properties" / "model" / f"{base.__name__}.yaml"
+    return path if path.exists() else None

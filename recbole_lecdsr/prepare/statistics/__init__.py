@@ -1,0 +1,1 @@
+"""Statistics of a prepared pair as JSON, Markdown and SVG."""

@@ -1,0 +1,1 @@
+"""CSV, TSV or Parquet tables to an atomic pair."""

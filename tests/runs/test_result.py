@@ -1,0 +1,123 @@
+"""What a run directory holds."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from recbole_lecdsr.quick_start import run_lecdsr
+from tests.helpers.pairs import random_events
+from tests.helpers.runs import MEASURED, assert_same_run, assert_same_weights, lasting, loaders, read_run, train
+
+
+def metrics_by_hand(rank: np.ndarray, topk: list[int]) -> dict[str, float]:
+    values = {}
+    for k in topk:
+        hit = rank <= k
+        values[f"hit@{k}"] = hit.mean()
+        values[f"ndcg@{k}"] = np.where(hit, 1 / np.log2(rank + 1), 0).mean()
+        values[f"mrr@{k}"] = np.where(hit, 1 / rank, 0).mean()
+    return {**values, "mrr": (1 / rank).mean()}
+
+
+def test_the_metrics_of_the_result_are_those_of_the_ranks(finished):
+    run = read_run(finished["folder"])
+    rank, domain = run["ranks"]["rank"], run["ranks"]["domain"]
+    parts = {"source": domain == 0, "target": domain == 1, "overall": domain >= 0}
+    assert run["result"]["test"].keys() == parts.keys()
+    for name, chosen in parts.items():
+        expected = metrics_by_hand(rank[chosen], [1, 5, 10, 20])
+        assert run["result"]["test"][name] == pytest.approx(expected, abs=1e-9), name
+        if name != "overall":
+            assert run["result"]["test_samples"][name] == chosen.sum()
+
+
+def test_what_is_returned_is_what_is_written(finished):
+    written = json.loads((finished["folder"] / "result.json").read_text(encoding="utf-8"))
+    assert finished["result"] == written
+    for name, value in finished["test_result"].items():
+        part, metric = name.split("_")
+        assert written["test"][part][metric] == value
+    for name, value in finished["best_valid_result"].items():
+        part, metric = name.split("_")
+        assert written["valid"][part][metric] == value
+
+
+def test_the_ranks_are_of_the_test_events_of_each_user(finished):
+    ranks = read_run(finished["folder"])["ranks"]
+    last = {}
+    for user, _, domain, time in random_events():
+        if time >= last.get(user, (-1,))[0]:
+            last[user] = (time, ("source", "target").index(domain))
+    found = dict(zip(ranks["user"].tolist(), ranks["domain"].tolist(), strict=True))
+    assert found == {user: domain for user, (_, domain) in last.items()}
+    assert len(ranks["rank"]) == len(last)
+
+
+def test_the_result_says_what_was_run(finished):
+    result = finished["result"]
+    assert result.keys() >= MEASURED
+    assert result["model"] == "LeCDSR" and result["dataset"] == "pair" and result["seed"] == 2022
+    assert result["domains"] == {"source": "source", "target": "target"}
+    assert result["epochs"] == len(result["history"]) == 3
+    assert result["candidates"]["mode"] == "full" and result["candidates"]["history_masked"] is True
+    assert result["coverage"]["users"] == {"with_embedding": 30, "total": 30, "file": "pair.useremb"}
+    assert result["peak_memory_bytes"]["process"] > 0
+    assert set(result["seconds"]) == {"load", "train", "valid", "test"}
+    assert result["parameters"]["learning_rate"] == 0.01
+
+
+def test_the_reference_knows_training_popularity_only(finished):
+    rank = []
+    train_data, _, test_data = loaders(finished["settings"])
+    log = train_data.dataset.log
+    count = np.bincount(log.item[log.split == 0], minlength=train_data.dataset.num_total_item)
+    for target in test_data.targets.tolist():
+        history = set(log.item[log.first[target] : target].tolist())
+        items = set(train_data.dataset.domain_items[log.domain[target]].tolist()) - history - {log.item[target]}
+        rank.append(1 + sum(count[item] >= count[log.item[target]] for item in items))
+    expected = metrics_by_hand(np.array(rank), [1, 5, 10, 20])
+    assert finished["result"]["reference"]["popularity"]["overall"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_tensorboard_holds_the_validation_of_each_epoch(finished):
+    events = EventAccumulator(str(finished["folder"]))
+    events.Reload()
+    for domain in ("source", "target"):
+        scalars = events.Scalars(f"valid/{domain}/ndcg@10")
+        assert [scalar.step for scalar in scalars] == [0, 1, 2]
+        expected = [entry["valid"][domain]["ndcg@10"] for entry in finished["result"]["history"]]
+        assert [scalar.value for scalar in scalars] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_configuration_of_a_run_repeats_it(finished, tmp_path):
+    file = finished["folder"] / "config.yaml"
+    assert yaml.safe_load(file.read_text(encoding="utf-8")) == finished["result"]["parameters"]
+    again = run_lecdsr(
+        config_file_list=[str(file)], config_dict={"output_dir": str(tmp_path / "again")}, command_line=[]
+    )
+    assert_same_run(finished["folder"], again["run_directory"])
+
+
+def test_the_weights_of_a_run_are_those_of_its_best_epoch(finished, tmp_path):
+    best = finished["result"]["best_epoch"]["mean"]
+    short = train(finished["settings"], train_epochs=[f"BOTH:{best + 1}"], output_dir=str(tmp_path / "short"))
+    assert_same_weights(read_run(finished["folder"])["weights"], read_run(short["run_directory"])["weights"])
+
+
+def test_nothing_is_left_of_files_being_written(finished):
+    names = {path.name for path in finished["folder"].iterdir() if path.is_file()}
+    assert {"config.yaml", "result.json", "ranks.npz", "model.pth"} <= names
+    assert all(name.startswith("events.") for name in names - {"config.yaml", "result.json", "ranks.npz", "model.pth"})
+
+
+def test_a_new_run_takes_the_place_of_the_former_one(pair):
+    former = read_run(train(pair, learning_rate=0.1)["run_directory"])
+    outcome = train(pair)
+    new = read_run(outcome["run_directory"])
+    assert former["result"] != new["result"]
+    assert new["result"] == lasting(outcome["result"])
