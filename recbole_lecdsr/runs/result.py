@@ -4,27 +4,18 @@ A rank counts from 1; 0 is that of a sample in whose domain the model scores not
 """
 
 from __future__ import annotations
-from collections import OrderedDict
+
 from collections.abc import Mapping
 from dataclasses import dataclass
+
 import numpy as np
-import torch
-from recbole.data.interaction import Interaction
-from recbole.evaluator import Collector, Evaluator
-from recbole.model.abstract_recommender import AbstractRecommender
-from torch import Tensor
+
 from recbole_lecdsr import distributed
-from recbole_lecdsr.runs import run_directory
-from recbole_lecdsr.data.eval_loader import EvalLoader
-from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.constants import DOMAINS
-from recbole_lecdsr.evaluation.ranking import rank_samples
-from recbole_lecdsr.evaluation.metrics import Result
-from recbole_lecdsr.evaluation.metrics import training_popularity
-from recbole_lecdsr.runs.environment import device_name
-from recbole_lecdsr.runs.environment import git_revision
-from recbole_lecdsr.runs.environment import peak_memory_bytes
-from recbole_lecdsr.runs.environment import versions
+from recbole_lecdsr.data.eval_loader import EvalLoader
+from recbole_lecdsr.evaluation.metrics import Result, training_popularity
+from recbole_lecdsr.runs import run_directory
+from recbole_lecdsr.runs.environment import device_name, git_revision, peak_memory_bytes, versions
 
 
 @dataclass(frozen=True)

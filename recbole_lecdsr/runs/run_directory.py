@@ -1,19 +1,16 @@
 """The run directory: config.yaml, result.json, ranks.npz, model.pth; each written whole or not at all."""
 
 from __future__ import annotations
+
 import json
-import platform
-import resource
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import IO
+
 import numpy as np
-import torch
 import yaml
+
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 

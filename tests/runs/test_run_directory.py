@@ -14,13 +14,11 @@ import pytest
 import torch
 
 from recbole_lecdsr import __version__
-from recbole_lecdsr.runs import environment, run_directory
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
-from recbole_lecdsr.runs.checkpoint import load_checkpoint
-from recbole_lecdsr.runs.checkpoint import save_checkpoint
-from recbole_lecdsr.runs.environment import git_revision
-from recbole_lecdsr.runs.environment import versions
+from recbole_lecdsr.runs import environment, run_directory
+from recbole_lecdsr.runs.checkpoint import load_checkpoint, save_checkpoint
+from recbole_lecdsr.runs.environment import git_revision, versions
 
 STATE = {"state_dict": {"weight": torch.arange(4.0)}, "parameters": {"seed": 1}}
 
