@@ -118,7 +118,7 @@ def test_a_subclass_is_a_model_with_the_properties_of_its_parent(pair):
 def assert_doubled(outcome, plain) -> None:
     first, _ = plain["result"]["history"][0]["loss"]
     assert outcome["result"]["history"][0]["loss"][0] == pytest.approx(2 * first, rel=0.1)
-    weights = [read_run(each["run_directory"])["weights"]["network.place"] for each in (outcome, plain)]
+    weights = [read_run(each["run_directory"])["weights"]["network.position"] for each in (outcome, plain)]
     assert not torch.equal(*weights)
 
 
