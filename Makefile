@@ -28,8 +28,10 @@ run: $(READY) ## prepare, embed, train, evaluate and show the default data; opti
 test: $(READY) ## the test suite; options in ARGS="…"
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(READY) ## ruff
+lint: $(READY) ## format, linter, type checker
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/training_step.py
