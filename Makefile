@@ -15,7 +15,7 @@ install: $(READY) ## the virtual environment with everything in it
 
 # The frameworks' metadata cannot be satisfied (docs/upstream.md), so they go in without their dependencies,
 # which requirements.txt names instead.
-$(READY): requirements.txt requirements-frameworks.txt setup.py
+$(READY): requirements.txt requirements-frameworks.txt setup.py pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-frameworks.txt

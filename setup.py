@@ -1,4 +1,4 @@
-"""Installation. recbole and recbole-cdr are needed too, but cannot be listed here: see README.md, "Install"."""
+"""What is installed; name and Python versions are in pyproject.toml. recbole and recbole-cdr cannot be listed here."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "recbole_lecdsr" / "__init__.py").read_text("utf-8"))[1]
 
 setup(
-    name="recbole_lecdsr",
     version=VERSION,
     description="LLM-enhanced cross-domain sequential recommendation inside RecBole-CDR, with LeCDSR as its model",
     long_description=(HERE / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
-    python_requires=">=3.10",
     license="MIT",
     classifiers=[
         "Development Status :: 4 - Beta",
