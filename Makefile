@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 ARGS ?=
+BASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench wheel clean
+.PHONY: help install run test lint bench same-numbers wheel clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: $(READY) ## the virtual environment with everything in it
 
@@ -42,6 +43,9 @@ bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/profile_throughput.py
 	$(BIN)/python benchmarks/amazon.py
+
+same-numbers: $(READY) ## compare metrics with another commit: BASE=<commit>; options in ARGS="…"
+	$(BIN)/python benchmarks/same_numbers.py --base "$(BASE)" $(ARGS)
 
 wheel: $(READY) ## dist/recbole_lecdsr-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
