@@ -19,7 +19,7 @@ from recbole_cdr.data.dataset import CrossDomainDataset, CrossDomainSingleDatase
 from recbole_cdr.sampler import CrossDomainSourceSampler
 
 from recbole_lecdsr.compat import apply
-from recbole_lecdsr.compat.checkpoints import _torch_load
+from recbole_lecdsr.compat.checkpoints import stock_torch_load
 from tests.helpers.domains import ITEMS, NAMES, USERS, CommonFactors, age, write
 
 SIDES = ["source", "target"]
@@ -385,4 +385,4 @@ def test_all_adaptations_are_made_once(domains):
     before = [dict(vars(owner)) for owner in CHANGED]
     apply.apply()
     assert [dict(vars(owner)) for owner in CHANGED] == before
-    assert torch.load is _torch_load
+    assert torch.load is stock_torch_load

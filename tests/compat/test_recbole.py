@@ -19,8 +19,8 @@ from recbole.model.sequential_recommender import SASRecF
 from recbole.trainer import Trainer
 
 from recbole_lecdsr.compat import pandas as pandas_adaptations
-from recbole_lecdsr.compat.checkpoints import _torch_load, load_checkpoint
-from recbole_lecdsr.compat.patching import _View
+from recbole_lecdsr.compat.checkpoints import load_checkpoint, stock_torch_load
+from recbole_lecdsr.compat.patching import ModuleView
 from recbole_lecdsr.compat.recbole import gradient_scaler, no_tensorboard, numpy_aliases, sparse_matrix_update
 from recbole_lecdsr.property_files import read_property_file
 from tests.helpers import stock as shop
@@ -156,7 +156,7 @@ def test_who_asks_for_weights_only_gets_it(tmp_path):
 
 
 def test_the_load_of_torch_itself_is_left_alone(tmp_path):
-    assert torch.load is _torch_load
+    assert torch.load is stock_torch_load
     torch.save(SimpleNamespace(), tmp_path / "objects.pth")
     with pytest.raises(Exception, match="weights_only"):
         torch.load(tmp_path / "objects.pth")
@@ -242,7 +242,7 @@ def frame_of(values: np.ndarray):
 ])  # fmt: skip
 def test_where_pandas_has_no_fault_nothing_is_adapted(monkeypatch, adaptation, fixed):
     monkeypatch.setattr(pd.Series, "agg", lambda self, function: self.map(function))
-    monkeypatch.setattr(pandas_adaptations, "pd", _View(pd, **fixed))
+    monkeypatch.setattr(pandas_adaptations, "pd", ModuleView(pd, **fixed))
     before = adapted_for_pandas()
     getattr(pandas_adaptations, adaptation)()
     assert adapted_for_pandas() == before

@@ -16,14 +16,15 @@ from recbole_cdr.quick_start import load_data_and_model, objective_function, run
 from recbole_cdr.trainer import CrossDomainTrainer
 from recbole_cdr.utils import CrossDomainDataLoaderState
 
-from recbole_lecdsr.compat.entry_points import _plugins, register
+from recbole_lecdsr.compat.entry_points import PluginModel, register, registered
 from tests.helpers.domains import NAMES, CommonFactors, Oracle
 
 PHASES = [["SOURCE:1"], ["TARGET:1"], ["BOTH:1"], ["SOURCE:1", "TARGET:1", "OVERLAP:1", "BOTH:1"]]
 SPLITS = {"leave one out": {"LS": "valid_and_test"}, "ratio": {"RS": [0.6, 0.2, 0.2]}}
 
 
-STOCK_PARTS = (
+STOCK_CLASSES = PluginModel(
+    CommonFactors,
     recbole_cdr.data.dataset.CrossDomainDataset,
     CrossDomainTrainer,
     recbole_cdr.config.CDRConfig,
@@ -65,21 +66,21 @@ def test_the_same_seed_gives_the_same_result(domains):
 
 def test_both_calls_of_the_quick_start_give_the_same_result(domains):
     values = {**domains, "eval_args": {"split": SPLITS["ratio"], "group_by": "user", "order": "RO", "mode": "full"}}
-    register("Named", CommonFactors, *STOCK_PARTS)
+    register("Named", lambda: STOCK_CLASSES)
     try:
         assert objective_function({**values, "model": "Named"}) == run_recbole_cdr("Named", config_dict=values)
     finally:
-        _plugins.pop("Named")
+        registered.pop("Named")
 
 
 def test_a_saved_run_is_loaded_again(domains, tmp_path, caplog):
-    register("CommonFactors", CommonFactors, *STOCK_PARTS)
+    register("CommonFactors", lambda: STOCK_CLASSES)
     try:
         run(domains, checkpoint_dir=str(tmp_path / "saved"))
         [path] = (tmp_path / "saved").glob("*.pth")
         _, model, dataset, *_ = load_data_and_model(str(path))
     finally:
-        _plugins.pop("CommonFactors")
+        registered.pop("CommonFactors")
     assert type(model) is CommonFactors and dataset.num_total_user == model.total_num_users
     assert "can run any code" in caplog.text
 
