@@ -1,4 +1,4 @@
-"""Installation. recbole and recbole-cdr are needed too, but cannot be listed here: see README.md, "Install"."""
+"""What is installed; name and Python versions are in pyproject.toml. recbole and recbole-cdr cannot be listed here."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "recbole_lecdsr" / "__init__.py").read_text("utf-8"))[1]
 
 setup(
-    name="recbole_lecdsr",
     version=VERSION,
     description="LLM-enhanced cross-domain sequential recommendation inside RecBole-CDR, with LeCDSR as its model",
     long_description=(HERE / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
-    python_requires=">=3.10",
+    license="MIT",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
     packages=[*find_packages(include=["recbole_lecdsr", "recbole_lecdsr.*"]),
               "recbole_lecdsr.properties", "recbole_lecdsr.dataset"],
     # What lies beside the package in the checkout lies inside it when installed.

@@ -145,5 +145,5 @@ def wrap_ddp(model: nn.Module, loss: Callable) -> Callable:
             _Loss(model, loss),
             device_ids=None if device.type == "cpu" else [device],
             broadcast_buffers=False,  # see `broadcast_model`
-            find_unused_parameters=not getattr(model, "uses_every_parameter", False),
+            find_unused_parameters=not model.uses_every_parameter,
         )

@@ -28,7 +28,7 @@ def wheel(tmp_path_factory) -> Path:
         if find_spec(tool) is None:
             pytest.skip(f"building the wheel needs {tool}: python -m pip install pip setuptools")
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("setup.py", "README.md"):
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(CHECKOUT / name, source)
     ignored = shutil.ignore_patterns("__pycache__")
     for name in ("recbole_lecdsr", "properties"):
@@ -119,6 +119,23 @@ def test_the_wheel_installs_a_command(wheel):
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
         assert "run_lecdsr = recbole_lecdsr.cli:main" in archive.read(name).decode()
+
+
+def test_the_wheel_has_its_name_its_python_versions_and_its_licence(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("METADATA"))
+        lines = archive.read(name).decode().splitlines()
+    assert {"Name: recbole_lecdsr", "Requires-Python: >=3.10", "License: MIT", "License-File: LICENSE"} <= set(lines)
+
+
+def test_pip_and_uv_install_the_same_frameworks():
+    tomllib = pytest.importorskip("tomllib", reason="part of Python from 3.11 on")
+    settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    group = settings["dependency-groups"]["frameworks"]
+    listed = (CHECKOUT / "requirements-frameworks.txt").read_text(encoding="utf-8").splitlines()
+    assert group == [line for line in listed if not line.startswith("#")]
+    without_dependencies = settings["tool"]["uv"]["dependency-metadata"]
+    assert group == [f"{one['name']}=={one['version']}" for one in without_dependencies if not one["requires-dist"]]
 
 
 def test_the_wheel_does_not_ask_for_what_cannot_be_installed(wheel):

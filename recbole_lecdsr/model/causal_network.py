@@ -1,9 +1,9 @@
 """LeCDSR's default network: the paper's three ideas around causal self-attention, trained at every position.
 
-The published network (`recbole_lecdsr.model.published_network`) makes one query of one window, so each target costs a window.
-Here the state after each event sees the events up to it alone, and one pass over a sequence gives a query for each of
-its targets. The paper's ideas stay: each event is a fusion of item-ID and text embedding (`SpectralGate`), the user's
-profile shifts what is asked for, and item IDs and texts are aligned.
+The published network (`recbole_lecdsr.model.published_network`) makes one query of one window, so each target costs a
+window. Here the state after an interaction depends on the interactions up to it alone, and one pass over a sequence
+gives a query for each of its targets. The paper's ideas stay: an item is a fusion of ID and text embedding
+(`SpectralGate`), the user's profile shifts the query, and item IDs and texts are aligned. docs/models.md, 5.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.modules.layers import Adapter
 from recbole_lecdsr.model.modules.pca import principal_components
 from recbole_lecdsr.model.modules.spectral_fusion import Items, SpectralGate
+from recbole_lecdsr.model.sequence_input import SequenceInput
 
 _INITIAL_LENGTH = 0.5  # of an item's vector: queries have length √d, so scores start near zero and spread in training
 _WINDOWS = 128  # that are scored together
@@ -41,8 +42,8 @@ class CausalNetwork(nn.Module):
         attention_layers: layers of causal self-attention.
         attention_heads: of each layer.
         profile_dropout: share of the targets in training whose query is made without the profile.
-        time_embedding_size: vectors along the relative_time (`EventLog.relative_time`), between which an event's time is interpolated,
-            so that what was bought at a time can be asked for; 0 for events without time.
+        time_embedding_size: vectors along relative time (`EventLog.relative_time`), between which the time of an
+            interaction is interpolated, so that what is bought at that time can be queried; 0 for no times.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class CausalNetwork(nn.Module):
         super().__init__()
         self.item_id = nn.Embedding(n_items, embedding_size, padding_idx=0)
         # Places count from the newest event: the last column, however long the window.
-        self.place = nn.Parameter(torch.randn(max_length, embedding_size) * 0.02)
+        self.position = nn.Parameter(torch.randn(max_length, embedding_size) * 0.02)
         self.next_domain = nn.Embedding(2, embedding_size)
         # What the time of an event tells of it, and what is asked for at that time.
         self.event_time = TimeEmbedding(time_embedding_size, embedding_size) if time_embedding_size else None
@@ -128,7 +129,7 @@ class CausalNetwork(nn.Module):
             (B, L', d), of length about √d each.
         """
         length = events.shape[1]
-        hidden = events + self.place[len(self.place) - length :] + self.next_domain(next_domain)
+        hidden = events + self.position[len(self.position) - length :] + self.next_domain(next_domain)
         if self.event_time is not None:
             hidden = hidden + self.event_time(relative_time)
         hidden = self.dropout(self.input_norm(hidden))
@@ -144,8 +145,8 @@ class CausalNetwork(nn.Module):
         """Queries of targets, q = state + w_domain ⊙ U: states (N, d), domains and users (N,) int64 -> (N, d)."""
         if self.user_text is None:
             return state
-        distinct, place = torch.unique(user, return_inverse=True)
-        profile = F.embedding(place, self.dropout(self.user_adapter(self.user_text[distinct])))
+        distinct, index = torch.unique(user, return_inverse=True)
+        profile = F.embedding(index, self.dropout(self.user_adapter(self.user_text[distinct])))
         if self.training and self.profile_dropout:
             kept = torch.rand(len(state), 1, device=state.device) >= self.profile_dropout
             profile = profile * kept
@@ -155,47 +156,46 @@ class CausalNetwork(nn.Module):
         """Ê of N items, (N, d)."""
         return items.identity if self.fusion is None else self.fusion(items)
 
-    def forward(
-        self,
-        item_seq: Tensor,
-        domain_seq: Tensor,
-        time_seq: Tensor,
-        domain: Tensor,
-        user: Tensor,
-        candidates: Tensor | None = None,
-    ) -> Tensor:
-        """Scores of candidates after the newest event of each window.
+    def forward(self, inputs: SequenceInput, candidates: Tensor | None = None) -> Tensor:
+        """Scores of candidates after the newest interaction of each window.
 
         Args:
-            item_seq: (B, L) int64, left-padded with 0, newest last.
-            domain_seq: (B, L) int64, domains of its events.
-            time_seq: (B, L) float32 in [0, 1], their times.
-            domain: (B,) int64, of the target.
-            user: (B,) int64.
+            inputs: B windows.
             candidates: (B, C) int64, or None for all items.
 
         Returns:
-            (B, C), or (B, n_items); the column of the padding item then means nothing.
+            (B, C), or (B, n_items); the column of the padding item has no meaning.
         """
-        query = self.query(item_seq, domain_seq, time_seq, domain, user)
+        query = self.query(inputs)
         if candidates is None:
             return query @ self.item_id.weight.T
         return candidate_scores(query, self.item_id.weight, candidates)
 
-    def query(self, item_seq: Tensor, domain_seq: Tensor, time_seq: Tensor, domain: Tensor, user: Tensor) -> Tensor:
-        """q, (B, d), of windows as `forward` takes them: its product with row c of the item table is c's score."""
-        distinct, place = torch.unique(item_seq, return_inverse=True)
+    def query(self, inputs: SequenceInput) -> Tensor:
+        """q, (B, d): its inner product with row c of the item-ID table is the score of item c (docs/models.md, 5.5)."""
+        item_seq = inputs.item_seq
+        distinct, index = torch.unique(item_seq, return_inverse=True)
         fused = self.fuse(self.items(distinct))
-        next_domain = shift_left(domain_seq, domain)
+        next_domain = shift_left(inputs.domain_seq, inputs.domain)
         length = item_seq.ne(0).sum(dim=1)
         state = fused.new_empty(len(item_seq), fused.shape[1])
-        # Windows of about the same length together: the columns of padding cost as much as events.
+        # Windows of about the same length together: columns of padding cost as much as interactions.
         parts = torch.argsort(length).split(_WINDOWS)
-        longest = torch.cat([length[rows[-1:]] for rows in parts]).clamp(min=1).tolist()  # waits for the device once
+        longest = torch.cat([length[rows[-1:]] for rows in parts]).clamp(min=1).tolist()  # one wait for the device
         for rows, filled in zip(parts, longest, strict=True):
-            item, places, domains, times = (part[rows, -filled:] for part in (item_seq, place, next_domain, time_seq))
-            state[rows] = self.states(F.embedding(places, fused), item.ne(0), domains, times)[:, -1]
-        return self.queries(state, domain, user)
+            item, indices, domains, times = (
+                part[rows, -filled:] for part in (item_seq, index, next_domain, inputs.time_seq)
+            )
+            state[rows] = self.states(F.embedding(indices, fused), item.ne(0), domains, times)[:, -1]
+        return self.queries(state, inputs.domain, inputs.user)
+
+    def as_inner_product(self, query: Tensor) -> Tensor:
+        """The queries themselves: there is no bias."""
+        return query
+
+    def item_vectors(self) -> Tensor:
+        """(n_items, d): the item-ID table."""
+        return self.item_id.weight
 
 
 def shift_left(sequence: Tensor, last: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.modules.layers import Adapter, FeatureGate, InstanceGate, masked, masked_mean
 from recbole_lecdsr.model.modules.spectral_fusion import SemanticFusion
+from recbole_lecdsr.model.sequence_input import SequenceInput
 
 # On a CPU a batch goes through the gates in pieces of this many bytes of E: the intermediate results then stay in its
 # cache and come from reused memory instead of fresh pages (benchmarks/training_step.py).
@@ -84,8 +85,8 @@ class LeCDSRNetwork(nn.Module):
 
     def semantics(self, item_seq: Tensor) -> Tensor:
         """T = A_item(x_s), (B, L) int -> (B, L, d); the adapter runs once per distinct item of the batch."""
-        distinct, place = torch.unique(item_seq, return_inverse=True)
-        return F.embedding(place, self.item_adapter(self.item_text[distinct]))
+        distinct, index = torch.unique(item_seq, return_inverse=True)
+        return F.embedding(index, self.item_adapter(self.item_text[distinct]))
 
     def user(self, user: Tensor) -> Tensor:
         """U, (B,) int -> (B, d)."""
@@ -132,13 +133,21 @@ class LeCDSRNetwork(nn.Module):
             gated = self.feature_gate(item, profile, semantics)
         return profile + self.instance_gate(gated, profile, position, mask) + masked_mean(fused, mask)
 
-    def forward(self, item_seq: Tensor, position: Tensor, user: Tensor, candidates: Tensor | None = None) -> Tensor:
-        """Scores of windows as `encode` takes them; candidates and result as of `score`."""
-        return self.score(self.query(item_seq, position, user), candidates)
+    def forward(self, inputs: SequenceInput, candidates: Tensor | None = None) -> Tensor:
+        """Scores of candidates (B, C) int64, or of all items; result as of `score`."""
+        return self.score(self.query(inputs), candidates)
 
-    def query(self, item_seq: Tensor, position: Tensor, user: Tensor) -> Tensor:
+    def query(self, inputs: SequenceInput) -> Tensor:
         """q, (B, d), whose inner product with row c of the output table, plus b_c, is the score of item c."""
-        return self.encode(item_seq, position, user).query
+        return self.encode(inputs.item_seq, inputs.position, inputs.user).query
+
+    def as_inner_product(self, query: Tensor) -> Tensor:
+        """Queries (B, d) -> (B, d + 1), whose inner products with `item_vectors` are the scores, bias included."""
+        return torch.cat([query, torch.ones_like(query[:, :1])], dim=1)
+
+    def item_vectors(self) -> Tensor:
+        """(n_items, d + 1): the output table and its bias."""
+        return torch.cat([self.output.weight, self.output_bias.unsqueeze(1)], dim=1)
 
     def score(self, query: Tensor, candidates: Tensor | None = None) -> Tensor:
         """Scores of the candidates of each query.

