@@ -65,7 +65,7 @@ def test_two_processes_learn_what_one_does(pair, tmp_path, model, changes):
     assert_about_the_same(alone["run_directory"], folder)
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert (alone["result"]["processes"], result["processes"]) == (1, 2)
-    assert printed.count("test samples; candidates") == 1
+    assert printed.count("Test samples:") == 1
 
 
 def test_a_run_of_one_process_is_resumed_by_two(pair, tmp_path):
