@@ -1,8 +1,8 @@
 """The model contract: everything that training, evaluation, distributed runs and serving ask of a model.
 
-A model derives from `CrossDomainSequentialRecommender` and writes `calculate_loss`, and either `query` and
-`item_vectors` (scores are then inner products of the two) or `predict` and `full_sort_predict`. Everything else has a
-default. CONTRIBUTING.md, "Add a model", shows a complete one.
+A model derives from `CrossDomainSequentialRecommender` and defines `calculate_loss`, and how it scores: by `query` and
+`item_vectors`, whose inner products are then the scores, by `score`, or by RecBole's `predict` and `full_sort_predict`.
+Everything else has a default. CONTRIBUTING.md, "Add a model", shows a complete one.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     supports_distributed: ClassVar[bool] = True
     uses_every_parameter: ClassVar[bool] = False
     deterministic_on_gpu: ClassVar[bool] = True
-    summed_losses: tuple[int, ...] = ()
-    has_inner_product_scores: bool = False
+    has_inner_product_scores: ClassVar[bool] = False
+    summed_losses: tuple[int, ...] = ()  # an instance may set it
 
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, dataset)
