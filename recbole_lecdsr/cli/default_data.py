@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from recbole_lecdsr.cli.console import out
-from recbole_lecdsr.cli.embed import _embed
+from recbole_lecdsr.cli.embed import write_embeddings
 
 DEFAULT_DATA = {"movielens": "ml-100k", "movielens-1m": "ml-1m"}
 
@@ -28,7 +28,7 @@ def make_default_data(options: argparse.Namespace, embeddings: bool = True) -> N
     vectors = [*(path.with_suffix(".itememb") for path in domains), folder / f"{name}.useremb"]
     if embeddings and not all(path.exists() for path in vectors):
         out.print(f"embedding the texts of {name} (once; about two minutes on a laptop)")
-        _embed(options)
+        write_embeddings(options)
 
 
 def _prepare_movielens(folder: Path, source: str) -> dict:
