@@ -73,7 +73,11 @@ def main(arguments: Sequence[str]) -> int:
     # Prompts show ratings, which training does not load.
     columns = {**config["load_col"], "inter": [*dict.fromkeys([*config["load_col"]["inter"], config["RATING_FIELD"]])]}
     dataset = load_dataset(
-        options.model, options.dataset, options.config_files, {"load_col": columns}, options.overrides
+        options.model,
+        options.dataset,
+        options.config_files,
+        config_dict={"load_col": columns},
+        command_line=options.overrides,
     )
     profiler = Profiler(dataset, options.of)
     if options.dry_run:

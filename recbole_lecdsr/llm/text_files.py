@@ -53,16 +53,6 @@ def read_json_lines(path: str | Path, id_field: str) -> Records:
     return records
 
 
-def encode_json_line(record: Mapping[str, object]) -> bytes:
-    """A record as one line of JSON in UTF-8; lone surrogates, which UTF-8 cannot encode, are escaped.
-
-    Example:
-        >>> encode_json_line({"item_id": "B01", "title": "Tea"})
-        b'{"item_id": "B01", "title": "Tea"}\\n'
-    """
-    return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-
-
 def read_item_columns(path: str | Path, id_field: str = "item_id", field_separator: str = "\t") -> Records:
     """Read the columns of an atomic ``.item`` file as text.
 

@@ -16,6 +16,7 @@ from recbole_lecdsr.llm.backends.base import Answer, Backend, Failure, OnOutcome
 from recbole_lecdsr.llm.backends.openai_chat import CHAT_COMPLETIONS_PATH, parse_completion, request_body
 from recbole_lecdsr.llm.backends.redaction import redact_secrets
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
+from recbole_lecdsr.llm.json_lines import encode_json_line
 from recbole_lecdsr.llm.settings import LLMSettings
 
 # What OpenAI's Batch API accepts in one file.
@@ -71,11 +72,9 @@ class OpenAIBatch(Backend):
             self._write_file(lines)
 
     def _encode_request(self, request: Request) -> bytes:
-        row = {
-            "custom_id": request.key, "method": "POST", "url": f"/v1{CHAT_COMPLETIONS_PATH}",
-            "body": request_body(self.settings, request),
-        }  # fmt: skip
-        return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        body = request_body(self.settings, request)
+        url = f"/v1{CHAT_COMPLETIONS_PATH}"
+        return encode_json_line({"custom_id": request.key, "method": "POST", "url": url, "body": body})
 
     def _write_file(self, lines: Sequence[bytes]) -> None:
         path = self.folder / f"requests-{len(self.request_files) + 1:03d}.jsonl"

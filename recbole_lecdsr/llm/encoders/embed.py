@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Parameters on which the vectors depend, besides the texts.
+# Parameters on which the vectors depend; they also depend on the texts.
 _ENCODER_PARAMETERS = (
     "encoder", "item_text", "encoder_prompt", "encoder_user_prompt", "encoder_dim", "encoder_max_tokens",
     "encoder_dtype", "encoder_normalize",
@@ -187,7 +187,7 @@ def write_vectors(path: Path, id_field: str, vectors: TokenVectors, made_of: Map
         path: the file; its folder must exist.
         id_field: ``item_id`` or ``user_id``.
         vectors: of the items or users.
-        made_of: what the sidecar says, besides the size of the file.
+        made_of: what the sidecar says, in addition to the size of the file.
     """
     write_embedding(path, id_field, id_field.replace("_id", "_emb"), vectors.tokens, vectors.matrix)
     with write_whole(sidecar(path)) as file:

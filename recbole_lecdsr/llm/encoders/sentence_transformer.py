@@ -138,7 +138,7 @@ class SentenceTransformerEncoder(Encoder):
         return min(limits, default=None)
 
     def _count_prompt_tokens(self, prompt: str) -> int:
-        """The tokens of prompt and special tokens, which each chunk has besides its own."""
+        """How many tokens prompt and special tokens add to each chunk."""
         return len(self.model.tokenizer([f"{prompt}a"])["input_ids"][0]) - self._count_tokens(["a"])[0]
 
     def _count_tokens(self, texts: Sequence[str]) -> list[int]:

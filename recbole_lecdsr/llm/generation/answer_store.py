@@ -14,11 +14,12 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.llm.json_lines import encode_json_line
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +65,7 @@ class Record:
 
     def to_line(self) -> bytes:
         """The record as a line of JSON."""
-        values = {name: value for name, value in asdict(self).items() if value is not None}
-        return json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        return encode_json_line({name: value for name, value in asdict(self).items() if value is not None})
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:
@@ -77,8 +77,11 @@ class Record:
         values = json.loads(line)
         if not isinstance(values, Mapping) or not all(isinstance(values.get(name), str) for name in ("key", "status")):
             raise ValueError("not an object with key and status")
-        known: dict[str, Any] = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        known: dict[str, Any] = {name: values[name] for name in _RECORD_FIELDS if name in values}
         return cls(**known)
+
+
+_RECORD_FIELDS = tuple(field.name for field in fields(Record))
 
 
 class _Span(NamedTuple):

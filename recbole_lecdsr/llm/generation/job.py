@@ -198,7 +198,7 @@ class GenerationJob:
         if cached not in self._questions_cache:
             parts = self.source.parts(subject, stage)
             self._questions_cache[cached] = [
-                Question(subject, stage, position, part.name, self._key(messages))
+                Question(subject=subject, stage=stage, position=position, part=part.name, key=self._key(messages))
                 for position, (part, messages) in enumerate(zip(parts, self._messages(stage, subject), strict=True))
             ]
         return self._questions_cache[cached]

@@ -23,8 +23,8 @@ from recbole_lecdsr.llm.generation.job import GenerationJob
 from recbole_lecdsr.llm.generation.job_result import FailedSubject, JobPreview, JobResult
 from recbole_lecdsr.llm.generation.prompt_source import PromptSource
 from recbole_lecdsr.llm.generation.prompt_template import PromptTemplate, Stage, SubjectKind, read_template
+from recbole_lecdsr.llm.json_lines import encode_json_line
 from recbole_lecdsr.llm.settings import LLMSettings
-from recbole_lecdsr.llm.text_files import encode_json_line
 from recbole_lecdsr.llm.text_sources import MADE_BY_PROFILE, ItemFields, UserHistories, is_generated
 
 if TYPE_CHECKING:

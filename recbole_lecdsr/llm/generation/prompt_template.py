@@ -148,7 +148,14 @@ def _parse_stage(where: str, raw: object, kind: SubjectKind, number: int) -> Sta
         raise UserError(f"{where}: fields must be a list of names with format: json, and be left out with text")
     if max_words is not None and (not isinstance(max_words, int) or isinstance(max_words, bool) or max_words < 1):
         raise UserError(f"{where}: max_words must be a whole number from 1 on, not {max_words!r}")
-    return Stage(str(raw.get("name", number)), prompt, each, answer_format, tuple(names), max_words)
+    return Stage(
+        str(raw.get("name", number)),
+        prompt,
+        each=each,
+        format=answer_format,
+        fields=tuple(names),
+        max_words=max_words,
+    )
 
 
 def _check_placeholders(where: str, prompt: str, kind: SubjectKind, number: int) -> None:
