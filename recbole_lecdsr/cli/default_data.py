@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from recbole_lecdsr.cli.console import out
-from recbole_lecdsr.cli.embed import embed_dataset
+from recbole_lecdsr.cli.embed import write_embeddings
 from recbole_lecdsr.property_files import merge, read_property_file, split_command_line
 
 # name of the pair of domains -> MovieLens edition
@@ -33,7 +33,7 @@ def make_default_data(options: argparse.Namespace, embeddings: bool = True) -> N
     vectors = [*(path.with_suffix(".itememb") for path in domains), folder / f"{name}.useremb"]
     if embeddings and not all(path.exists() for path in vectors):
         out.print(f"embedding the texts of {name} (once; about two minutes on a laptop)")
-        embed_dataset(options)
+        write_embeddings(options)
 
 
 def prepare_movielens(folder: Path, source: str) -> dict[str, object]:

@@ -174,11 +174,12 @@ def test_the_default_data_are_prepared_and_embedded_once_and_then_run(tmp_path, 
         for domain, name in (("source", "action"), ("target", "drama")):
             tokens = [token for token in dataset.token_ids(domain, "item") if token != "[PAD]"]
             path = tmp_path / "dataset" / "movielens" / name / f"{name}.itememb"
-            embedding._write(path, "item_id", tokens, np.ones((len(tokens), 3)), {})
+            vectors = embedding.TokenVectors(tokens, np.ones((len(tokens), 3)))
+            embedding.write_vectors(path, "item_id", vectors, {})
         users = dataset.user_token[1:].tolist()
         path = tmp_path / "dataset" / "movielens" / "movielens.useremb"
-        embedding._write(path, "user_id", users, np.ones((len(users), 3)), {})
-        return {}
+        embedding.write_vectors(path, "user_id", embedding.TokenVectors(users, np.ones((len(users), 3))), {})
+        return embedding.EmbedReport({}, len(users), len(users))
 
     monkeypatch.setattr(movielens, "prepare", prepare)
     monkeypatch.setattr(embedding, "embed", encode)
