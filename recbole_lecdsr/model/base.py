@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from recbole.data.interaction import Interaction
+from recbole.utils import InputType
 from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
 from torch import Tensor
 
@@ -51,6 +52,7 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     """
 
     hyperparameters: ClassVar[tuple[Parameter, ...]] = ()
+    input_type: ClassVar[InputType] = InputType.PAIRWISE  # RecBole's word for batches with negatives
     train_loader: ClassVar[type] = TrainLoader
     train_samples: ClassVar[tuple[str, ...]] = ("targets",)
     phases: ClassVar[Mapping[str, str]] = {}
@@ -93,6 +95,11 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         if chosen in cls.train_samples:
             return []
         return [f"{cls.__name__} cannot learn from train_samples: {chosen}; use {' or '.join(cls.train_samples)}"]
+
+    @classmethod
+    def resolve_input_type(cls, values: Mapping[str, Any]) -> InputType:
+        """RecBole's input type of the batches, given a configuration."""
+        return cls.input_type
 
     @classmethod
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:

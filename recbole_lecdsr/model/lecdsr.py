@@ -13,7 +13,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from recbole.data.interaction import Interaction
-from recbole.utils import InputType
 from torch import Tensor
 
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -46,7 +45,6 @@ class LeCDSR(CrossDomainSequentialRecommender):
     """
 
     hyperparameters = LECDSR_PARAMETERS
-    input_type = InputType.PAIRWISE
     train_samples: ClassVar[tuple[str, ...]] = ("targets", "sequences")
     uses_every_parameter = True
     has_inner_product_scores = True

@@ -178,6 +178,12 @@ class Baseline(CrossDomainSequentialRecommender):
         accelerate(self.recbole_model, lambda: self._length - 1)
 
     @classmethod
+    def resolve_input_type(cls, values: Mapping[str, Any]) -> InputType:
+        """That of the framework's class; where it has none, what RecBole makes of ``loss_type``."""
+        by_loss = InputType.POINTWISE if values.get("loss_type") == "CE" else InputType.PAIRWISE
+        return getattr(cls.recbole_class, "input_type", by_loss)
+
+    @classmethod
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
         """Item texts, where RecBole's model embeds item features."""
         return frozenset() if values.get("selected_features") is None else frozenset({ITEM_TEXT})

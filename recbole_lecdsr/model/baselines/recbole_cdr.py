@@ -7,12 +7,13 @@ scores are the same for all samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any, ClassVar
 
 import torch
 from recbole.data.interaction import Interaction
+from recbole.utils import InputType
 from torch import Tensor
 
 from recbole_lecdsr.data.cdr_train_loader import CDRTrainLoader, training_pair
@@ -89,6 +90,12 @@ class CDRBaseline(CrossDomainSequentialRecommender):
         self._unscored_phases = next((_UNSCORED_PHASES[name] for name in names if name in _UNSCORED_PHASES), set())
         self._pairs = next((_PAIRS_OF[name] for name in names if name in _PAIRS_OF), _PAIRS)
         self._items = [torch.from_numpy(items).to(self.device) for items in dataset.domain_items]
+
+    @classmethod
+    def resolve_input_type(cls, values: Mapping[str, Any]) -> InputType:
+        """That of the framework's class; where it has none, what RecBole makes of ``loss_type``."""
+        by_loss = InputType.POINTWISE if values.get("loss_type") == "CE" else InputType.PAIRWISE
+        return getattr(cls.cdr_class, "input_type", by_loss)
 
     # ------------------------------------------------------------------ phases and state
 
