@@ -16,7 +16,8 @@ from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped
 from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, conclude, summarize, write_pair
 from recbole_lecdsr.prepare.property_file import split_rule
-from recbole_lecdsr.prepare.statistics.report import measure
+from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
+from recbole_lecdsr.prepare.statistics.report import render_files
 
 DOMAINS = ("action", "drama")
 PAIRS = {"movielens": "ml-100k", "movielens-1m": "ml-1m"}
@@ -70,10 +71,10 @@ def prepare(folder: str | Path, source: str = "ml-100k") -> dict[str, object]:
     folder = Path(folder)
     pair = next(name for name, of in PAIRS.items() if of == source)
     properties = shipped("properties") / "dataset" / f"{pair}.yaml"
-    found = measure(pair, inter, item, rule=split_rule(properties))
+    found = measure_pair(pair, inter, item, split_rule=split_rule(properties))
     write_pair(
         folder,
-        found.files
+        render_files(found)
         | {f"{name}/{name}.item": item[name] for name in DOMAINS}
         | {f"{name}/{name}.inter": inter[name] for name in DOMAINS},
     )

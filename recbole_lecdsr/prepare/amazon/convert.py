@@ -25,7 +25,8 @@ from recbole_lecdsr.prepare.amazon.line_blocks import BadLines
 from recbole_lecdsr.prepare.amazon.reviews import Events
 from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, conclude, summarize, write_pair
 from recbole_lecdsr.prepare.property_file import property_file, split_rule
-from recbole_lecdsr.prepare.statistics.report import measure
+from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
+from recbole_lecdsr.prepare.statistics.report import render_files
 from recbole_lecdsr.prepare.table.convert import check_file_name
 
 ACCOUNT = "prepared.json"
@@ -102,10 +103,10 @@ def prepare(
         "steps": [asdict(step) for step in steps],
         "bad lines": bad.report(),
     }
-    found = measure(name, inter, item, rule=split_rule(holding))
+    found = measure_pair(name, inter, item, split_rule=split_rule(holding))
     write_pair(
         folder,
-        found.files
+        render_files(found)
         | {f"{key}/{key}.item": part for key, part in item.items()}
         | {f"{key}/{key}.inter": part for key, part in inter.items()}
         | {ACCOUNT: json.dumps(account, indent=2, default=str, ensure_ascii=False) + "\n"}

@@ -21,7 +21,8 @@ from recbole_lecdsr.prepare.atomic_pair import ITEM, TIME, USER, WINDOW, conclud
 from recbole_lecdsr.prepare.c2dsr import embedding_matrices, id_lists
 from recbole_lecdsr.prepare.c2dsr.sequence_file import SequenceLines, read_lines
 from recbole_lecdsr.prepare.property_file import property_file
-from recbole_lecdsr.prepare.statistics.report import measure
+from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
+from recbole_lecdsr.prepare.statistics.report import render_files
 from recbole_lecdsr.prepare.table import columns, item_texts
 from recbole_lecdsr.prepare.table.convert import check_file_name
 
@@ -107,10 +108,10 @@ def prepare(
     properties, path = property_file(folder, name, "c2dsr", domains, _settings(inter, counts, user_matrix is not None))
     joined = {domain: pd.concat([inter[split][domain] for split in SPLITS], ignore_index=True) for domain in domains}
     split = {domain: np.repeat([0, 1, 2], [len(inter[split][domain]) for split in SPLITS]) for domain in domains}
-    found = measure(name, joined, item_files, split)
+    found = measure_pair(name, joined, item_files, split=split)
     write_pair(
         folder,
-        found.files
+        render_files(found)
         | {f"{domain}/{domain}.item": part for domain, part in item_files.items()}
         | vectors
         | {f"{domain}/{domain}.{split}.inter": inter[split][domain] for split in SPLITS for domain in domains}

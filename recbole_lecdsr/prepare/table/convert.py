@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.atomic_pair import ITEM, TIME, USER, conclude, summarize, write_pair
 from recbole_lecdsr.prepare.property_file import property_file, split_rule
-from recbole_lecdsr.prepare.statistics.report import measure
+from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
+from recbole_lecdsr.prepare.statistics.report import render_files
 from recbole_lecdsr.prepare.table import columns as cells
 from recbole_lecdsr.prepare.table import item_texts, reader
 
@@ -95,10 +96,10 @@ def prepare(
         item_files = _texts_of_events(faults, item, text, of_domain, names) if text else {}
     _check_folder(folder, names, with_items=bool(item_files))
     properties, path = property_file(folder, name, "table", names)
-    found = measure(name, inter, item_files, rule=split_rule(path))
+    found = measure_pair(name, inter, item_files, split_rule=split_rule(path))
     write_pair(
         folder,
-        found.files
+        render_files(found)
         | {f"{key}/{key}.item": part for key, part in item_files.items()}
         | {f"{key}/{key}.inter": part for key, part in inter.items()}
         | properties,

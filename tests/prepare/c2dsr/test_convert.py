@@ -111,7 +111,8 @@ def test_statistics_tell_of_the_leaks(place):
         "order by chance": 0, "before training ends": 0,
     }  # fmt: skip
     assert summary["warnings"] == values["warnings"] == [
-        "1 of 2 (50.0%) validation targets stand in their own window too: a model can find them by repeating."
+        "1 of 2 (50.0%) validation targets repeat an item of their own window: a model can find them by repeating past "
+        "items."
     ]  # fmt: skip
     assert values["both"]["events of a window"]["max"] == 3
     assert "- 1 of 2 (50.0%) validation" in text("statistics.md")
@@ -119,7 +120,7 @@ def test_statistics_tell_of_the_leaks(place):
 
 def test_a_validation_event_that_stands_in_training_is_a_leak(place):
     (place / "validdata_new.txt").write_text("0\t7\t3|20\t1|30\n3\t7\t0|1\t4|2\n")
-    assert any("also stand in training: the same user, item and time. The split leaks." in line
+    assert any("are also in training: the same user, item and time. The split leaks." in line
                for line in prepare(place)["warnings"])  # fmt: skip
 
 
@@ -364,7 +365,7 @@ def test_options_that_do_not_fit_are_errors(place):
 def test_the_command_line_prepares_and_tells(place, capsys):
     assert main(["prepare", "c2dsr", str(place), "--name", "pair", "--source", "food", "--target", "kitchen"]) == 0
     printed = capsys.readouterr().out
-    assert printed.splitlines()[-1].startswith("warning: 1 of 2 (50.0%) validation targets stand in their own window")
+    assert printed.splitlines()[-1].startswith("warning: 1 of 2 (50.0%) validation targets repeat an item of their own")
     assert "statistics: dataset/pair/statistics.md" in printed
     assert Path("dataset/pair/kitchen/kitchen.test.inter").exists()
     taken = ["prepare", "c2dsr", str(place), "--name=movielens", "--source=food", "--target=kitchen"]

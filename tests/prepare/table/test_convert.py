@@ -519,7 +519,7 @@ def test_statistics_are_written_beside_the_data(work):
     assert summary["statistics"] == "out/statistics.md"
     assert "| events | 3 | 2 | 5 |" in Path("out/statistics.md").read_text(encoding="utf-8")
     (warning,) = summary["warnings"]
-    assert warning.startswith("1 of 1 (100.0%) test targets of the split LS: valid_and_test have the time of the event")
+    assert warning.startswith("1 of 1 (100.0%) test targets of the split LS: valid_and_test have the same time as")
 
 
 @pytest.mark.skipif("AMAZON_FOOD_KITCHEN" not in os.environ, reason="AMAZON_FOOD_KITCHEN names no folder with the data")
