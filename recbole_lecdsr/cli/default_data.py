@@ -31,7 +31,7 @@ def make_default_data(options: argparse.Namespace, embeddings: bool = True) -> N
         _embed(options)
 
 
-def _prepare_movielens(folder: Path, source: str) -> dict:
+def _prepare_movielens(folder: Path, source: str) -> None:
     from recbole_lecdsr.prepare import movielens
 
-    return movielens.prepare(folder, source)
+    movielens.prepare(folder, source)
