@@ -68,7 +68,7 @@ class SkippedLines:
 
     Attributes:
         count: how many.
-        reports: where and why; the first of a kind stands for all of it.
+        reports: where and why; in tables, the first line with each kind of problem.
     """
 
     count: int = 0

@@ -15,8 +15,9 @@ import pandas as pd
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.atomic_pair import ITEM, WINDOW, FileWriter, write_pair
-from recbole_lecdsr.prepare.c2dsr.embedding_matrices import make_item_embeddings, make_user_embeddings, read_matrix
-from recbole_lecdsr.prepare.c2dsr.id_lists import NAMES, choose_item_tokens, count_items, read_id_list
+from recbole_lecdsr.prepare.c2dsr.embedding_matrices import make_item_embeddings, make_user_embeddings
+from recbole_lecdsr.prepare.c2dsr.id_lists import NAMES, choose_item_tokens, read_id_list
+from recbole_lecdsr.prepare.c2dsr.raw_data import RawData, read_raw_data
 from recbole_lecdsr.prepare.c2dsr.raw_folder import (
     ITEM_MATRIX_FILE,
     SOURCE_ITEMS_FILE,
@@ -24,10 +25,8 @@ from recbole_lecdsr.prepare.c2dsr.raw_folder import (
     TARGET_ITEMS_FILE,
     USER_MATRIX_FILE,
     USERS_FILE,
-    find_split_files,
 )
 from recbole_lecdsr.prepare.c2dsr.rows import check_domains, check_users, make_rows
-from recbole_lecdsr.prepare.c2dsr.sequence_file import SequenceLines, read_sequences
 from recbole_lecdsr.prepare.pair_checks import check_folder_name, check_pair_name
 from recbole_lecdsr.prepare.property_file import choose_property_file
 from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
@@ -83,49 +82,30 @@ def prepare(
     Raises:
         UserError: anything that is wrong, with file, line and remedy. Nothing has been written then.
     """
-    raw_folder, folder, domains = Path(raw_folder), Path(folder), (source, target)
+    folder, domains = Path(folder), (source, target)
     _check_names(name, domains)
-    lines = {
-        split: read_sequences(path, skip_bad_lines) for split, path in find_split_files(raw_folder, variant).items()
-    }
-    n_unsorted = sum(part.count_unsorted() for part in lines.values())
-    if sort_by_time:
-        lines = {split: part.sort_by_time() for split, part in lines.items()}
-    lists = read_id_list(raw_folder / SOURCE_ITEMS_FILE), read_id_list(raw_folder / TARGET_ITEMS_FILE)
-    item_matrix, user_matrix = read_matrix(raw_folder / ITEM_MATRIX_FILE), read_matrix(raw_folder / USER_MATRIX_FILE)
-    counts = count_items(
-        lists,
-        matrix_rows=None if item_matrix is None else len(item_matrix),
+    raw = read_raw_data(
+        Path(raw_folder),
+        variant=variant,
         source_items=source_items,
-        largest_item=max(int(part.item.max()) for part in lines.values()),
-        folder=raw_folder,
+        sort_by_time=sort_by_time,
+        skip_bad_lines=skip_bad_lines,
     )
-    for part in lines.values():
-        part.check_items(sum(counts))
-    item_tokens = choose_item_tokens(lists, counts, tokens, raw_folder)
-    check_users(lines)
+    item_tokens = choose_item_tokens(raw.lists, raw.counts, tokens, raw.folder)
+    check_users(raw.lines)
     rows = {
-        split: make_rows(part, item_tokens, counts[0], domains, every_interaction=split == "train")
-        for split, part in lines.items()
+        split: make_rows(lines, item_tokens, raw.counts[0], domains, every_interaction=split == "train")
+        for split, lines in raw.lines.items()
     }
-    check_domains(rows, lines, domains)
+    check_domains(rows, raw.lines, domains)
     item_files = {
         domain: _make_item_file(tokens_of_domain, names, tables, item=item, text=text)
         for domain, tokens_of_domain, names, tables in zip(
-            domains, np.split(item_tokens, [counts[0]]), lists, (source_meta, target_meta), strict=True
+            domains, np.split(item_tokens, [raw.counts[0]]), raw.lists, (source_meta, target_meta), strict=True
         )
     }
-    embeddings: dict[str, FileWriter] = {}
-    if item_matrix is not None:
-        path = raw_folder / ITEM_MATRIX_FILE
-        embeddings |= make_item_embeddings(path, item_matrix, item_tokens, counts, domains)
-    without_vector = None
-    if user_matrix is not None:
-        users = pd.unique(np.concatenate([part.user for part in lines.values()]))
-        embeddings[f"{name}.useremb"], without_vector = make_user_embeddings(
-            raw_folder / USER_MATRIX_FILE, user_matrix, users, USERS_FILE, read_id_list(raw_folder / USERS_FILE)
-        )
-    settings = make_settings(rows, counts, with_profiles=user_matrix is not None)
+    embeddings, without_vector = _make_embeddings(raw, name, item_tokens, domains)
+    settings = make_settings(rows, raw.counts, with_profiles=raw.user_matrix is not None)
     properties = choose_property_file(folder, name, "c2dsr", domains, settings=settings)
     inter = {domain: pd.concat([rows[split][domain] for split in SPLITS], ignore_index=True) for domain in domains}
     split_of_row = {domain: np.repeat([0, 1, 2], [len(rows[split][domain]) for split in SPLITS]) for domain in domains}
@@ -138,14 +118,14 @@ def prepare(
         | {f"{domain}/{domain}.{split}.inter": rows[split][domain] for split in SPLITS for domain in domains}
         | properties.new_files,
     )
-    skipped = [report for part in lines.values() for report in part.skipped]
+    skipped = [report for lines in raw.lines.values() for report in lines.skipped]
     return PreparationSummary(
         counts=count_pair(inter, item_files),
         properties=properties.path,
         statistics=folder / MARKDOWN_FILE,
         warnings=statistics.warnings,
         skipped=SkippedLines(len(skipped), tuple(skipped[:_MOST_REPORTS])),
-        details=_describe(lines, rows, n_unsorted, sort_by_time=sort_by_time, without_vector=without_vector),
+        details=_describe(raw, rows, sort_by_time=sort_by_time, without_vector=without_vector),
     )
 
 
@@ -196,25 +176,41 @@ def _make_item_file(
     return joined.assign(**{ITEM: tokens}).astype(object)
 
 
+def _make_embeddings(
+    raw: RawData, name: str, item_tokens: np.ndarray, domains: tuple[str, str]
+) -> tuple[dict[str, FileWriter], int | None]:
+    """Path -> what writes the embedding file, and how many users have no vector; None without a matrix of users."""
+    embeddings: dict[str, FileWriter] = {}
+    if raw.item_matrix is not None:
+        path = raw.folder / ITEM_MATRIX_FILE
+        embeddings |= make_item_embeddings(path, raw.item_matrix, item_tokens, counts=raw.counts, domains=domains)
+    if raw.user_matrix is None:
+        return embeddings, None
+    path, users = raw.folder / USER_MATRIX_FILE, pd.unique(np.concatenate([part.user for part in raw.lines.values()]))
+    names = read_id_list(raw.folder / USERS_FILE)
+    embeddings[f"{name}.useremb"], without_vector = make_user_embeddings(path, raw.user_matrix, users, names)
+    return embeddings, without_vector
+
+
 def _describe(
-    lines: Mapping[str, SequenceLines],
+    raw: RawData,
     rows: Mapping[str, Mapping[str, pd.DataFrame]],
-    n_unsorted: int,
     *,
     sort_by_time: bool,
     without_vector: int | None,
 ) -> dict[str, object]:
     """What the lines hold, in words and numbers."""
     details: dict[str, object] = {
-        "lines": {split: f"{len(part):,} ({part.path.name})" for split, part in lines.items()},
+        "lines": {split: f"{len(lines):,} ({lines.path.name})" for split, lines in raw.lines.items()},
         "targets": {
             split: ", ".join(f"{len(part):,} {domain}" for domain, part in rows[split].items()) for split in SPLITS[1:]
         },
     }
-    if n_unsorted:
+    if raw.n_unsorted:
         done = "sorted now" if sort_by_time else "kept as they are; --sort_by_time sorts them, as C2DSR's code does"
-        details["lines out of the order of time"] = f"{n_unsorted:,} ({done})"
-    without_window = sum(int((part.length == 1).sum()) for split, part in lines.items() if split != "train")
+        details["lines out of the order of time"] = f"{raw.n_unsorted:,} ({done})"
+    held_out = (lines for split, lines in raw.lines.items() if split != "train")
+    without_window = sum(int((lines.length == 1).sum()) for lines in held_out)
     if without_window:
         details["targets without a window, which are not evaluated"] = without_window
     if without_vector is not None:

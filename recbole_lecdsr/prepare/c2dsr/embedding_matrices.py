@@ -11,6 +11,7 @@ from recbole_lecdsr.data.embeddings.embedding_file import write_embedding_to
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.atomic_pair import FileWriter
 from recbole_lecdsr.prepare.c2dsr.id_lists import number_users
+from recbole_lecdsr.prepare.c2dsr.raw_folder import USERS_FILE
 
 
 def read_matrix(path: Path) -> np.ndarray | None:
@@ -32,7 +33,7 @@ def read_matrix(path: Path) -> np.ndarray | None:
 
 
 def make_item_embeddings(
-    path: Path, matrix: np.ndarray, tokens: np.ndarray, counts: tuple[int, int], domains: tuple[str, str]
+    path: Path, matrix: np.ndarray, tokens: np.ndarray, *, counts: tuple[int, int], domains: tuple[str, str]
 ) -> dict[str, FileWriter]:
     """The ``.itememb`` files of both domains; items whose vector is zero are left out.
 
@@ -59,7 +60,7 @@ def make_item_embeddings(
 
 
 def make_user_embeddings(
-    path: Path, matrix: np.ndarray, users: np.ndarray, users_file: str, names: list[str] | None
+    path: Path, matrix: np.ndarray, users: np.ndarray, names: list[str] | None
 ) -> tuple[FileWriter, int]:
     """The ``.useremb`` file.
 
@@ -67,8 +68,7 @@ def make_user_embeddings(
         path: of the matrix.
         matrix: row n for user number n.
         users: (U,) the users of the sequences.
-        users_file: name of the list of users.
-        names: of the list; None without a list.
+        names: of the list of users; None without a list.
 
     Returns:
         What writes the file; and how many users it leaves out because their number has no row or their vector is zero.
@@ -79,7 +79,7 @@ def make_user_embeddings(
     number = number_users(users, names, path.parent)
     if names is not None and len(matrix) > len(names) + 1:  # one may be of padding
         raise UserError(
-            f"{path} has {len(matrix):,} rows, but {users_file} only {len(names):,} users: it is not of these data"
+            f"{path} has {len(matrix):,} rows, but {USERS_FILE} only {len(names):,} users: it is not of these data"
         )
     has_vector = number < len(matrix)
     rows = np.where(has_vector, number, 0)

@@ -134,19 +134,19 @@ def lay_out_histogram(
     n_bins = len(edges) - 1
     width = (_WIDTH - _LEFT - _RIGHT) / n_bins
     base, full_height = _HEIGHT - _BOTTOM, _HEIGHT - _TOP - _BOTTOM
-    highest = max((sum(part[place] for part in counts) for place in range(n_bins)), default=0) or 1
+    highest = max((sum(part[index] for part in counts) for index in range(n_bins)), default=0) or 1
     bars = []
-    for place in range(n_bins):
+    for index in range(n_bins):
         stacked = 0.0
-        first, last = edges[place], edges[place + 1] - 1 if integer_bins else edges[place + 1]
+        first, last = edges[index], edges[index + 1] - 1 if integer_bins else edges[index + 1]
         span = label(first) if integer_bins and last == first else f"{label(first)} to {label(last)}"
         for name, part, colour in zip(names, counts, COLOURS, strict=False):
-            height = full_height * part[place] / highest
+            height = full_height * part[index] / highest
             stacked += height
-            if part[place]:
+            if part[index]:
                 bars.append(Bar(
-                    round(_LEFT + place * width, 1), round(base - stacked, 1), round(max(width - 1, 0.5), 1),
-                    round(height, 1), colour, f"{name}, {span}: {part[place]:,}",
+                    round(_LEFT + index * width, 1), round(base - stacked, 1), round(max(width - 1, 0.5), 1),
+                    round(height, 1), colour, f"{name}, {span}: {part[index]:,}",
                 ))  # fmt: skip
     step = max(1, -(-n_bins // _MOST_LABELS))
     offset = 0.5 if integer_bins else 0.0
@@ -158,6 +158,6 @@ def lay_out_histogram(
         ),
         bars=tuple(bars),
         labels=tuple(
-            (round(_LEFT + (place + offset) * width, 1), label(edges[place])) for place in range(0, n_bins, step)
+            (round(_LEFT + (index + offset) * width, 1), label(edges[index])) for index in range(0, n_bins, step)
         ),
     )

@@ -60,25 +60,25 @@ def test_a_user_core_leaves_out_a_users_part_of_a_domain_only():
 
 
 def test_the_last_events_are_those_of_the_mixed_sequence_where_the_source_comes_first():
-    events = "u0 a0 5,u0 a1 9,u0 b2 5,u0 b3 1,u1 b3 0"
-    assert kept(events, last_events=2) == ["u0 a1 9", "u0 b2 5", "u1 b3 0"]
-    assert kept(events, last_events=3) == ["u0 a0 5", "u0 a1 9", "u0 b2 5", "u1 b3 0"]
+    rows = "u0 a0 5,u0 a1 9,u0 b2 5,u0 b3 1,u1 b3 0"
+    assert kept(rows, last_events=2) == ["u0 a1 9", "u0 b2 5", "u1 b3 0"]
+    assert kept(rows, last_events=3) == ["u0 a0 5", "u0 a1 9", "u0 b2 5", "u1 b3 0"]
 
 
 def test_users_need_events_in_each_domain_and_in_all():
-    events = "u0 a0 1,u0 a1 2,u0 b0 3,u1 a0 1,u1 b0 2,u1 b1 3,u1 b2 3,u2 a0 1,u2 b0 2"
-    assert {row[:2] for row in kept(events, min_per_domain=1, min_total=3)} == {"u0", "u1"}
-    assert {row[:2] for row in kept(events, min_per_domain=1, min_total=4)} == {"u1"}
+    rows = "u0 a0 1,u0 a1 2,u0 b0 3,u1 a0 1,u1 b0 2,u1 b1 3,u1 b2 3,u2 a0 1,u2 b0 2"
+    assert {row[:2] for row in kept(rows, min_per_domain=1, min_total=3)} == {"u0", "u1"}
+    assert {row[:2] for row in kept(rows, min_per_domain=1, min_total=4)} == {"u1"}
     with pytest.raises(UserError, match="nothing is left after the step 'users with 2 events or more in each domain'"):
-        kept(events, min_per_domain=2)
+        kept(rows, min_per_domain=2)
 
 
 def test_one_pass_leaves_rare_items_where_repetition_does_not():
-    # b1 has two events until u1, who has one domain only after a2 went, is left out.
-    events = "u0 a0 1,u2 a0 2,u1 a2 3,u0 b0 4,u2 b0 5,u0 b1 6,u1 b1 7"
+    # b1 has two interactions until u1 is left out, who has one domain only once a2 is gone.
+    rows = "u0 a0 1,u2 a0 2,u1 a2 3,u0 b0 4,u2 b0 5,u0 b1 6,u1 b1 7"
     settings = {"item_core": 2, "min_per_domain": 1}
-    assert kept(events, passes=ONCE, **settings) == ["u0 a0 1", "u2 a0 2", "u0 b0 4", "u2 b0 5", "u0 b1 6"]
-    assert kept(events, **settings) == ["u0 a0 1", "u2 a0 2", "u0 b0 4", "u2 b0 5"]
+    assert kept(rows, passes=ONCE, **settings) == ["u0 a0 1", "u2 a0 2", "u0 b0 4", "u2 b0 5", "u0 b1 6"]
+    assert kept(rows, **settings) == ["u0 a0 1", "u2 a0 2", "u0 b0 4", "u2 b0 5"]
 
 
 @pytest.mark.parametrize(

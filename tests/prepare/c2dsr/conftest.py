@@ -8,7 +8,7 @@ from tests.helpers.c2dsr_files import write_folder
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def raw_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in C2DSR's format inside the current folder."""
     monkeypatch.chdir(tmp_path)
     write_folder(tmp_path / "Food-Kitchen")

@@ -14,8 +14,8 @@ from recbole_lecdsr.property_files import read_property_file
 from tests.helpers.c2dsr_files import prepare, read, refuse
 
 
-def test_lines_become_rows_with_their_windows(place):
-    summary = prepare(place)
+def test_lines_become_rows_with_their_windows(raw_folder):
+    summary = prepare(raw_folder)
     head = "user_id:token\titem_id:token\ttimestamp:float\titem_id_list:token_seq\n"
     assert read("food/food.train.inter") == head + "0\tB00A\t10\t\n2\tB00B\t5\tB00Y\n0\tB00B\t30\tB00X\n"
     assert read("kitchen/kitchen.train.inter") == (
@@ -36,8 +36,8 @@ def test_lines_become_rows_with_their_windows(place):
     assert "lines out of the order of time" not in summary.details
 
 
-def test_the_property_file_has_the_splits_all_items_and_the_candidates_of_c2dsr(place):
-    prepare(place)
+def test_the_property_file_has_the_splits_all_items_and_the_candidates_of_c2dsr(raw_folder):
+    prepare(raw_folder)
     assert read_property_file("dataset/pair/pair.yaml") == {
         "source_domain": {"dataset": "food"},
         "target_domain": {"dataset": "kitchen"},
@@ -50,8 +50,8 @@ def test_the_property_file_has_the_splits_all_items_and_the_candidates_of_c2dsr(
     }
 
 
-def test_statistics_report_the_leaks(place):
-    summary = prepare(place)
+def test_statistics_report_the_leaks(raw_folder):
+    summary = prepare(raw_folder)
     values = json.loads(read("statistics.json"))
     assert values["split"] == "ready-made"
     assert values["events of a split"]["valid"] == {"food": 1, "kitchen": 1}
@@ -68,26 +68,31 @@ def test_statistics_report_the_leaks(place):
     assert "- 1 of 2 (50.0%) validation" in read("statistics.md")
 
 
-def test_a_validation_target_that_is_also_in_training_is_a_leak(place):
-    (place / "validdata_new.txt").write_text("0\t7\t3|20\t1|30\n3\t7\t0|1\t4|2\n")
+def test_a_validation_target_that_is_also_in_training_is_a_leak(raw_folder):
+    (raw_folder / "validdata_new.txt").write_text("0\t7\t3|20\t1|30\n3\t7\t0|1\t4|2\n")
     assert any("are also in training: the same user, item and time. The split leaks." in line
-               for line in prepare(place).warnings)  # fmt: skip
+               for line in prepare(raw_folder).warnings)  # fmt: skip
 
 
-def test_titles_are_found_by_the_names_of_the_lists(place):
+def test_titles_are_found_by_the_names_of_the_lists(raw_folder):
     rows = {"asin": ["B00Z", "B00C", "B00A"], "title": ["Zest", "Corn &\tchips", "Apple"], "brand": ["z", "", "b"]}
     pd.DataFrame(rows).to_csv("meta.csv", index=False)
     pd.DataFrame({"asin": ["B00Y"], "title": ["Yoghurt maker"]}).to_parquet("meta.parquet")
     prepare(
-        place, source_meta=["meta.csv"], target_meta=["meta.parquet"], item="asin", text=["title"], tokens="numbers"
+        raw_folder,
+        source_meta=["meta.csv"],
+        target_meta=["meta.parquet"],
+        item="asin",
+        text=["title"],
+        tokens="numbers",
     )
     assert read("food/food.item") == "item_id:token\ttitle:token\n0\tApple\n1\t\n2\tCorn & chips\n"
     assert read("kitchen/kitchen.item") == "item_id:token\ttitle:token\n3\t\n4\tYoghurt maker\n"
 
 
-def test_a_target_without_a_window_is_kept_and_counted(place):
-    (place / "testdata_new.txt").write_text("0\t7\t4|40\n1\t7\t4|3\t0|9\n")
-    assert prepare(place).details["targets without a window, which are not evaluated"] == 1
+def test_a_target_without_a_window_is_kept_and_counted(raw_folder):
+    (raw_folder / "testdata_new.txt").write_text("0\t7\t4|40\n1\t7\t4|3\t0|9\n")
+    assert prepare(raw_folder).details["targets without a window, which are not evaluated"] == 1
 
 
 @pytest.mark.parametrize(
@@ -107,30 +112,30 @@ def test_a_target_without_a_window_is_kept_and_counted(place):
         ("Alist.txt", None, r"has no Alist\.txt: give the number of items .*--source_items N"),
     ],
 )
-def test_files_that_are_wrong_are_errors_and_nothing_is_written(place, name, content, match):
-    (place / name).unlink()
+def test_files_that_are_wrong_are_errors_and_nothing_is_written(raw_folder, name, content, match):
+    (raw_folder / name).unlink()
     if content is not None:
-        (place / name).write_text(content)
-    refuse(place, match)
+        (raw_folder / name).write_text(content)
+    refuse(raw_folder, match)
 
 
-def test_options_that_do_not_fit_are_errors(place):
-    refuse(place, r"--source_items 2 but .*Alist\.txt has 3 lines", source_items=2)
-    (place / "Alist.txt").unlink()
-    refuse(place, "texts are found by the names", source_items=3, source_meta=["meta.csv"])
+def test_options_that_do_not_fit_are_errors(raw_folder):
+    refuse(raw_folder, r"--source_items 2 but .*Alist\.txt has 3 lines", source_items=2)
+    (raw_folder / "Alist.txt").unlink()
+    refuse(raw_folder, "texts are found by the names", source_items=3, source_meta=["meta.csv"])
     pd.DataFrame({"item_id": ["zz"], "title": ["Zest"]}).to_csv("meta.csv", index=False)
-    refuse(place, r"meta\.csv: no row is of a listed item", source_items=3, target_meta=["meta.csv"])
+    refuse(raw_folder, r"meta\.csv: no row is of a listed item", source_items=3, target_meta=["meta.csv"])
 
 
-def test_the_command_line_prepares_and_prints_a_summary(place, capsys):
-    assert main(["prepare", "c2dsr", str(place), "--name", "pair", "--source", "food", "--target", "kitchen"]) == 0
+def test_the_command_line_prepares_and_prints_a_summary(raw_folder, capsys):
+    assert main(["prepare", "c2dsr", str(raw_folder), "--name", "pair", "--source", "food", "--target", "kitchen"]) == 0
     printed = capsys.readouterr().out
     assert printed.splitlines()[-1].startswith(
         "warning: 1 of 2 (50.0%) validation targets repeat an item of their own window"
     )
     assert "statistics: dataset/pair/statistics.md" in printed
     assert Path("dataset/pair/kitchen/kitchen.test.inter").exists()
-    taken = ["prepare", "c2dsr", str(place), "--name=movielens", "--source=food", "--target=kitchen"]
+    taken = ["prepare", "c2dsr", str(raw_folder), "--name=movielens", "--source=food", "--target=kitchen"]
     assert main(taken) == 1
     assert "the plugin has a property file for data named 'movielens'" in " ".join(capsys.readouterr().err.split())
 

@@ -10,9 +10,9 @@ from recbole_lecdsr.property_files import read_property_file
 from tests.helpers.c2dsr_files import prepare, read, refuse, write_matrices
 
 
-def test_vectors_are_those_of_the_numbers(place):
-    write_matrices(place, users=3)
-    summary = prepare(place)
+def test_vectors_are_those_of_the_numbers(raw_folder):
+    write_matrices(raw_folder, users=3)
+    summary = prepare(raw_folder)
     assert "user_text" not in read_property_file("dataset/pair/pair.yaml")
     assert read("food/food.itememb") == "item_id:token\titem_emb:float_seq\nB00A\t1 2 3 4\nB00C\t9 10 11 12\n"
     assert read("kitchen/kitchen.itememb").splitlines()[1:] == ["B00X\t13 14 15 16", "B00Y\t17 18 19 20"]
@@ -33,14 +33,14 @@ def test_vectors_are_those_of_the_numbers(place):
         ("reasoning_user_embeddings.npy", np.zeros((4, 4)), "no user of the sequences has a vector"),
     ],
 )
-def test_matrices_that_do_not_fit_are_errors(place, name, matrix, match):
-    write_matrices(place)
-    np.save(place / name, matrix)
+def test_matrices_that_do_not_fit_are_errors(raw_folder, name, matrix, match):
+    write_matrices(raw_folder)
+    np.save(raw_folder / name, matrix)
     with pytest.raises(UserError, match=match):
-        prepare(place)
+        prepare(raw_folder)
     assert not [path for path in Path("dataset").rglob("*") if path.is_file()]
 
 
-def test_a_matrix_of_pickled_objects_is_not_loaded(place):
-    np.save(place / "item_embeddings.npy", np.array([{}], dtype=object), allow_pickle=True)
-    refuse(place, r"item_embeddings\.npy cannot be read as an array of numbers")
+def test_a_matrix_of_pickled_objects_is_not_loaded(raw_folder):
+    np.save(raw_folder / "item_embeddings.npy", np.array([{}], dtype=object), allow_pickle=True)
+    refuse(raw_folder, r"item_embeddings\.npy cannot be read as an array of numbers")

@@ -19,7 +19,7 @@ QUICK = {
 
 
 def made_lines(rng: np.random.Generator, users: int = 30) -> dict[str, str]:
-    """Lines of up to 16 events of 20 food and 20 kitchen items; a user has two training lines and a held-out one."""
+    """Lines of up to 16 interactions with 20 food and 20 kitchen items; each user has two in training, one held out."""
     lines = {"train": [], "valid": [], "test": []}
     for user in range(users):
         for split in ("train", "train", ("valid", "test")[user % 2]):
@@ -93,10 +93,10 @@ def test_a_prepared_pair_trains_with_the_settings_of_the_paper(generated):
 
 
 @pytest.mark.parametrize("domains", [("food", "kitchen"), ("movie", "book")], ids="-".join)
-def test_the_plugin_has_property_files_for_the_published_data(place, domains):
+def test_the_plugin_has_property_files_for_the_published_data(raw_folder, domains):
     name = "-".join(domains)
     source, target = domains
-    summary = c2dsr.prepare(place, f"dataset/c2dsr-{name}", f"c2dsr-{name}", source=source, target=target)
+    summary = c2dsr.prepare(raw_folder, f"dataset/c2dsr-{name}", f"c2dsr-{name}", source=source, target=target)
     path = summary.properties
     assert path.name == f"c2dsr-{name}.yaml" and path.parent.parent.name == "properties"
     assert not Path(f"dataset/c2dsr-{name}/{path.name}").exists()

@@ -6,10 +6,10 @@ from recbole_lecdsr.errors import UserError
 from tests.helpers.c2dsr_files import FILES, prepare, refuse
 
 
-def test_one_of_several_versions_must_be_chosen(place):
+def test_one_of_several_versions_must_be_chosen(raw_folder):
     for split in ("train", "valid", "test"):
-        (place / f"{split}data.txt").write_text(FILES[f"{split}data_new.txt"])
-    refuse(place, r"several versions, traindata\.txt, traindata_new\.txt, .*--variant")
-    prepare(place, variant="_new")
+        (raw_folder / f"{split}data.txt").write_text(FILES[f"{split}data_new.txt"])
+    refuse(raw_folder, r"several versions, traindata\.txt, traindata_new\.txt, .*--variant")
+    prepare(raw_folder, variant="_new")
     with pytest.raises(UserError, match=r"has no traindata_old\.txt: choose another --variant, such as '', '_new'"):
-        prepare(place, variant="_old")
+        prepare(raw_folder, variant="_old")
