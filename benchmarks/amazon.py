@@ -27,7 +27,7 @@ import numpy as np
 from features import peak_mib
 from synthetic import processor
 
-from recbole_lecdsr.prepare import amazon
+from recbole_lecdsr.prepare.amazon import convert
 from recbole_lecdsr.prepare.amazon.presets import PRESETS
 
 KINDS = ("csv", "csv.gz", "json", "json.gz")
@@ -102,9 +102,9 @@ def prepare(folder: Path, kind: str, preset: str) -> dict[str, object]:
     """Prepare the files; return time and memory, and what the filters left."""
     before = peak_mib()
     start = time.perf_counter(), time.process_time()
-    source, target = (amazon.Category(domain, (folder / f"{domain}.{kind}",)) for domain in "AB")
+    source, target = (convert.Category(domain, (folder / f"{domain}.{kind}",)) for domain in "AB")
     (meta,) = folder.glob("meta.*")
-    summary = amazon.prepare(
+    summary = convert.prepare(
         source, target, folder / "out", "out", edition=EDITION, filters=PRESETS[preset].filters, metadata=[meta]
     )
     seconds, processor_seconds = time.perf_counter() - start[0], time.process_time() - start[1]

@@ -26,11 +26,16 @@ def embed(arguments: Sequence[str]) -> int:
         prog="run_lecdsr.py embed", usage="%(prog)s [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]",
         description=cleandoc(embed.__doc__), formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    print_summary(_embed(run_options(arguments, parser)))
+    print_summary(embed_dataset(run_options(arguments, parser)))
     return 0
 
 
-def _embed(options: argparse.Namespace) -> dict:
+def embed_dataset(options: argparse.Namespace) -> dict[str, object]:
+    """Embed the texts of a data set; returns the summary.
+
+    Args:
+        options: from `recbole_lecdsr.cli.options.run_options`.
+    """
     from recbole_lecdsr.llm.encoders.embed import embed
     from recbole_lecdsr.quick_start import load_dataset
 

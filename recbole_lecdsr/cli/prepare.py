@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recbole_lecdsr.cli import prepare_amazon, prepare_c2dsr, prepare_table
 from recbole_lecdsr.cli.console import print_summary
-from recbole_lecdsr.prepare import movielens
-from recbole_lecdsr.prepare.summary import PreparationSummary
+from recbole_lecdsr.cli.default_data import DEFAULT_DATA, prepare_movielens
+
+if TYPE_CHECKING:
+    from recbole_lecdsr.prepare.summary import PreparationSummary
 
 
 def prepare(arguments: Sequence[str]) -> int:
@@ -28,11 +31,11 @@ def prepare(arguments: Sequence[str]) -> int:
 
 def _add_movielens_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = kinds.add_parser("movielens", help="the default data: ml-100k or ml-1m as two domains by genre")
-    parser.add_argument("--source", default="ml-100k", choices=sorted(movielens.PAIRS.values()))
+    parser.add_argument("--source", default="ml-100k", choices=sorted(DEFAULT_DATA.values()))
     parser.add_argument("--output", type=Path, help="folder (default dataset/movielens, or dataset/movielens-1m)")
     parser.set_defaults(run=_run_movielens)
 
 
 def _run_movielens(options: argparse.Namespace) -> PreparationSummary:
-    name = next(pair for pair, source in movielens.PAIRS.items() if source == options.source)
-    return movielens.prepare(options.output or Path("dataset") / name, options.source)
+    name = next(pair for pair, source in DEFAULT_DATA.items() if source == options.source)
+    return prepare_movielens(options.output or Path("dataset") / name, options.source)

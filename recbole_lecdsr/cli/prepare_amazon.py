@@ -8,14 +8,16 @@ from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare import amazon
-from recbole_lecdsr.prepare.amazon import Category
+from recbole_lecdsr.prepare.amazon.category import Category
 from recbole_lecdsr.prepare.amazon.editions import EDITIONS
 from recbole_lecdsr.prepare.amazon.filters import ALL, FIRST, KEEP, LAST, ONCE, REMOVE, UNTIL_STABLE, Filters
 from recbole_lecdsr.prepare.amazon.presets import PRESETS
-from recbole_lecdsr.prepare.summary import PreparationSummary
+
+if TYPE_CHECKING:
+    from recbole_lecdsr.prepare.summary import PreparationSummary
 
 DESCRIPTION = "Reviews of two categories of the Amazon review data as an atomic pair."
 
@@ -85,8 +87,10 @@ def run(options: argparse.Namespace) -> PreparationSummary:
     """Prepare the data that the options of `add_parser` name.
 
     Raises:
-        UserError: the edition is missing, and whatever `amazon.prepare` refuses.
+        UserError: the edition is missing, and whatever `recbole_lecdsr.prepare.amazon.convert.prepare` refuses.
     """
+    from recbole_lecdsr.prepare.amazon import convert  # imports pandas, polars and pyarrow
+
     preset = PRESETS.get(options.preset)
     edition = options.edition or (preset and preset.edition)
     if not edition:
@@ -97,7 +101,7 @@ def run(options: argparse.Namespace) -> PreparationSummary:
     )
     source, target = parse_category(options.source, "source"), parse_category(options.target, "target")
     name = options.name or f"amazon-{source.name}-{target.name}"
-    return amazon.prepare(
+    return convert.prepare(
         source,
         target,
         options.output or Path("dataset") / name,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recbole_lecdsr.prepare import c2dsr
-from recbole_lecdsr.prepare.c2dsr.id_lists import NAMES, NUMBERS
-from recbole_lecdsr.prepare.summary import PreparationSummary
+if TYPE_CHECKING:
+    from recbole_lecdsr.prepare.summary import PreparationSummary
 
 DESCRIPTION = """\
 Data in the format of C2DSR and LeCDSR: a folder with traindata*.txt,
@@ -33,7 +33,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--source", required=True, help="name for domain A, such as food")
     parser.add_argument("--target", required=True, help="name for domain B, such as kitchen")
     parser.add_argument(
-        "--tokens", default=NAMES, choices=(NAMES, NUMBERS),
+        "--tokens", default="names", choices=("names", "numbers"),
         help="tokens of items: their names in Alist.txt and Blist.txt (default, where these exist) or their numbers",
     )  # fmt: skip
     parser.add_argument("--source_items", type=int, help="how many items A has, if there is no Alist.txt")
@@ -58,7 +58,9 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> PreparationSummary:
     """Prepare the data that the options of `add_parser` name."""
-    return c2dsr.prepare(
+    from recbole_lecdsr.prepare.c2dsr import convert  # imports pandas and pyarrow
+
+    return convert.prepare(
         options.folder,
         options.output or Path("dataset") / options.name,
         options.name,

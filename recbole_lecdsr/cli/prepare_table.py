@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recbole_lecdsr.prepare import table
-from recbole_lecdsr.prepare.summary import PreparationSummary
+if TYPE_CHECKING:
+    from recbole_lecdsr.prepare.summary import PreparationSummary
 
 
 def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,7 +38,9 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> PreparationSummary:
     """Prepare the data that the options of `add_parser` name."""
-    return table.prepare(
+    from recbole_lecdsr.prepare.table import convert  # imports pandas and pyarrow
+
+    return convert.prepare(
         options.files,
         options.output or Path("dataset") / options.name,
         options.name,

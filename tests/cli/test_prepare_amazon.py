@@ -8,8 +8,8 @@ import pytest
 from recbole_lecdsr.cli import main
 from recbole_lecdsr.cli.prepare_amazon import parse_category
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare import amazon
-from recbole_lecdsr.prepare.amazon import Category
+from recbole_lecdsr.prepare.amazon import convert
+from recbole_lecdsr.prepare.amazon.category import Category
 from recbole_lecdsr.prepare.amazon.presets import PRESETS
 from recbole_lecdsr.prepare.summary import JointCounts, PairCounts, PreparationSummary
 from recbole_lecdsr.property_files import read_property_file
@@ -139,7 +139,7 @@ def commands(path: Path) -> list[list[str]]:
 def test_commands_that_readers_are_shown_fit_the_property_files(path, monkeypatch):
     called = []
     summary = PreparationSummary(PairCounts({}, JointCounts(0, 0, 0, 0)), properties=path, statistics=path)
-    monkeypatch.setattr(amazon, "prepare", lambda *arguments, **options: called.append(arguments) or summary)
+    monkeypatch.setattr(convert, "prepare", lambda *arguments, **options: called.append(arguments) or summary)
     for arguments in commands(path):
         assert main(["prepare", "amazon", *arguments]) == 0
     assert len(called) == (5 if path.suffix == ".md" else "prepare amazon" in path.read_text(encoding="utf-8"))

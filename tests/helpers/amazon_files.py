@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare import amazon
-from recbole_lecdsr.prepare.amazon import Category
+from recbole_lecdsr.prepare.amazon import convert
+from recbole_lecdsr.prepare.amazon.category import Category
 from recbole_lecdsr.prepare.summary import PreparationSummary
 
 Review = tuple[str, str, float, int]  # user, item, rating, time
@@ -138,9 +138,9 @@ def write_reviews(edition: str, suffix: str = ".json") -> None:
 def prepare(
     food: str = "food.json", kitchen: str = "kitchen.json", edition: str = "2018", **options
 ) -> PreparationSummary:
-    """`amazon.prepare` of files of the current folder, separated by blanks, into the folder out."""
+    """`convert.prepare` of files of the current folder, separated by blanks, into the folder out."""
     domains = Category("food", tuple(map(Path, food.split()))), Category("kitchen", tuple(map(Path, kitchen.split())))
-    return amazon.prepare(*domains, "out", "pair", edition=edition, **options)
+    return convert.prepare(*domains, "out", "pair", edition=edition, **options)
 
 
 def read(domain: str, kind: str = "inter") -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare import c2dsr
+from recbole_lecdsr.prepare.c2dsr import convert
 from recbole_lecdsr.prepare.summary import PreparationSummary
 
 # A: B00A (0), B00B (1), B00C (2, in no line); B: B00X (3), B00Y (4)
@@ -41,8 +41,8 @@ def write_matrices(folder: Path, users: int = 4, size: int = 4) -> tuple[np.ndar
 
 
 def prepare(folder: Path, **options) -> PreparationSummary:
-    """`c2dsr.prepare` of a folder into dataset/pair."""
-    return c2dsr.prepare(folder, "dataset/pair", "pair", source="food", target="kitchen", **options)
+    """`convert.prepare` of a folder into dataset/pair."""
+    return convert.prepare(folder, "dataset/pair", "pair", source="food", target="kitchen", **options)
 
 
 def read(name: str) -> str:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare import table
 from recbole_lecdsr.prepare.summary import PreparationSummary
+from recbole_lecdsr.prepare.table import convert
 
 TABLE = """\
 user_id,item_id,domain,timestamp
@@ -34,8 +34,8 @@ def write_table(text: str, name: str = "events.csv") -> None:
 
 
 def prepare(*files: str, **options) -> PreparationSummary:
-    """`table.prepare` of events.csv, or of other files, into the folder out."""
-    return table.prepare(files or ["events.csv"], "out", "pair", **options)
+    """`convert.prepare` of events.csv, or of other files, into the folder out."""
+    return convert.prepare(files or ["events.csv"], "out", "pair", **options)
 
 
 def refuse(match: str, *files: str, **options) -> str:

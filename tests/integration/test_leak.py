@@ -13,6 +13,7 @@ import torch
 from recbole_lecdsr.llm.encoders import embed as embedding
 from recbole_lecdsr.llm.encoders.embed import _mean_of_history
 from recbole_lecdsr.model.lecdsr import LeCDSR
+from recbole_lecdsr.model.score_fusion.calibration import calibration_targets
 from tests.helpers.pairs import PER_TARGET, Event, random_events, write_pair
 from tests.helpers.runs import assert_same_weights, load, loaders, read_run, train
 
@@ -163,9 +164,10 @@ def test_windows_of_validation_and_test_hold_all_earlier_events(tmp_path, split)
 def test_targets_of_training_come_before_those_of_validation_and_these_before_those_of_test(tmp_path, split):
     events = distinct()
     found = {}
-    for loader in loaders(write_pair(tmp_path, events), eval_args=SPLITS[split]):
-        phase = getattr(loader, "phase", "train")
-        held_out = loader.dataset.calibration_targets() if phase == "train" else []
+    train, valid, test = loaders(write_pair(tmp_path, events), eval_args=SPLITS[split])
+    data = test.dataset  # in that of the training loader they are withheld
+    for phase, loader in {"train": train, "valid": valid, "test": test}.items():
+        held_out = calibration_targets(data.log, data.targets("train")) if phase == "train" else []
         for target in [*np.asarray(loader.targets), *held_out]:
             user, _, time = loader.dataset.item_token[loader.dataset.log.item[target]][1:].partition(".")
             found.setdefault(user, {}).setdefault(phase, set()).add(int(time))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.amazon.bad_lines import BadLines
+from recbole_lecdsr.prepare.amazon.category import Category
 from recbole_lecdsr.prepare.amazon.editions import Edition, get_edition
 from recbole_lecdsr.prepare.amazon.filters import Filters, Step, select_rows
 from recbole_lecdsr.prepare.amazon.metadata import read_metadata
@@ -27,19 +28,6 @@ from recbole_lecdsr.prepare.statistics.report import MARKDOWN_FILE, render_files
 from recbole_lecdsr.prepare.summary import PreparationSummary, count_pair
 
 RECORD_FILE = "prepared.json"
-
-
-@dataclass(frozen=True)
-class Category:
-    """A category of the shop, which becomes a domain.
-
-    Attributes:
-        name: of the domain.
-        files: of its reviews or ratings.
-    """
-
-    name: str
-    files: tuple[Path, ...]
 
 
 def prepare(

@@ -1,5 +1,1 @@
 """Files in the format of C2DSR and LeCDSR come in; an atomic pair with ready-made splits and windows goes out."""
-
-from recbole_lecdsr.prepare.c2dsr.convert import prepare
-
-__all__ = ["prepare"]

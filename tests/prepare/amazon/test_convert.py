@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare import amazon
-from recbole_lecdsr.prepare.amazon import Category
+from recbole_lecdsr.prepare.amazon import convert
+from recbole_lecdsr.prepare.amazon.category import Category
 from recbole_lecdsr.prepare.amazon.filters import Filters
 from recbole_lecdsr.prepare.summary import DomainCounts, JointCounts
 from recbole_lecdsr.property_files import read_property_file
@@ -112,9 +112,9 @@ def test_names_and_files_are_checked_before_anything_is_read():
     refuse(r"food\.json is given twice", "food.json", "food.json")
     refuse(r"none\.json does not exist", "none.json")
     with pytest.raises(UserError, match=r"'a/b', is to be the name of a folder: choose another, as in --source"):
-        amazon.prepare(Category("a/b", ()), Category("b", ()), "out", "pair", edition="2018")
+        convert.prepare(Category("a/b", ()), Category("b", ()), "out", "pair", edition="2018")
     with pytest.raises(UserError, match="both domains are named 'a'"):
-        amazon.prepare(Category("a", ()), Category("A", ()), "out", "pair", edition="2018")
+        convert.prepare(Category("a", ()), Category("A", ()), "out", "pair", edition="2018")
 
 
 def test_item_files_of_an_earlier_preparation_are_not_left_with_new_interactions():
@@ -134,7 +134,7 @@ def test_item_files_of_an_earlier_preparation_are_not_left_with_new_interactions
 def test_a_pair_with_the_name_of_shipped_data_must_have_their_domains():
     write_reviews("2018")
     food, kitchen = Category("food", (Path("food.json"),)), Category("kitchen", (Path("kitchen.json"),))
-    amazon.prepare(food, kitchen, "out", "amazon-food-kitchen", edition="2018")
+    convert.prepare(food, kitchen, "out", "amazon-food-kitchen", edition="2018")
     assert not Path("out/amazon-food-kitchen.yaml").exists()
     with pytest.raises(UserError, match=r"amazon-toys-games\.yaml, which would apply to yours"):
-        amazon.prepare(food, kitchen, "out", "amazon-toys-games", edition="2018")
+        convert.prepare(food, kitchen, "out", "amazon-toys-games", edition="2018")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recbole_lecdsr.data.constants import DOMAINS, PHASES
-from recbole_lecdsr.prepare import c2dsr
+from recbole_lecdsr.prepare.c2dsr import convert
 from recbole_lecdsr.property_files import read_property_file
 from tests.helpers.c2dsr_files import prepare
 from tests.helpers.runs import load, train
@@ -96,7 +96,7 @@ def test_a_prepared_pair_trains_with_the_settings_of_the_paper(generated):
 def test_the_plugin_has_property_files_for_the_published_data(raw_folder, domains):
     name = "-".join(domains)
     source, target = domains
-    summary = c2dsr.prepare(raw_folder, f"dataset/c2dsr-{name}", f"c2dsr-{name}", source=source, target=target)
+    summary = convert.prepare(raw_folder, f"dataset/c2dsr-{name}", f"c2dsr-{name}", source=source, target=target)
     path = summary.properties
     assert path.name == f"c2dsr-{name}.yaml" and path.parent.parent.name == "properties"
     assert not Path(f"dataset/c2dsr-{name}/{path.name}").exists()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_lecdsr.data.atomic_files.reserved_tokens import RESERVED
-from recbole_lecdsr.prepare import table
+from recbole_lecdsr.prepare.table import convert
 from tests.helpers.tables import TABLE, refuse, write_table
 
 token = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=6).filter(
@@ -23,7 +23,7 @@ def test_recbole_reads_back_every_token_that_is_accepted(tmp_path_factory, rows)
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
     both = pd.concat([frame.assign(domain="a"), frame.assign(domain="b")])
     both.to_csv(folder / "t.csv", index=False)
-    table.prepare([folder / "t.csv"], folder, "pair")
+    convert.prepare([folder / "t.csv"], folder, "pair")
     back = pd.read_csv(folder / "a" / "a.inter", delimiter="\t", dtype=str, encoding="utf-8", engine="python")
     assert back.values.tolist() == frame.astype(str).values.tolist()
 

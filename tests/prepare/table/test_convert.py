@@ -8,8 +8,8 @@ import pytest
 
 from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare import table
 from recbole_lecdsr.prepare.summary import DomainCounts, JointCounts
+from recbole_lecdsr.prepare.table import convert
 from recbole_lecdsr.property_files import read_property_file
 from tests.helpers.tables import TABLE, prepare, read, refuse, write_table
 
@@ -77,7 +77,7 @@ def test_one_column_for_two_purposes_is_an_error():
 @pytest.mark.parametrize("name", ["", "../pair", "a b\n"])
 def test_a_pair_that_cannot_be_a_folder_is_refused(name):
     with pytest.raises(UserError, match="choose another --name"):
-        table.prepare(["events.csv"], "out", name)
+        convert.prepare(["events.csv"], "out", name)
 
 
 def test_domains_without_a_common_user_are_an_error():
@@ -105,10 +105,10 @@ def test_a_write_that_fails_leaves_the_former_pair_whole(monkeypatch):
 
 def test_a_name_of_shipped_data_needs_their_domains():
     with pytest.raises(UserError, match=r"a property file for data named 'movielens'.*has 'action' as source.*--name"):
-        table.prepare(["events.csv"], "out", "movielens")
+        convert.prepare(["events.csv"], "out", "movielens")
     assert not Path("out").exists()
     write_table(TABLE.replace("home", "kitchen"))
-    summary = table.prepare(["events.csv"], "out", "amazon-food-kitchen")
+    summary = convert.prepare(["events.csv"], "out", "amazon-food-kitchen")
     assert summary.properties.parts[-3:] == ("properties", "dataset", "amazon-food-kitchen.yaml")
     assert not Path("out/amazon-food-kitchen.yaml").exists()
     assert prepare().properties == Path("out/pair.yaml")
@@ -125,7 +125,7 @@ def test_statistics_are_written_beside_the_data():
 @pytest.mark.skipif("AMAZON_FOOD_KITCHEN" not in os.environ, reason="AMAZON_FOOD_KITCHEN names no folder with the data")
 def test_amazon_food_kitchen_has_the_counts_of_its_publication(tmp_path):
     place = Path(os.environ["AMAZON_FOOD_KITCHEN"])
-    summary = table.prepare(
+    summary = convert.prepare(
         [place / "interactions.tsv"], tmp_path / "out", "amazon-food-kitchen", source="food", items=place / "items.tsv"
     )
     assert summary.counts.both == JointCounts(users=7_144, common_users=7_144, common_items=0, interactions=173_548)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare import table
+from recbole_lecdsr.prepare.table import convert
 from tests.helpers.tables import TABLE, prepare, read, refuse, write_table
 
 
@@ -52,7 +52,7 @@ def test_columns_can_have_other_names():
 def test_files_that_are_not_there_or_of_another_kind_are_errors(files, match):
     Path("events.txt").write_text(TABLE, encoding="utf-8")
     with pytest.raises(UserError, match=match):
-        table.prepare(files, "out", "pair")
+        convert.prepare(files, "out", "pair")
 
 
 def test_an_absent_column_is_an_error_with_the_nearest_names():
