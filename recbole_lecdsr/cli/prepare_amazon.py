@@ -70,11 +70,14 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         "--both_domains", type=_parse_yes_no, metavar="{yes,no}", help="keep only users of both domains (default no)"
     )
     for name, help_text in (
-        ("item_core", "least interactions of an item in its domain"),
-        ("user_core", "least interactions of a user in a domain; a user with fewer loses those of this domain"),
+        ("item_core", "minimum number of interactions of an item in its domain"),
+        (
+            "user_core",
+            "minimum number of interactions of a user in a domain; a user with fewer loses those of this domain",
+        ),
         ("last_events", "keep only the last N interactions of a user, over both domains"),
-        ("min_per_domain", "least interactions of a user in each of the two domains"),
-        ("min_total", "least interactions of a user in all"),
+        ("min_per_domain", "minimum number of interactions of a user in each of the two domains"),
+        ("min_total", "minimum number of interactions of a user in all"),
     ):
         group.add_argument(f"--{name}", type=int, metavar="N", help=f"{help_text} (default 0: no filter)")
     group.add_argument(

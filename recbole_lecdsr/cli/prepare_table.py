@@ -16,7 +16,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("files", nargs="+", type=Path, help="tables of interactions")
     parser.add_argument("--name", required=True, help="name of the pair of domains")
     for column, default in (("user", "user_id"), ("item", "item_id"), ("domain", "domain"), ("time", "timestamp")):
-        parser.add_argument(f"--{column}", default=default, help=f"its column (default {default})")
+        parser.add_argument(f"--{column}", default=default, help=f"column of {column}s (default {default})")
     parser.add_argument(
         "--source", help="value of the domain column that is the source domain (default: the first one in the table)"
     )

@@ -29,11 +29,11 @@ class Filters:
         duplicates: of several interactions of one user with one item in a domain, keep ``all``, the ``first`` or the
             ``last``.
         both_domains: keep only users with interactions in both domains.
-        item_core: least interactions of an item in its domain.
-        user_core: least interactions of a user in a domain; a user with fewer loses those of this domain.
+        item_core: minimum number of interactions of an item in its domain.
+        user_core: minimum number of interactions of a user in a domain; a user with fewer loses those of this domain.
         last_events: how many interactions of a user are kept, the last ones of both domains together; 0 for all.
-        min_per_domain: least interactions of a user in each of the two domains.
-        min_total: least interactions of a user in both domains together.
+        min_per_domain: minimum number of interactions of a user in each of the two domains.
+        min_total: minimum number of interactions of a user in both domains together.
         passes: ``once`` or ``until_stable``.
 
     Raises:
