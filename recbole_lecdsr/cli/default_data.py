@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recbole_lecdsr.cli.console import out
 from recbole_lecdsr.cli.embed import write_embeddings
 from recbole_lecdsr.property_files import merge, read_property_file, split_command_line
+
+if TYPE_CHECKING:
+    from recbole_lecdsr.prepare.summary import PreparationSummary
 
 # name of the pair of domains -> MovieLens edition
 DEFAULT_DATA = {"movielens": "ml-100k", "movielens-1m": "ml-1m"}
@@ -36,7 +40,7 @@ def make_default_data(options: argparse.Namespace, embeddings: bool = True) -> N
         write_embeddings(options)
 
 
-def prepare_movielens(folder: Path, source: str) -> dict[str, object]:
+def prepare_movielens(folder: Path, source: str) -> PreparationSummary:
     """Write the atomic files of one of `DEFAULT_DATA`; returns the summary.
 
     Args:
