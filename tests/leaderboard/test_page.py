@@ -129,7 +129,7 @@ def test_a_button_changes_what_a_figure_shows(browser, page):
 
 def test_runs_that_are_not_in_the_table_are_named(browser, page):
     browser.open(page, PHONE)
-    text = browser.evaluate("document.getElementById('wanting').innerText")
+    text = browser.evaluate("document.getElementById('missing').innerText")
     assert "HGN, seed 1: failed: UserError: a_path" in text
     assert "HGN, seed 2: not started" in text
 

@@ -15,7 +15,7 @@ from recbole_lecdsr.leaderboard.significance import (
     holm,
     mean_and_sd,
     noise_floor,
-    permutation,
+    permutation_test,
     wilcoxon,
 )
 
@@ -109,7 +109,7 @@ def test_permutation_agrees_with_every_sign_pattern():
     difference = np.array([0.1, 0.5, -0.2, 0.4, 0.3, 0.2, -0.1, 0.6])
     signs = np.array(np.meshgrid(*[[-1, 1]] * 8)).reshape(8, -1).T
     exact = np.mean(np.abs(signs @ difference) >= abs(difference.sum()) - 1e-12)
-    assert permutation(difference, resamples=20000) == pytest.approx(exact, abs=0.01)
+    assert permutation_test(difference, resamples=20000) == pytest.approx(exact, abs=0.01)
 
 
 def test_permutation_agrees_with_scipy():
@@ -117,14 +117,14 @@ def test_permutation_agrees_with_scipy():
     scipys = stats.permutation_test(
         (difference,), np.mean, permutation_type="samples", n_resamples=9999, rng=np.random.default_rng(0)
     )
-    assert permutation(difference, resamples=9999) == pytest.approx(scipys.pvalue, abs=0.02)
+    assert permutation_test(difference, resamples=9999) == pytest.approx(scipys.pvalue, abs=0.02)
 
 
 def test_signs_of_a_user_flip_together():
     difference = np.full(40, 0.1)
     groups = np.repeat(["a", "b"], 20)
-    assert permutation(difference, groups) == pytest.approx(0.5, abs=0.03)  # two users tell little
-    assert permutation(difference) < 0.001
+    assert permutation_test(difference, groups) == pytest.approx(0.5, abs=0.03)  # two users tell little
+    assert permutation_test(difference) < 0.001
 
 
 # ---------------------------------------------------------------------- bootstrap
@@ -154,10 +154,10 @@ def test_several_models_at_once_are_the_models_one_by_one():
     rng = np.random.default_rng(5)
     matrix, user = rng.normal(size=(3, 60)), np.repeat(np.arange(20), 3)
     low, high = bootstrap_interval(matrix, user)
-    p = permutation(matrix, user)
+    p = permutation_test(matrix, user)
     for row, own in enumerate(matrix):
         assert bootstrap_interval(own, user) == pytest.approx((low[row], high[row]))
-        assert permutation(own, user) == pytest.approx(p[row])
+        assert permutation_test(own, user) == pytest.approx(p[row])
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -185,7 +185,7 @@ def test_a_clear_loser_and_an_equal():
     rng = np.random.default_rng(7)
     users = np.repeat(np.arange(100), 3)
     equal = np.tile([0.5, 0.0, -0.5], 100)
-    told = compare({"worse": rng.normal(-0.5, 1, 300), "equal": equal}, users, {"worse": (1, 2)})
+    told = compare({"worse": rng.normal(-0.5, 1, 300), "equal": equal}, users, seeds={"worse": (1, 2)})
     assert told["worse"].verdict() == -1
     assert told["equal"].verdict() == 0
     assert told["worse"].p_holm == pytest.approx(2 * told["worse"].p)
