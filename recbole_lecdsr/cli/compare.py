@@ -9,6 +9,8 @@ from pathlib import Path
 from recbole_lecdsr.cli.console import err, out
 from recbole_lecdsr.cli.default_data import make_default_data
 from recbole_lecdsr.cli.options import run_options
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.property_files import merge, split_command_line
 
 DEFAULT_MODELS = "LeCDSR,SASRec,GRU4Rec,NARM,BERT4Rec,HGN,TextSASRec,LightGCN,BPR,Pop"
 ABLATIONS = (
@@ -53,15 +55,19 @@ def compare(arguments: Sequence[str]) -> int:
         UserError: wrong arguments, configurations or data, or a study that cannot be read.
     """
     parser = _parser("compare", COMPARE_DESCRIPTION, usage="[--models A,B,…] ")
-    parser.add_argument("--models", default=DEFAULT_MODELS, help=f"separated by commas (default {DEFAULT_MODELS})")
+    parser.add_argument(
+        "--models", metavar="NAMES", default=DEFAULT_MODELS, help=f"separated by commas (default {DEFAULT_MODELS})"
+    )
     return _run_study(arguments, parser, lambda options: _split_names(options.models))
 
 
 def ablate(arguments: Sequence[str]) -> int:
     """Compare LeCDSR with its ablations; arguments, result and errors as for `compare`."""
     parser = _parser("ablate", ABLATE_DESCRIPTION, usage="[--profiles A,B] [--encoders C,D] ")
-    parser.add_argument("--profiles", default="", help="other user vectors, separated by commas")
-    parser.add_argument("--encoders", default="", help="other vectors of items and users, separated by commas")
+    parser.add_argument("--profiles", metavar="NAMES", default="", help="other user vectors, separated by commas")
+    parser.add_argument(
+        "--encoders", metavar="NAMES", default="", help="other vectors of items and users, separated by commas"
+    )
     return _run_study(arguments, parser, ablation_labels)
 
 
@@ -87,8 +93,12 @@ def _parser(name: str, description: str, *, usage: str) -> argparse.ArgumentPars
         usage=f"%(prog)s {usage}[--dataset NAME] [--seeds N] [--study FOLDER] [--config_files FILE …] [--NAME=VALUE …]",
         allow_abbrev=False,
     )  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, counted up from `seed` (default 3)")
-    parser.add_argument("--study", type=Path, help=f"folder of the study (default <output_dir>/<dataset>/{name})")
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="number of seeds, counted up from `seed` (default 3)"
+    )
+    parser.add_argument(
+        "--study", type=Path, metavar="FOLDER", help=f"folder of the study (default <output_dir>/<dataset>/{name})"
+    )
     parser.set_defaults(command=name)
     return parser
 
@@ -98,19 +108,17 @@ def _run_study(
     parser: argparse.ArgumentParser,
     choose_labels: Callable[[argparse.Namespace], list[str]],
 ) -> int:
-    from recbole_lecdsr.errors import UserError
-    from recbole_lecdsr.leaderboard import runner
-    from recbole_lecdsr.leaderboard.report import write_report
-    from recbole_lecdsr.leaderboard.study import ERROR_FILE, read_study
-    from recbole_lecdsr.leaderboard.study_description import update_description
-    from recbole_lecdsr.leaderboard.tables import terminal_table
-    from recbole_lecdsr.property_files import merge, split_command_line
-
     options = run_options(arguments, parser)
     if options.seeds < 1:
         raise UserError(f"--seeds must be at least 1, not {options.seeds}")
     if options.model:
         raise UserError("--model names a single model: give --models, or leave out the command")
+    from recbole_lecdsr.leaderboard import runner
+    from recbole_lecdsr.leaderboard.report import write_report
+    from recbole_lecdsr.leaderboard.study import ERROR_FILE, read_study
+    from recbole_lecdsr.leaderboard.study_description import update_description
+    from recbole_lecdsr.leaderboard.tables import terminal_table
+
     labels, absent = runner.select_installed(choose_labels(options))
     if absent:  # all for one reason
         names, reason = ", ".join(absent), next(iter(absent.values()))

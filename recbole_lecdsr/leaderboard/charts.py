@@ -115,7 +115,7 @@ def _curves(table: Standings, label: str, part: str, metric: str) -> list[Trace]
         for x, epoch in validated:
             if part and part in epoch.valid:
                 points.append((x, epoch.valid[part][metric]))
-            elif not part and domains <= epoch.valid.keys():  # else it scores one domain: its score is no mean
+            elif not part and domains <= epoch.valid.keys():  # otherwise the score is of one domain only
                 points.append((x, epoch.valid_score))
         if not points:
             continue
@@ -265,7 +265,7 @@ def _cost_view(
     for label in table.labels_scoring(part):
         style = _style(table, label)
         value = float(np.mean([measure(run.result) for run in table.study.finished_runs(label)]))
-        # A model without training takes no time, which has no place on a logarithmic axis.
+        # A model without training takes no time, and a logarithmic axis has no zero.
         value = round(max(value, 0.01) if log else value, _DECIMALS)
         values.append(value)
         data.append(

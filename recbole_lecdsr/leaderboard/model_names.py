@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_FUSION_PARAMETERS = ("score_fusion", "evidence")  # the second is its name in runs of version 0.1.0
+_FUSION_PARAMETERS = ("score_fusion", "evidence")  # version 0.1.0 called it evidence
 
 
 def model_name(label: str, *, score_fusion: bool | None) -> str:

@@ -40,7 +40,7 @@ class Task:
     """One run of a study.
 
     Attributes:
-        label: the model as it was named: ``SASRec``, ``LeCDSR-paper``, or with parameters of its own,
+        label: the model as the user named it: ``SASRec``, ``LeCDSR-paper``, or with parameters,
             ``SASRec:sequence=single``.
         seed: its seed.
         config: its whole configuration.
@@ -91,7 +91,7 @@ class StudyPlan:
 
 
 def parse_label(label: str) -> tuple[str, dict[str, object]]:
-    """Split the label of a model into the model's name and the parameters of its own.
+    """Split the label of a model into the name and the parameters after it.
 
     Raises:
         UserError: a part after a colon is not NAME=VALUE.
@@ -159,8 +159,8 @@ def make_plan(
     for seed in seeds:
         for label in labels:
             try:
-                own = {"seed": seed, "output_dir": str(folder / RUNS_FOLDER / label_folder(label))}
-                tasks.append(Task(label, seed, configure(label, config_files, merge(overrides or {}, own))))
+                values = {"seed": seed, "output_dir": str(folder / RUNS_FOLDER / label_folder(label))}
+                tasks.append(Task(label, seed, configure(label, config_files, merge(overrides or {}, values))))
             except UserError as error:
                 errors += [f"{label}: {line}" for line in str(error).splitlines()]
     if errors:
@@ -238,7 +238,7 @@ def _run_task(task: Task) -> bool:
     forget_peak_memory()  # of the previous run
     try:
         run_lecdsr(config_dict=values, command_line=[])
-    except Exception as error:  # whatever it is, the other runs can go on
+    except Exception as error:  # whatever it is, the other runs do not depend on it
         with write_whole(error_file) as file:
             file.write(traceback.format_exc())
             message = " ".join(str(error).split()) or "no message"

@@ -31,7 +31,7 @@ from recbole_lecdsr.leaderboard.study_description import (
 )
 from recbole_lecdsr.runs.run_directory import RESULT
 
-ERROR_FILE = "error.txt"  # of a failed run, beside its config.yaml; the last line is the message
+ERROR_FILE = "error.txt"  # traceback of a failed run; the last line is the message
 
 Status = Literal["finished", "failed", "unfinished", "missing"]
 

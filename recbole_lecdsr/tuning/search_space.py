@@ -16,7 +16,7 @@ import optuna
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.property_files import nearest, read_property_file
 
-# Kind of a dimension -> its keys in the file beside ``type``.
+# Kind of a dimension -> its keys in the file, apart from ``type``.
 KEYS_OF_KIND = {
     "float": ("low", "high", "log", "step"),
     "int": ("low", "high", "log", "step"),

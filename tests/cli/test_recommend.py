@@ -50,10 +50,10 @@ def test_all_formats_have_the_same_content(shop, loaded, tmp_path, capsys):
         assert record["history"] == history[-LENGTH:]
         assert record["events"] == len(history)
         assert record["profile"] == f"Profile of {record['user']}."
-        own = parquet[parquet["user"] == record["user"]]
-        assert own[own["kind"] == "history"]["item"].tolist() == [event["item"] for event in history[-LENGTH:]]
-        assert own[own["kind"] == "history"]["rank"].tolist() == [1, 2, 3, 4, 5, 6]
-        assert own[own["kind"] == "profile"]["title"].tolist() == [record["profile"]]
+        rows = parquet[parquet["user"] == record["user"]]
+        assert rows[rows["kind"] == "history"]["item"].tolist() == [event["item"] for event in history[-LENGTH:]]
+        assert rows[rows["kind"] == "history"]["rank"].tolist() == [1, 2, 3, 4, 5, 6]
+        assert rows[rows["kind"] == "profile"]["title"].tolist() == [record["profile"]]
         for domain in ("source", "target"):
             found = [(one["item"], one["score"]) for one in record["recommended"][domain]]
             assert found == listed(expected, record["user"], domain)

@@ -139,7 +139,7 @@ def test_ablation_bars_are_the_comparisons(table):
 def test_slices_average_back_to_the_whole(table):
     for figure in (charts.by_history(table), charts.by_popularity(table)):
         trace = next(trace for trace in figure.views[0].data if trace["name"] == "LeCDSR")
-        size = np.array([int(place.rpartition(" = ")[2].replace(",", "")) for place in trace["x"]])
+        size = np.array([int(category.rpartition(" = ")[2].replace(",", "")) for category in trace["x"]])
         assert np.average(trace["y"], weights=size) == pytest.approx(
             table.mean_and_sd("LeCDSR", "overall", "ndcg@10")[0], abs=1e-4
         )
@@ -184,8 +184,12 @@ def test_a_study_of_the_trainers_own_files_has_a_map(trained):
     assert {"map-0-before", "map-0-after"} <= set(embedded(html))
 
 
+def test_a_run_with_the_default_parameters_is_named_with_its_score_fusion(trained):
+    assert read_study(trained / "study").model_name("LeCDSR") == "LeCDSR + fusion"
+
+
 def test_the_map_starts_from_the_runs_own_initialisation(trained, tmp_path):
-    """A run of learning rate zero ends where it began."""
+    """A run with learning rate zero ends with its initial embeddings."""
     values = write_pair(tmp_path, random_events())
     values.update(learning_rate=0.0, output_dir=str(tmp_path / "study/runs/LeCDSR"))
     run_lecdsr("LeCDSR", config_dict=values, command_line=[])
@@ -197,7 +201,7 @@ def test_the_map_starts_from_the_runs_own_initialisation(trained, tmp_path):
     assert one.before.text == pytest.approx(one.after.text)
 
 
-def test_data_that_are_elsewhere_are_said_to_be(trained):
+def test_data_that_are_not_on_this_machine_are_the_reason_for_a_missing_map(trained):
     run = read_study(trained / "study").finished_runs("LeCDSR")[0]
     (trained / "pair").rename(trained / "moved")
     try:

@@ -19,9 +19,9 @@ from tests.helpers.pairs import random_events, write_pair
 @pytest.fixture
 def settings(tmp_path):
     values = write_pair(tmp_path, random_events())
-    # An override goes to all models, so it must be one that all of them know.
-    own = {"output_dir", "embedding_size", "adapter_hidden_size", "train_epochs"}
-    return {key: value for key, value in values.items() if key not in own}
+    # Overrides are for all models, so each model must have them.
+    of_lecdsr = {"output_dir", "embedding_size", "adapter_hidden_size", "train_epochs"}
+    return {key: value for key, value in values.items() if key not in of_lecdsr}
 
 
 def results(study) -> dict[str, dict]:
@@ -29,7 +29,7 @@ def results(study) -> dict[str, dict]:
     return {str(path.relative_to(study)): json.loads(path.read_text())["test"] for path in files}
 
 
-def test_a_label_is_a_model_with_parameters_of_its_own():
+def test_a_label_is_a_model_with_parameters():
     assert runner.parse_label("SASRec") == ("SASRec", {})
     label = "LeCDSR:no_user_profile=True:eval_args.mode=uni9"
     assert runner.parse_label(label) == ("LeCDSR", {"no_user_profile": True, "eval_args": {"mode": "uni9"}})
@@ -37,7 +37,7 @@ def test_a_label_is_a_model_with_parameters_of_its_own():
         runner.parse_label("SASRec:single")
 
 
-def test_all_mistakes_are_told_before_anything_runs(tmp_path, settings):
+def test_all_errors_are_reported_before_anything_runs(tmp_path, settings):
     with pytest.raises(UserError) as caught:
         runner.make_plan(tmp_path / "study", ["LeCDR", "LeCDSR:dropout=0.1", "Pop"], [1, 2], overrides=settings)
     text = str(caught.value)
@@ -46,7 +46,7 @@ def test_all_mistakes_are_told_before_anything_runs(tmp_path, settings):
     assert not (tmp_path / "study").exists()
 
 
-def test_all_models_see_the_same_candidates_and_finished_runs_are_left_alone(tmp_path, settings, monkeypatch):
+def test_all_models_have_the_same_candidates_and_finished_runs_are_not_repeated(tmp_path, settings, monkeypatch):
     started = []
     monkeypatch.setattr(runner, "_log_progress", lambda task, total, seconds: started.append((len(seconds), total)))
     study = tmp_path / "study"
@@ -66,7 +66,7 @@ def test_all_models_see_the_same_candidates_and_finished_runs_are_left_alone(tmp
     assert not other.is_finished(), "different parameters make a different run"
 
 
-def test_a_failed_run_leaves_its_error_and_the_others_go_on(tmp_path, settings):
+def test_a_failed_run_leaves_its_error_and_the_others_are_run(tmp_path, settings):
     tasks = runner.make_plan(tmp_path / "study", ["S3Rec", "Pop"], [1], overrides={**settings, "epochs": 1}).tasks
     failed = runner.run_tasks(tasks)
     assert [task.label for task in failed] == ["S3Rec"]
@@ -92,18 +92,18 @@ def start(study, settings) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def test_a_study_that_is_killed_ends_as_if_it_had_not_been_and_processes_share_one(tmp_path, settings):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+def test_a_killed_study_resumes_to_the_same_results_and_processes_share_one(tmp_path, settings):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
     workers = [start(whole, settings), start(whole, settings)]
     assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
-    victim = start(broken, settings)
+    victim = start(killed, settings)
     deadline = time.monotonic() + 200
-    while not list(broken.rglob("model.pth")) and time.monotonic() < deadline:  # in the middle of a run
+    while not list(killed.rglob("model.pth")) and time.monotonic() < deadline:  # in the middle of a run
         time.sleep(0.05)
     os.killpg(victim.pid, signal.SIGKILL)
     victim.wait()
-    assert len(results(broken)) < 4
-    assert start(broken, settings).wait(timeout=300) == 0
-    assert results(broken) == results(whole)
+    assert len(results(killed)) < 4
+    assert start(killed, settings).wait(timeout=300) == 0
+    assert results(killed) == results(whole)
     for path in whole.rglob("ranks.npz"):
-        assert np.array_equal(np.load(path)["rank"], np.load(broken / path.relative_to(whole))["rank"])
+        assert np.array_equal(np.load(path)["rank"], np.load(killed / path.relative_to(whole))["rank"])

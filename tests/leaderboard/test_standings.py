@@ -40,7 +40,7 @@ def test_means_are_those_of_the_results(table):
                 assert table.mean_and_sd(label, part, metric) == pytest.approx((mean, sd))
 
 
-def test_models_stand_in_the_order_of_their_overall_metric(table):
+def test_models_are_ordered_by_their_overall_metric(table):
     assert table.labels[0] == "A&B_%"
     assert table.labels[-1] == "SASRec"
 
@@ -147,7 +147,7 @@ def test_latex_is_escaped_and_balanced(table):
 
 
 @pytest.mark.parametrize("text", ["a_b", "50 %", "x^2", "~", "\\", "#1 {y}", "p < 0.05"])
-def test_latex_escapes_what_it_treats_apart(text):
+def test_latex_escapes_its_special_characters(text):
     assert not re.search(r"(?<!\\)[&%#_^~]", tables.escape_latex(text))
 
 

@@ -19,8 +19,8 @@ def study(tmp_path):
 
 
 def change_result(folder, label, of_seed, **changes):
-    place = f"{label.partition(':')[0]}-{of_seed}"
-    path = folder / "runs" / label_folder(label) / "movielens" / place / "result.json"
+    name = f"{label.partition(':')[0]}-{of_seed}"
+    path = folder / "runs" / label_folder(label) / "movielens" / name / "result.json"
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
 
 
@@ -35,7 +35,7 @@ def test_a_finished_study(study):
     assert [int(chosen.sum()) for chosen in read.samples.parts.values()] == [240, 120, 120]
 
 
-def test_missing_failed_and_unfinished_runs_are_told_apart(study):
+def test_missing_failed_and_unfinished_runs_are_distinguished(study):
     studies.describe(study, ["LeCDSR", "SASRec:sequence=single", "HGN", "CORE", "Pop"], [1, 2])
     studies.fail_run(study, "HGN", 1, "UserError: no such thing")
     (study / "runs/Pop/movielens/Pop-2").mkdir(parents=True)
@@ -50,7 +50,7 @@ def test_a_run_that_failed_once_and_then_finished_is_finished(study):
     assert read_study(study).runs[0].status == "finished"
 
 
-def test_a_variant_of_property_files_has_a_dash_of_its_own(tmp_path):
+def test_the_name_of_a_variant_may_contain_a_dash(tmp_path):
     studies.write_study(tmp_path / "s", {"LeCDSR-paper": 2.0}, seeds=(2022, 22))
     assert [run.seed for run in read_study(tmp_path / "s").finished] == [2022, 22]
 
@@ -139,13 +139,13 @@ def parameters(refit=False, **changes):
         ({"test_samples": {"source": 1, "target": 2}}, "test samples"),
     ],
 )
-def test_runs_that_cannot_stand_in_one_table(study, changes, message):
+def test_runs_that_are_not_comparable_are_refused(study, changes, message):
     change_result(study, "SASRec:sequence=single", 2, **changes)
     with pytest.raises(UserError, match=message):
         read_study(study)
 
 
-def test_candidates_drawn_for_each_seed_are_no_mixture(study):
+def test_each_seed_may_have_its_own_candidates(study):
     for label in ("LeCDSR", "SASRec:sequence=single"):
         change_result(study, label, 1, **candidates(mode="uni99", digest="one"))
         change_result(study, label, 2, **candidates(mode="uni99", digest="two"))
@@ -162,7 +162,7 @@ def test_other_test_samples_are_refused(study):
 
 
 @pytest.mark.parametrize("without", ["history", "item", "popularity"])
-def test_ranks_of_another_version_are_named(study, without):
+def test_ranks_without_an_array_are_refused_by_its_name(study, without):
     path = study / "runs/LeCDSR/movielens/LeCDSR-2/ranks.npz"
     with np.load(path) as file:
         arrays = dict(file)

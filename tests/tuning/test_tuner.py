@@ -72,11 +72,11 @@ def test_failed_trials_count_and_interrupted_ones_are_repeated(files, monkeypatc
 
 def test_trials_of_killed_processes_are_repeated_and_those_of_living_ones_count(files, cheap):
     search = make_tuner()
-    mine, theirs, unknown = (search.study.ask() for _ in range(3))
-    mine.set_user_attr("process", process_identity())
+    running, killed, elsewhere = (search.study.ask() for _ in range(3))
+    running.set_user_attr("process", process_identity())
     host = process_identity().split()[0]
-    theirs.set_user_attr("process", f"{host} {os.getpid()} 1.5")  # the number has gone to another process
-    unknown.set_user_attr("process", "another.machine 1 1.5")
+    killed.set_user_attr("process", f"{host} {os.getpid()} 1.5")  # another process has its number now
+    elsewhere.set_user_attr("process", "another.machine 1 1.5")
     progress = search.run(4)
     assert [trial.number for trial in progress.finished] == [3, 4]
     assert trial_numbers(search, TrialState.RUNNING) == [0, 2]
