@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+from copy import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 import recbole_lecdsr
 from recbole_lecdsr.data.constants import DOMAINS, PHASES
 from recbole_lecdsr.data.event_log import build_event_log
-from recbole_lecdsr.data.samples import calibration_targets, sample_targets
+from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.property_files import PROPERTIES, merge, read_property_file
 from recbole_lecdsr.runs.environment import device_name, peak_memory_bytes
 
@@ -58,9 +60,11 @@ class RandomDataset:
         """As `CrossDomainSequentialDataset.targets`."""
         return sample_targets(self.log, PHASES[phase], self.min_history if phase == "train" else 1)
 
-    def calibration_targets(self) -> np.ndarray:
-        """As `CrossDomainSequentialDataset.calibration_targets`."""
-        return calibration_targets(self.log, self.targets("train"))
+    def with_split(self, split: np.ndarray) -> RandomDataset:
+        """As `CrossDomainSequentialDataset.with_split`."""
+        changed = copy(self)
+        changed.log = replace(self.log, split=split)
+        return changed
 
     def item_embedding(self) -> np.ndarray:
         """(n_items, D) float32."""

@@ -21,6 +21,7 @@ from plain import PlainLeCDSR
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.model.lecdsr import LeCDSR
+from recbole_lecdsr.model.score_fusion.wrapper import with_score_fusion
 
 WARM_UP = 2
 
@@ -39,8 +40,9 @@ def main() -> None:
     config = synthetic.settings(options.model, options.device)
     dataset = synthetic.RandomDataset(7_144, 11_837, 16_258, options.llm_size, config["MIN_ITEM_LIST_LENGTH"])
     torch.manual_seed(0)
-    model = LeCDSR(config, dataset).to(options.device)
-    loader = TrainLoader(config, dataset, SequenceCollator(config, dataset))
+    model_class = with_score_fusion(LeCDSR) if config["score_fusion"] else LeCDSR
+    model = model_class(config, dataset).to(options.device)
+    loader = TrainLoader(config, model_class.training_data(dataset), SequenceCollator(config, dataset))
     losses = {"plugin": lambda batch: sum(model.calculate_loss(batch))}
     models = {"plugin": model}
     if options.model == "LeCDSR-paper" and not options.no_plain:

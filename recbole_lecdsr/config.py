@@ -11,7 +11,7 @@ import recbole
 import recbole_cdr
 import torch
 from recbole.config.configurator import Config
-from recbole.utils import ModelType, argument_list
+from recbole.utils import argument_list
 from recbole_cdr.config import CDRConfig
 
 from recbole_lecdsr import distributed
@@ -22,6 +22,7 @@ from recbole_lecdsr.llm import settings as llm
 from recbole_lecdsr.model.baselines.recbole import Baseline
 from recbole_lecdsr.model.baselines.recbole_cdr import CDRBaseline
 from recbole_lecdsr.model.registry import _run_class, _stock_properties, find_model
+from recbole_lecdsr.model.score_fusion.wrapper import with_score_fusion
 from recbole_lecdsr.property_files import (
     PROPERTIES,
     domain_names,
@@ -37,8 +38,6 @@ _DERIVED = {
     "train_modes", "epoch_num", "source_split", "epochs", "valid_metric_bigger", "local_rank", "single_spec",
     "valid_neg_sample_args", "test_neg_sample_args", "eval_neg_sample_args",
 }  # fmt: skip
-# RecBole's models that sum over a batch, and one that only counts: their batches cannot be dealt out.
-_ALONE = {"CDAE", "ConvNCF", "ENMF", "NCEPLRec", "NCL", "SGL"}
 # Parameters of RecBole that have no effect here -> what takes their place.
 _REPLACED = {
     "neg_sampling": "use train_neg_sample_args",
@@ -106,6 +105,8 @@ class LeCDSRConfig(CDRConfig):
         self._resolve_epochs()
         self._resolve_intervals()
         errors = [*self._unknown(known), *self._mistyped(), *faults(self.final_config_dict), *self._alone()]
+        # Only of values that are sound by themselves.
+        errors = errors or self.model_class.check_parameters(self.final_config_dict)
         if errors:
             raise UserError("\n".join(errors))
         self._finish()
@@ -212,9 +213,7 @@ class LeCDSRConfig(CDRConfig):
 
     def _alone(self) -> list[str]:
         """Models whose batches cannot be dealt out."""
-        stock = getattr(self.model_class, "recbole_class", self.model_class)
-        alone = issubclass(self.model_class, CDRBaseline) or stock.type == ModelType.TRADITIONAL or self.model in _ALONE
-        if not (alone and distributed.is_distributed()):
+        if self.model_class.supports_distributed or not distributed.is_distributed():
             return []
         return [
             f"{self.model_name} learns in one process only: start it without torchrun (`compare` in several processes "
@@ -244,6 +243,8 @@ class LeCDSRConfig(CDRConfig):
 
     def _finish(self) -> None:
         values = self.final_config_dict
+        if values["score_fusion"]:
+            self.model_class = with_score_fusion(self.model_class)
         values["MODEL_TYPE"] = self.model_class.type
         mode = values["eval_args"]["mode"]
         if not isinstance(mode, Mapping):
@@ -253,6 +254,7 @@ class LeCDSRConfig(CDRConfig):
             values["clip_grad_norm"] = {"max_norm": values["clip_grad_norm"]}
         self.dataset = values["dataset"] = str(values["dataset"])
         self._set_default_parameters()
+        values["MODEL_INPUT_TYPE"] = self.model_class.resolve_input_type(values)
         values["model"] = self.model
         self._set_device()
         for phase in ("valid", "test"):

@@ -36,10 +36,10 @@ def test_the_command_line_beats_config_dict_beats_later_beats_earlier_files_beat
     pair = {key: value for key, value in pair.items() if key != "embedding_size"}
     default = read_property_file(PROPERTIES / "model" / "LeCDSR.yaml")["embedding_size"]
     assert configure(pair)["embedding_size"] == default
-    assert configure(pair, files=[{"embedding_size": 3}])["embedding_size"] == 3
-    assert configure(pair, files=[{"embedding_size": 3}, {"embedding_size": 4}])["embedding_size"] == 4
-    assert configure(pair, files=[{"embedding_size": 3}], embedding_size=5)["embedding_size"] == 5
-    assert configure(pair, "--embedding_size=6", embedding_size=5)["embedding_size"] == 6
+    assert configure(pair, files=[{"embedding_size": 12}])["embedding_size"] == 12
+    assert configure(pair, files=[{"embedding_size": 12}, {"embedding_size": 14}])["embedding_size"] == 14
+    assert configure(pair, files=[{"embedding_size": 12}], embedding_size=16)["embedding_size"] == 16
+    assert configure(pair, "--embedding_size=18", embedding_size=16)["embedding_size"] == 18
 
 
 def test_nested_values_can_be_given_one_by_one(pair):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recbole_lecdsr.cli import prepare_c2dsr
 from recbole_lecdsr.cli.console import print_summary
-from recbole_lecdsr.cli.default_data import DEFAULT_DATA, _prepare_movielens
+from recbole_lecdsr.cli.default_data import DEFAULT_DATA, prepare_movielens
 
 # ---------------------------------------------------------------------- prepare
 
@@ -47,7 +47,7 @@ def prepare(arguments: Sequence[str]) -> int:
         print_summary(prepare_c2dsr.run(options))
     elif options.kind == "movielens":
         name = next(key for key, source in DEFAULT_DATA.items() if source == options.source)
-        print_summary(_prepare_movielens(options.output or Path("dataset") / name, options.source))
+        print_summary(prepare_movielens(options.output or Path("dataset") / name, options.source))
     else:
         print_summary(_prepare_table(options))
     return 0

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Batches of any samples: windows, positions, domains and times as a RecBole `Interaction`."""
 
 from __future__ import annotations
 

@@ -19,27 +19,14 @@ from recbole_lecdsr.data.atomic_files.reader import AtomicReader
 from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_quoted, refuse_reserved
 from recbole_lecdsr.data.constants import DOMAINS, PHASES, SOURCE, TARGET, TRAIN, VALID
 from recbole_lecdsr.data.embeddings import embedding_file
+from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
 from recbole_lecdsr.data.event_log import EventLog, build_event_log, sort_events
 from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows, event_log_from_windows
-from recbole_lecdsr.data.samples import calibration_targets, sample_targets
+from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar
 
 logger = logging.getLogger(__name__)
-
-# Parameters that name another file than the usual one -> how it must end.
-EMBEDDING_FILES = {"item_embedding_file": ".itememb", "user_embedding_file": ".useremb"}
-
-
-def item_embedding_file(config, domain: str) -> Path:
-    """The file of the LLM embeddings of the items of ``source`` or ``target``."""
-    settings = config[f"{domain}_domain"]
-    return Path(settings["data_path"]) / (config["item_embedding_file"] or f"{settings['dataset']}.itememb")
-
-
-def user_embedding_file(config) -> Path:
-    """The file of the LLM embeddings of the users' profiles."""
-    return Path(config["pair_path"]) / (config["user_embedding_file"] or f"{config['dataset']}.useremb")
 
 
 class CrossDomainSequentialDataset(CrossDomainDataset):
@@ -74,6 +61,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
                 "give them in both or in neither"
             )
         self.coverage: dict[str, dict[str, int | str]] = {}
+        self._embeddings: dict[str, np.ndarray] = {}
         try:
             super().__init__(config)
         except ValueError as error:
@@ -223,16 +211,15 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         return self.train_targets if phase == "train" else sample_targets(self.log, PHASES[phase])
 
     def with_validation_for_training(self) -> CrossDomainSequentialDataset:
-        """The same data with the validation events as training events too, for the last training of a chosen model."""
-        enlarged = copy(self)
-        split = np.where(self.log.split == VALID, np.int8(TRAIN), self.log.split)
-        enlarged.log = replace(self.log, split=split)
-        enlarged.train_targets = sample_targets(enlarged.log, TRAIN, self.config["MIN_ITEM_LIST_LENGTH"])
-        return enlarged
+        """The same data with validation interactions among the training ones, to train a selected model once more."""
+        return self.with_split(np.where(self.log.split == VALID, np.int8(TRAIN), self.log.split))
 
-    def calibration_targets(self) -> np.ndarray:
-        """Training samples that `recbole_lecdsr.model.score_fusion.score_fusion` learns from and the network does not, (H,) int64."""
-        return calibration_targets(self.log, self.train_targets)
+    def with_split(self, split: np.ndarray) -> CrossDomainSequentialDataset:
+        """The same data with other split labels, (E,) int8, one for each interaction of the log."""
+        changed = copy(self)
+        changed.log = replace(self.log, split=split)
+        changed.train_targets = sample_targets(changed.log, TRAIN, self.config["MIN_ITEM_LIST_LENGTH"])
+        return changed
 
     @cached_property
     def domain_items(self) -> tuple[np.ndarray, np.ndarray]:
@@ -274,11 +261,18 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
     # ------------------------------------------------------------------ LLM embeddings
 
     def item_embedding(self) -> np.ndarray:
-        """x of MODEL.md: (n_items, D) float32, row i for item id i, zero where there is no text.
+        """x, the LLM embeddings of the items: (n_items, D) float32, row i for item id i, zero where there is no text.
+
+        Read once, also for the copies that `with_split` makes.
 
         Raises:
             UserError: an ``.itememb`` file that is missing or malformed, or two domains of different D.
         """
+        if "item" not in self._embeddings:
+            self._embeddings["item"] = self._read_item_embedding()
+        return self._embeddings["item"]
+
+    def _read_item_embedding(self) -> np.ndarray:
         matrix = None
         for domain in DOMAINS:
             path = item_embedding_file(self.config, domain)
@@ -295,7 +289,12 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         return matrix
 
     def user_embedding(self) -> np.ndarray:
-        """y of MODEL.md: (n_users, D) float32, row u for user id u, zero where there is no profile."""
+        """y, the LLM embeddings of the users' profiles: (n_users, D) float32, row u for user id u, zero without one."""
+        if "user" not in self._embeddings:
+            self._embeddings["user"] = self._read_user_embedding()
+        return self._embeddings["user"]
+
+    def _read_user_embedding(self) -> np.ndarray:
         path = user_embedding_file(self.config)
         embedding = self._read(path, "user_id", "no_user_profile")
         self._warn_of_another_split(path)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Validation and test samples, each with its candidates, as batches on the training device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
@@ -24,7 +23,7 @@ from recbole_lecdsr.data.candidates import (
     stored_candidates,
 )
 from recbole_lecdsr.data.collator import SequenceCollator
-from recbole_lecdsr.data.constants import DOMAINS, TRAIN, VALID
+from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.item_pool import DomainItems, UserItemIndex
 
@@ -110,43 +109,3 @@ class EvalLoader:
             else:
                 chosen = torch.from_numpy(self.candidates.items[part].astype(np.int64)).to(self.device)
                 yield batch, torch.cat([batch[self.item_field].unsqueeze(1), chosen], dim=1), None
-
-
-class CalibrationSamples:
-    """The training samples that `TrainLoader` leaves to `recbole_lecdsr.model.score_fusion.score_fusion`, each with its candidates.
-
-    Iterating gives (batch, items (B, 1 + N) int64: the target and random items of its domain, hidden (B, 1 + N) bool:
-    those that the user has among the training events), the same each time.
-
-    Attributes:
-        log: the events, these targets no longer among the training events.
-        domain: (H,) int64, of the targets.
-    """
-
-    num = 1000  # candidates of each, N
-
-    def __init__(self, config, dataset: CrossDomainSequentialDataset):
-        log, device = dataset.log, config["device"]
-        self.batch_size, self.device = config["eval_batch_size"], device
-        self.batches, self.item_field = SequenceCollator(config, dataset), config["ITEM_ID_FIELD"]
-        targets = dataset.calibration_targets()
-        split = log.split.copy()
-        split[targets] = VALID
-        self.log = replace(log, split=split)
-        self.targets = torch.from_numpy(targets)
-        self.user, self.domain = (torch.from_numpy(part[targets]).long() for part in (log.user, log.domain))
-        pool = DomainItems(tuple(torch.from_numpy(items) for items in dataset.domain_items), dataset.num_total_item)
-        generator = torch.Generator().manual_seed(config["seed"])
-        place = torch.rand(len(targets), self.num, generator=generator, dtype=torch.float64)
-        place = (place * pool.size[self.domain].unsqueeze(1)).long() + pool.start[self.domain].unsqueeze(1)
-        self.items = pool.flat[place]
-        user, item = (torch.from_numpy(part[log.split == TRAIN]).long() for part in (log.user, log.item))
-        self.hidden = UserItemIndex(user, item, dataset.num_total_item).contains(self.user.unsqueeze(1), self.items)
-
-    def __iter__(self) -> Iterator[tuple[Interaction, Tensor, Tensor]]:
-        for start in range(0, len(self.targets), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            batch = self.batches(self.targets[part].to(self.device))
-            items, hidden = self.items[part].to(self.device), self.hidden[part].to(self.device)
-            target = batch[self.item_field].unsqueeze(1)
-            yield batch, torch.cat([target, items], dim=1), F.pad(hidden, (1, 0))

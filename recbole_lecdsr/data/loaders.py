@@ -1,10 +1,10 @@
 """Dataloaders: samples of the event log as RecBole `Interaction` batches, made on the training device.
 
 Fields of a batch (names by the property file; these are the defaults): ``user_id`` (B,), ``item_id`` (B,) the target,
-``item_id_list`` (B, L), ``position_id`` (B, L), ``domain_list`` (B, L), ``relative_time_list`` (B, L), ``item_length`` (B,),
-``domain`` (B,) of the target; in training ``neg_item_id``: (B, N), or (2, N) for each domain where the batch shares
-them; and where sequences are trained on, ``target_list`` (B, L): the item after each position, 0 where it is not to be
-learned.
+``item_id_list`` (B, L), ``position_id`` (B, L), ``domain_list`` (B, L), ``relative_time_list`` (B, L), ``item_length``
+(B,), ``domain`` (B,) of the target; in training ``neg_item_id``: (B, N), or (2, N), for each domain, where the batch
+shares them; and, where sequences are trained on, ``target_list`` (B, L): the item after each position, 0 where it is
+not trained on.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ logger = logging.getLogger(__name__)
 
 
 def train_loader(config, dataset: CrossDomainSequentialDataset, batches: SequenceCollator) -> TrainLoader:
-    """The training loader of a run: the model class's own ``train_loader``, or `TrainLoader`."""
-    return getattr(config.model_class, "train_loader", TrainLoader)(config, dataset, batches)
+    """The training loader of a run: the model class's own, on the data that the model class trains on."""
+    model_class = config.model_class
+    return model_class.train_loader(config, model_class.training_data(dataset), batches)
 
 
 def data_preparation(config, dataset: CrossDomainSequentialDataset) -> tuple[TrainLoader, EvalLoader, EvalLoader]:

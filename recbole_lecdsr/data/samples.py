@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from recbole_lecdsr.data.constants import TEST
 from recbole_lecdsr.data.event_log import EventLog
 
 
@@ -15,27 +14,6 @@ def sample_targets(log: EventLog, phase: int, min_history: int = 1) -> np.ndarra
         (S,) int64 indices into the log.
     """
     return np.flatnonzero((log.split == phase) & (log.history_length >= max(min_history, 1)))
-
-
-def calibration_targets(log: EventLog, target: np.ndarray) -> np.ndarray:
-    """The newest training targets of some users, who are a quarter of all, or about 2,000 of very many.
-
-    Args:
-        log: the events.
-        target: (S,) int64 indices of the training targets, ascending.
-
-    Returns:
-        (H,) int64 indices, ascending: as many of each of these users as it has test events, but never all of its
-        training targets.
-    """
-    n_users = int(log.user.max()) + 1
-    chosen = target[log.user[target] % max(4, n_users // 2000) == 0]
-    user = log.user[chosen]
-    number = np.minimum(
-        np.bincount(log.user[log.split == TEST], minlength=n_users), np.bincount(user, minlength=n_users) - 1
-    )
-    age = np.searchsorted(user, user, side="right") - np.arange(len(user))  # 1 for the newest of a user
-    return chosen[age <= number[user]]
 
 
 def sequence_ends(log: EventLog, target: np.ndarray, max_length: int, stride: int) -> tuple[np.ndarray, np.ndarray]:

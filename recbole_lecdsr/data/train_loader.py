@@ -1,4 +1,4 @@
-"""TODO."""
+"""Training samples as batches on the training device, with same-domain negatives."""
 
 from __future__ import annotations
 
@@ -51,10 +51,7 @@ class TrainLoader:
     def __init__(self, config, dataset: CrossDomainSequentialDataset, batches: SequenceCollator):
         self.dataset, self.batches, self.seed = dataset, batches, config["seed"]
         self.batch_size, self.device = config["train_batch_size"], config["device"]
-        targets = dataset.targets("train")
-        if config["score_fusion"]:
-            targets = np.setdiff1d(targets, dataset.calibration_targets(), assume_unique=True)
-        self.targets = torch.from_numpy(targets)
+        self.targets = torch.from_numpy(dataset.targets("train"))
         arguments = config["train_neg_sample_args"]
         self.num_negatives, self.shared = arguments["sample_num"], arguments["shared"]
         self.sequences = config["train_samples"] == "sequences"

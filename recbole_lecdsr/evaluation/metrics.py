@@ -68,11 +68,6 @@ def joined(valid: Result, dataset: CrossDomainSequentialDataset) -> Result:
     return {**valid, "overall": overall}
 
 
-def scored_domains(model: AbstractRecommender) -> tuple[str, ...]:
-    """The domains whose items a model can score as it is: both, unless it says otherwise."""
-    return getattr(model, "scored_domains", DOMAINS)
-
-
 def model_scores(model: AbstractRecommender, item_field: str, interaction: Interaction, items: Tensor | None) -> Tensor:
     """Scores by RecBole's ``predict`` of items (B, C), or by its ``full_sort_predict`` of all, (B, n_items)."""
     if items is None:

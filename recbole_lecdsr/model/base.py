@@ -1,8 +1,8 @@
 """The model contract: everything that training, evaluation, distributed runs and serving ask of a model.
 
-A model derives from `CrossDomainSequentialRecommender` and writes `calculate_loss`, and either `query` and
-`item_vectors` (scores are then inner products of the two) or `predict` and `full_sort_predict`. Everything else has a
-default. CONTRIBUTING.md, "Add a model", shows a complete one.
+A model derives from `CrossDomainSequentialRecommender` and defines `calculate_loss`, and how it scores: by `query` and
+`item_vectors`, whose inner products are then the scores, by `score`, or by RecBole's `predict` and `full_sort_predict`.
+Everything else has a default. CONTRIBUTING.md, "Add a model", shows a complete one.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from recbole.data.interaction import Interaction
+from recbole.utils import InputType
 from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
-from torch import Tensor, nn
+from torch import Tensor
 
 from recbole_lecdsr.data.constants import DOMAIN_FIELD, DOMAINS, RELATIVE_TIME_FIELD, TARGET_FIELD
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -32,7 +33,8 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     ``MAX_ITEM_LIST_LENGTH``, N the number of negatives, C the number of candidates.
 
     Class attributes, for a subclass to override:
-        parameters: the model's own parameters. Those of its base classes are added (`declared_parameters`).
+        hyperparameters: the model's own parameters of property files and command line. Those of its base classes are
+            added (`declared_parameters`).
         train_loader: makes the training batches: a class with the interface of `TrainLoader`.
         train_samples: values of the parameter ``train_samples`` that the model can learn from: ``targets`` (a row for
             each target, with negatives) and ``sequences`` (a row for each sequence, with a target at every position).
@@ -49,7 +51,8 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         has_inner_product_scores: whether `query` and `item_vectors` give its scores, for export and serving.
     """
 
-    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    hyperparameters: ClassVar[tuple[Parameter, ...]] = ()
+    input_type: ClassVar[InputType] = InputType.PAIRWISE  # RecBole's word for batches with negatives
     train_loader: ClassVar[type] = TrainLoader
     train_samples: ClassVar[tuple[str, ...]] = ("targets",)
     phases: ClassVar[Mapping[str, str]] = {}
@@ -57,8 +60,8 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     supports_distributed: ClassVar[bool] = True
     uses_every_parameter: ClassVar[bool] = False
     deterministic_on_gpu: ClassVar[bool] = True
-    summed_losses: tuple[int, ...] = ()
-    has_inner_product_scores: bool = False
+    has_inner_product_scores: ClassVar[bool] = False
+    summed_losses: tuple[int, ...] = ()  # an instance may set it
 
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, dataset)
@@ -77,7 +80,7 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         """The parameters that this class and its base classes declare, those of a subclass first."""
         found: dict[str, Parameter] = {}
         for base in cls.__mro__:
-            for parameter in vars(base).get("parameters", ()):
+            for parameter in vars(base).get("hyperparameters", ()):
                 found.setdefault(parameter.name, parameter)
         return tuple(found.values())
 
@@ -92,6 +95,11 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         if chosen in cls.train_samples:
             return []
         return [f"{cls.__name__} cannot learn from train_samples: {chosen}; use {' or '.join(cls.train_samples)}"]
+
+    @classmethod
+    def resolve_input_type(cls, values: Mapping[str, Any]) -> InputType:
+        """RecBole's input type of the batches, given a configuration."""
+        return cls.input_type
 
     @classmethod
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
@@ -114,7 +122,7 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameter groups for the optimizer, with settings that differ from ``learning_rate`` and ``weight_decay``."""
-        return [{"params": list(nn.Module.parameters(self))}]
+        return [{"params": list(self.parameters())}]
 
     def learning_rate_factor(self, epoch: int, epochs_without_improvement: int) -> float:
         """Factor on the learning rate of the epoch that begins: warm-up, decay, cuts.

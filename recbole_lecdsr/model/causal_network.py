@@ -1,9 +1,9 @@
 """LeCDSR's default network: the paper's three ideas around causal self-attention, trained at every position.
 
-The published network (`recbole_lecdsr.model.published_network`) makes one query of one window, so each target costs a window.
-Here the state after each event sees the events up to it alone, and one pass over a sequence gives a query for each of
-its targets. The paper's ideas stay: each event is a fusion of item-ID and text embedding (`SpectralGate`), the user's
-profile shifts what is asked for, and item IDs and texts are aligned.
+The published network (`recbole_lecdsr.model.published_network`) makes one query of one window, so each target costs a
+window. Here the state after an interaction depends on the interactions up to it alone, and one pass over a sequence
+gives a query for each of its targets. The paper's ideas stay: an item is a fusion of ID and text embedding
+(`SpectralGate`), the user's profile shifts the query, and item IDs and texts are aligned. docs/models.md, 5.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.modules.layers import Adapter
 from recbole_lecdsr.model.modules.pca import principal_components
 from recbole_lecdsr.model.modules.spectral_fusion import Items, SpectralGate
+from recbole_lecdsr.model.sequence_input import SequenceInput
 
-_INITIAL_LENGTH = 0.5  # of an item's vector: queries have length √d, so scores start near zero and spread in training
-_WINDOWS = 128  # that are scored together
+_INITIAL_LENGTH = 0.5  # of an item vector, root mean square: queries have length √d, so scores start near zero
+_WINDOWS = 128  # encoded together
 
 
 class CausalNetwork(nn.Module):
-    """Scores r_c = W_c·q with a query q after each event; W is the item-ID table.
+    """Scores r_c = W_c·q with a query q after each interaction; W is the item-ID table.
 
     Args:
         n_items: items, padding (row 0) included.
@@ -34,19 +35,23 @@ class CausalNetwork(nn.Module):
         hidden_size: H of both adapters.
         item_embedding: x, (n_items, D) float32, frozen, or None for the variant without item semantics.
         user_embedding: y, (n_users, D) float32, frozen, or None for the variant without profile.
-        semantic_fusion: False for the variant whose events are their IDs alone.
-        aligned: whether T is to be aligned with E; without that and without fusion there is no T.
+        semantic_fusion: False for the variant in which an interaction is its item ID alone.
+        aligned: whether T is trained to align with E; without that and without fusion there is no T.
         init_from_text: the item-ID table starts as the principal components of x instead of at random.
         dropout: share of the inputs, of the profile and of what each layer adds that is dropped in training.
         attention_layers: layers of causal self-attention.
         attention_heads: of each layer.
         profile_dropout: share of the targets in training whose query is made without the profile.
-        time_embedding_size: vectors along the relative_time (`EventLog.relative_time`), between which an event's time is interpolated,
-            so that what was bought at a time can be asked for; 0 for events without time.
+        time_embedding_size: vectors along relative time (`EventLog.relative_time`), between which the time of an
+            interaction is interpolated, so that what is bought at that time can be queried; 0 for no times.
     """
+
+    item_text: Tensor  # x, or None
+    user_text: Tensor  # y, or None
 
     def __init__(
         self,
+        *,
         n_items: int,
         max_length: int,
         embedding_size: int,
@@ -64,19 +69,18 @@ class CausalNetwork(nn.Module):
     ):
         super().__init__()
         self.item_id = nn.Embedding(n_items, embedding_size, padding_idx=0)
-        # Places count from the newest event: the last column, however long the window.
-        self.place = nn.Parameter(torch.randn(max_length, embedding_size) * 0.02)
+        # Positions count from the newest interaction: the last column, however long the window.
+        self.position = nn.Parameter(torch.randn(max_length, embedding_size) * 0.02)
         self.next_domain = nn.Embedding(2, embedding_size)
-        # What the time of an event tells of it, and what is asked for at that time.
+        # Of the time of an interaction: added to the input, and to the state that follows it.
         self.event_time = TimeEmbedding(time_embedding_size, embedding_size) if time_embedding_size else None
         self.query_time = TimeEmbedding(time_embedding_size, embedding_size) if time_embedding_size else None
         self.register_buffer("item_text", item_embedding, persistent=False)
         self.register_buffer("user_text", user_embedding, persistent=False)
-        semantic_fusion = semantic_fusion and item_embedding is not None
-        self.item_adapter = None
-        if semantic_fusion or (aligned and item_embedding is not None):
+        self.item_adapter: Adapter | None = None
+        if item_embedding is not None and (semantic_fusion or aligned):
             self.item_adapter = Adapter(item_embedding.shape[1], hidden_size, embedding_size)
-        self.fusion = SpectralGate(embedding_size) if semantic_fusion else None
+        self.fusion = SpectralGate(embedding_size) if semantic_fusion and item_embedding is not None else None
         if user_embedding is not None:
             self.user_adapter = Adapter(user_embedding.shape[1], hidden_size, embedding_size)
             self.profile_weight = nn.Parameter(torch.zeros(2, embedding_size))
@@ -91,7 +95,7 @@ class CausalNetwork(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, init_from_text: bool) -> None:
-        """Item vectors of a common small length; whatever is added to them starts small or at zero.
+        """Small item vectors; whatever is added to them starts small or at zero (docs/models.md, 5.7).
 
         Raises:
             ValueError: init_from_text without LLM embeddings of the items.
@@ -106,7 +110,7 @@ class CausalNetwork(nn.Module):
             table[known] = components[known] * _INITIAL_LENGTH
         table[0] = 0
         nn.init.normal_(self.next_domain.weight, std=0.02)
-        if self.event_time is not None:
+        if self.event_time is not None and self.query_time is not None:
             nn.init.normal_(self.event_time.table.weight, std=0.02)
             nn.init.zeros_(self.query_time.table.weight)
 
@@ -115,25 +119,25 @@ class CausalNetwork(nn.Module):
         semantics = None if self.item_adapter is None else self.item_adapter(self.item_text[item])
         return Items(self.item_id(item), semantics)
 
-    def states(self, events: Tensor, real: Tensor, next_domain: Tensor, relative_time: Tensor) -> Tensor:
-        """State after each event.
+    def states(self, embedded: Tensor, real: Tensor, next_domain: Tensor, relative_time: Tensor) -> Tensor:
+        """State after each interaction (docs/models.md, eq. 23 to 25).
 
         Args:
-            events: Ê, (B, L', d), left-padded; L' ≤ L.
+            embedded: Ê, (B, L', d), left-padded; L' ≤ L.
             real: (B, L') bool, false at padding.
-            next_domain: (B, L') int64, domain of the event after each: what is asked for.
-            relative_time: (B, L') float32 in [0, 1], time of each event.
+            next_domain: (B, L') int64, domain of the interaction after each.
+            relative_time: (B, L') float32 in [0, 1], time of each interaction.
 
         Returns:
-            (B, L', d), of length about √d each.
+            (B, L', d).
         """
-        length = events.shape[1]
-        hidden = events + self.place[len(self.place) - length :] + self.next_domain(next_domain)
+        length = embedded.shape[1]
+        hidden = embedded + self.position[len(self.position) - length :] + self.next_domain(next_domain)
         if self.event_time is not None:
             hidden = hidden + self.event_time(relative_time)
         hidden = self.dropout(self.input_norm(hidden))
-        earlier = torch.ones(length, length, dtype=torch.bool, device=events.device).tril()
-        itself = torch.eye(length, dtype=torch.bool, device=events.device)  # padding must look at something
+        earlier = torch.ones(length, length, dtype=torch.bool, device=embedded.device).tril()
+        itself = torch.eye(length, dtype=torch.bool, device=embedded.device)  # padding must attend to something
         allowed = ((earlier & real.unsqueeze(1)) | itself).unsqueeze(1)
         for block in self.blocks:
             hidden = block(hidden, allowed)
@@ -141,11 +145,11 @@ class CausalNetwork(nn.Module):
         return state if self.query_time is None else state + self.query_time(relative_time)
 
     def queries(self, state: Tensor, domain: Tensor, user: Tensor) -> Tensor:
-        """Queries of targets, q = state + w_domain ⊙ U: states (N, d), domains and users (N,) int64 -> (N, d)."""
+        """Queries of targets (docs/models.md, eq. 27): states (N, d), domains and users (N,) int64 -> (N, d)."""
         if self.user_text is None:
             return state
-        distinct, place = torch.unique(user, return_inverse=True)
-        profile = F.embedding(place, self.dropout(self.user_adapter(self.user_text[distinct])))
+        distinct, index = torch.unique(user, return_inverse=True)
+        profile = F.embedding(index, self.dropout(self.user_adapter(self.user_text[distinct])))
         if self.training and self.profile_dropout:
             kept = torch.rand(len(state), 1, device=state.device) >= self.profile_dropout
             profile = profile * kept
@@ -153,51 +157,55 @@ class CausalNetwork(nn.Module):
 
     def fuse(self, items: Items) -> Tensor:
         """Ê of N items, (N, d)."""
-        return items.identity if self.fusion is None else self.fusion(items)
+        return items.identity if self.fusion is None else self.fusion(items.identity, items.semantics)
 
-    def forward(
-        self,
-        item_seq: Tensor,
-        domain_seq: Tensor,
-        time_seq: Tensor,
-        domain: Tensor,
-        user: Tensor,
-        candidates: Tensor | None = None,
-    ) -> Tensor:
-        """Scores of candidates after the newest event of each window.
+    def forward(self, inputs: SequenceInput, candidates: Tensor | None = None) -> Tensor:
+        """Scores of candidates after the newest interaction of each window.
 
         Args:
-            item_seq: (B, L) int64, left-padded with 0, newest last.
-            domain_seq: (B, L) int64, domains of its events.
-            time_seq: (B, L) float32 in [0, 1], their times.
-            domain: (B,) int64, of the target.
-            user: (B,) int64.
+            inputs: B windows.
             candidates: (B, C) int64, or None for all items.
 
         Returns:
-            (B, C), or (B, n_items); the column of the padding item then means nothing.
+            (B, C), or (B, n_items); the column of the padding item has no meaning.
         """
-        query = self.query(item_seq, domain_seq, time_seq, domain, user)
+        query = self.query(inputs)
         if candidates is None:
             return query @ self.item_id.weight.T
         return candidate_scores(query, self.item_id.weight, candidates)
 
-    def query(self, item_seq: Tensor, domain_seq: Tensor, time_seq: Tensor, domain: Tensor, user: Tensor) -> Tensor:
-        """q, (B, d), of windows as `forward` takes them: its product with row c of the item table is c's score."""
-        distinct, place = torch.unique(item_seq, return_inverse=True)
+    def query(self, inputs: SequenceInput) -> Tensor:
+        """q, (B, d): its inner product with row c of the item-ID table is the score of item c (docs/models.md, 5.5)."""
+        item_seq = inputs.item_seq
+        distinct, index = torch.unique(item_seq, return_inverse=True)
         fused = self.fuse(self.items(distinct))
-        next_domain = shift_left(domain_seq, domain)
+        next_domain = shift_left(inputs.domain_seq, inputs.domain)
         length = item_seq.ne(0).sum(dim=1)
         state = fused.new_empty(len(item_seq), fused.shape[1])
-        # Windows of about the same length together: the columns of padding cost as much as events.
+        # Windows of about the same length together: columns of padding cost as much as interactions.
         parts = torch.argsort(length).split(_WINDOWS)
-        longest = torch.cat([length[rows[-1:]] for rows in parts]).clamp(min=1).tolist()  # waits for the device once
+        longest = torch.cat([length[rows[-1:]] for rows in parts]).clamp(min=1).tolist()  # one wait for the device
         for rows, filled in zip(parts, longest, strict=True):
-            item, places, domains, times = (part[rows, -filled:] for part in (item_seq, place, next_domain, time_seq))
-            state[rows] = self.states(F.embedding(places, fused), item.ne(0), domains, times)[:, -1]
-        return self.queries(state, domain, user)
+            item, indices, domains, times = (
+                part[rows, -filled:] for part in (item_seq, index, next_domain, inputs.time_seq)
+            )
+            state[rows] = self.states(F.embedding(indices, fused), item.ne(0), domains, times)[:, -1]
+        return self.queries(state, inputs.domain, inputs.user)
+
+    def as_inner_product(self, query: Tensor) -> Tensor:
+        """The queries themselves: there is no bias."""
+        return query
+
+    def item_vectors(self) -> Tensor:
+        """(n_items, d): the item-ID table."""
+        return self.item_id.weight
 
 
 def shift_left(sequence: Tensor, last: Tensor) -> Tensor:
-    """What comes after each position: (B, L) and what comes after the newest, (B,) -> (B, L)."""
+    """Values of the next position: (B, L), and (B,) for the one after the newest -> (B, L).
+
+    Example:
+        >>> shift_left(torch.tensor([[1, 2, 3]]), torch.tensor([4])).tolist()
+        [[2, 3, 4]]
+    """
     return torch.cat([sequence[:, 1:], last.unsqueeze(1)], dim=1)

@@ -1,4 +1,4 @@
-"""LeCDSR's published network (MODEL.md, forward 1 to 5): arrays in, one query vector per sample out."""
+"""LeCDSR's published network (docs/models.md, 3): windows in, one query vector per sample out."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.modules.layers import Adapter, FeatureGate, InstanceGate, masked, masked_mean
 from recbole_lecdsr.model.modules.spectral_fusion import SemanticFusion
+from recbole_lecdsr.model.sequence_input import SequenceInput
 
-# On a CPU a batch goes through the gates in pieces of this many bytes of E: the intermediate results then stay in its
+# On a CPU a batch passes the gates in chunks of this many bytes of E: the intermediate results then stay in its
 # cache and come from reused memory instead of fresh pages (benchmarks/training_step.py).
-_PIECE_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 class Encoded(NamedTuple):
@@ -37,12 +38,16 @@ class LeCDSRNetwork(nn.Module):
         hidden_size: H of both adapters.
         item_embedding: x, (n_items, D) float32, frozen, or None for the variant without item semantics.
         user_embedding: y, (n_users, D) float32, frozen, or None for a trainable embedding of the user.
-        semantic_fusion: False for the variant in which T enters at the feature gate only.
+        semantic_fusion: False for the variant in which T enters at the feature gate alone.
         mask_padding: True keeps padding out of fusion, gates and means; False is the published behaviour.
     """
 
+    item_text: Tensor  # x, or None
+    user_text: Tensor  # y, or None
+
     def __init__(
         self,
+        *,
         n_users: int,
         n_items: int,
         max_length: int,
@@ -59,8 +64,8 @@ class LeCDSRNetwork(nn.Module):
         self.position = nn.Embedding(max_length + 1, embedding_size, padding_idx=0)
         self.output = nn.Embedding(n_items, embedding_size, padding_idx=0)
         self.output_bias = nn.Parameter(torch.zeros(n_items))
-        # Buffers, not parameters: frozen, out of the optimizer's and the initialisation's reach, and not
-        # saved with the weights since they are read from the data set's own files.
+        # Buffers, not parameters: frozen, neither optimised nor initialised, and not saved with the weights, since
+        # they are read from the data set's own files.
         self.register_buffer("item_text", item_embedding, persistent=False)
         self.register_buffer("user_text", user_embedding, persistent=False)
         if item_embedding is not None:
@@ -84,8 +89,8 @@ class LeCDSRNetwork(nn.Module):
 
     def semantics(self, item_seq: Tensor) -> Tensor:
         """T = A_item(x_s), (B, L) int -> (B, L, d); the adapter runs once per distinct item of the batch."""
-        distinct, place = torch.unique(item_seq, return_inverse=True)
-        return F.embedding(place, self.item_adapter(self.item_text[distinct]))
+        distinct, index = torch.unique(item_seq, return_inverse=True)
+        return F.embedding(index, self.item_adapter(self.item_text[distinct]))
 
     def user(self, user: Tensor) -> Tensor:
         """U, (B,) int -> (B, d)."""
@@ -105,15 +110,21 @@ class LeCDSRNetwork(nn.Module):
         position = self.instance_gate.position_logits(self.position.weight, position)
         rows = len(item)
         if item.device.type == "cpu":
-            rows = max(1, _PIECE_BYTES // (item[0].numel() * item.element_size()))
-        parts = [
-            None if tensor is None else tensor.split(rows)
-            for tensor in (item, semantics, self.user(user), position, mask)
-        ]
-        pieces = [
-            self._query(*(None if part is None else part[index] for part in parts)) for index in range(len(parts[0]))
-        ]
-        return Encoded(torch.cat(pieces), item, semantics, mask)
+            rows = max(1, _CHUNK_BYTES // (item[0].numel() * item.element_size()))
+        profile = self.user(user)
+        chunks = []
+        for start in range(0, max(len(item), 1), rows):
+            part = slice(start, start + rows)
+            chunks.append(
+                self._query(
+                    item[part],
+                    None if semantics is None else semantics[part],
+                    profile[part],
+                    position[part],
+                    None if mask is None else mask[part],
+                )
+            )
+        return Encoded(torch.cat(chunks), item, semantics, mask)
 
     def _query(
         self,
@@ -132,13 +143,21 @@ class LeCDSRNetwork(nn.Module):
             gated = self.feature_gate(item, profile, semantics)
         return profile + self.instance_gate(gated, profile, position, mask) + masked_mean(fused, mask)
 
-    def forward(self, item_seq: Tensor, position: Tensor, user: Tensor, candidates: Tensor | None = None) -> Tensor:
-        """Scores of windows as `encode` takes them; candidates and result as of `score`."""
-        return self.score(self.query(item_seq, position, user), candidates)
+    def forward(self, inputs: SequenceInput, candidates: Tensor | None = None) -> Tensor:
+        """Scores of candidates (B, C) int64, or of all items; result as of `score`."""
+        return self.score(self.query(inputs), candidates)
 
-    def query(self, item_seq: Tensor, position: Tensor, user: Tensor) -> Tensor:
+    def query(self, inputs: SequenceInput) -> Tensor:
         """q, (B, d), whose inner product with row c of the output table, plus b_c, is the score of item c."""
-        return self.encode(item_seq, position, user).query
+        return self.encode(inputs.item_seq, inputs.position, inputs.user).query
+
+    def as_inner_product(self, query: Tensor) -> Tensor:
+        """Queries (B, d) -> (B, d + 1), whose inner products with `item_vectors` are the scores, bias included."""
+        return torch.cat([query, torch.ones_like(query[:, :1])], dim=1)
+
+    def item_vectors(self) -> Tensor:
+        """(n_items, d + 1): the output table and its bias."""
+        return torch.cat([self.output.weight, self.output_bias.unsqueeze(1)], dim=1)
 
     def score(self, query: Tensor, candidates: Tensor | None = None) -> Tensor:
         """Scores of the candidates of each query.
@@ -148,7 +167,7 @@ class LeCDSRNetwork(nn.Module):
             candidates: (B, C) int64, or None for all items.
 
         Returns:
-            (B, C), or (B, n_items); the column of the padding item then means nothing.
+            (B, C), or (B, n_items); the column of the padding item has no meaning.
         """
         if candidates is None:
             return F.linear(query, self.output.weight, self.output_bias)

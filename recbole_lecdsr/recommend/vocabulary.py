@@ -13,7 +13,7 @@ from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.event_log import latest_events
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm import text_files
-from recbole_lecdsr.llm.text_sources import find_texts, item_records
+from recbole_lecdsr.llm.text_sources import find_text_file, item_records
 
 _MAX_ERRORS = 5  # unknown tokens that one error names
 _MAX_COMPARED_TOKENS = 50_000  # with more of them, difflib would take seconds
@@ -137,8 +137,8 @@ class Vocabulary:
     @cached_property
     def profiles(self) -> dict[int, str]:
         """User id -> profile text, from ``profiles.jsonl`` if there is one."""
-        path = find_texts(self.dataset, self.dataset.config["profile_file"])
-        texts = text_files.compose(text_files.read_json_lines(path, "user_id"), ["profile"]) if path else {}
+        path = find_text_file(self.dataset, self.dataset.config["profile_file"])
+        texts = text_files.compose_texts(text_files.read_json_lines(path, "user_id"), ["profile"]) if path else {}
         ids = self._user_id_of_token
         return {ids[token]: text for token, text in texts.items() if token in ids}
 

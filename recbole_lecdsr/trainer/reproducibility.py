@@ -8,7 +8,6 @@ import torch
 from recbole.utils import init_seed
 
 from recbole_lecdsr.config import LeCDSRConfig
-from recbole_lecdsr.model.lecdsr import LeCDSR
 
 
 def seed(config: LeCDSRConfig) -> None:
@@ -20,5 +19,5 @@ def seed(config: LeCDSRConfig) -> None:
     init_seed(config["seed"], config["reproducibility"])
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     exact = config["reproducibility"] and config["device"].type == "cuda"  # a CPU computes the same anyway
-    torch.use_deterministic_algorithms(exact, warn_only=not issubclass(config.model_class, LeCDSR))
+    torch.use_deterministic_algorithms(exact, warn_only=not config.model_class.deterministic_on_gpu)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a search for mistakes, which costs time

@@ -24,7 +24,7 @@ from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.coverage import TopItems
-from recbole_lecdsr.evaluation.metrics import RankCollector, Result, flat, joined, metrics, model_scores, scored_domains
+from recbole_lecdsr.evaluation.metrics import RankCollector, Result, flat, joined, metrics, model_scores
 from recbole_lecdsr.evaluation.ranking import rank_samples
 from recbole_lecdsr.evaluation.references import reference_ranks
 from recbole_lecdsr.runs import result as result_files
@@ -112,7 +112,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
             if not (self.resumed and self.resumed["phase"] == phase):
                 self.model.set_phase(mode)  # what it does then is in a checkpoint of the phase
             # A phase that only prepares the next may have nothing to validate.
-            samples = valid_data if scored_domains(self.model) else None
+            samples = valid_data if self.model.scored_domains else None
             Trainer.fit(self, train_data, samples, False, saved, show_progress, end_of_epoch)
         self.tensorboard.flush()
         return self.best_valid_score, self.best_valid_result
@@ -160,7 +160,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         number = self.phase * 1_000_000 + epoch_idx
         train_data.set_epoch(number)
         torch.manual_seed(self.config["seed"] * 1_000_003 + number + distributed.rank() * 100_000_007)
-        summed = getattr(self.model, "summed_losses", ())
+        summed = self.model.summed_losses
         scaler = torch.amp.GradScaler(self.device.type, enabled=self.enable_scaler)
         total = None
         with tqdm(
@@ -180,8 +180,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
                     clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
                 scaler.step(self.optimizer)
                 scaler.update()
-                if hasattr(self.model, "after_step"):
-                    self.model.after_step()
+                self.model.after_step()
                 parts = torch.stack([part.detach().float().sum() for part in losses])
                 total = parts if total is None else total + parts  # no .item(): that would wait for the device
                 bar.update()
@@ -190,8 +189,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
             raise UserError(
                 f"the training loss of epoch {epoch_idx} is {total}: lower learning_rate, or switch off enable_amp"
             )
-        if hasattr(self.model, "after_epoch"):
-            self.model.after_epoch()
+        self.model.after_epoch()
         distributed.broadcast_model(self.model)
         seconds = time.perf_counter() - started
         self.seconds["train"] += seconds
@@ -321,7 +319,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
             if "not numbers" not in str(error):
                 raise
             raise UserError(f"{error}: lower learning_rate, or switch off enable_amp") from None
-        scored = [DOMAINS.index(name) for name in scored_domains(self.model)]
+        scored = [DOMAINS.index(name) for name in self.model.scored_domains]
         return np.where(np.isin(eval_data.domain, scored), rank, 0)
 
     def metrics(self, rank: np.ndarray, domain: np.ndarray) -> Result:

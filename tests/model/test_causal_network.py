@@ -9,6 +9,7 @@ from recbole_lecdsr.data.loaders import data_preparation
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.causal_network import CausalNetwork, shift_left
 from recbole_lecdsr.model.modules.pca import principal_components
+from recbole_lecdsr.model.sequence_input import SequenceInput
 from recbole_lecdsr.quick_start import load_dataset
 from tests.helpers.pairs import random_events, write_pair
 
@@ -23,12 +24,16 @@ VARIANTS = [
 ]
 
 
+def make(**settings) -> CausalNetwork:
+    return CausalNetwork(**{"n_items": 12, "max_length": 6, "embedding_size": 8, "hidden_size": 4, **settings})
+
+
 def network(**changes) -> CausalNetwork:
     torch.manual_seed(0)
     text, profile = torch.randn(12, 7), torch.randn(5, 7)
     text[0] = text[3] = 0
     settings = {"item_embedding": text, "user_embedding": profile, **changes}
-    net = CausalNetwork(12, 6, 8, 4, **settings).eval()
+    net = make(**settings).eval()
     with torch.no_grad():  # what starts at zero would hide its faults
         for parameter in net.parameters():
             parameter += torch.randn_like(parameter) * 0.1
@@ -43,16 +48,20 @@ ASKED = torch.tensor([0, 1, 0])
 USERS = torch.tensor([1, 2, 3])
 
 
+def inputs(item_seq, domain_seq, time_seq, domain, user) -> SequenceInput:
+    return SequenceInput(item_seq, torch.zeros_like(item_seq), domain_seq, time_seq, domain, user)
+
+
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
 def test_padding_never_leaks(changes):
     """What stands in the padding's rows of the tables makes no difference."""
     net = network(**changes)
-    before = net.query(WINDOWS, DOMAINS, TIMES, ASKED, USERS)
+    before = net.query(inputs(WINDOWS, DOMAINS, TIMES, ASKED, USERS))
     with torch.no_grad():
         net.item_id.weight[0] = 100.0
         if net.item_text is not None:
             net.item_text[0] = 50.0
-    after = net.query(WINDOWS, DOMAINS, TIMES, ASKED, USERS)
+    after = net.query(inputs(WINDOWS, DOMAINS, TIMES, ASKED, USERS))
     assert torch.allclose(after[:2], before[:2], atol=1e-5), "an empty window has padding alone to look at"
     assert torch.isfinite(before).all(), "an empty window too"
 
@@ -61,10 +70,10 @@ def test_padding_never_leaks(changes):
 def test_windows_are_asked_alike_in_any_company(changes, monkeypatch):
     net = network(**changes)
     arguments = WINDOWS, DOMAINS, TIMES, ASKED, USERS
-    together = net.query(*arguments)
+    together = net.query(inputs(*arguments))
     monkeypatch.setattr("recbole_lecdsr.model.causal_network._WINDOWS", 1)
-    assert torch.allclose(net.query(*arguments), together, atol=1e-6)
-    alone = torch.cat([net.query(*(part[[row]] for part in arguments)) for row in range(len(WINDOWS))])
+    assert torch.allclose(net.query(inputs(*arguments)), together, atol=1e-6)
+    alone = torch.cat([net.query(inputs(*(part[[row]] for part in arguments))) for row in range(len(WINDOWS))])
     assert torch.allclose(alone, together, atol=1e-6)
 
 
@@ -92,9 +101,9 @@ def test_no_state_knows_a_later_event(changes):
 def test_the_order_of_events_and_the_domain_that_is_asked_for_matter():
     net = network()
     turned = WINDOWS[:, [0, 2, 1, 3, 4, 5]]
-    before = net.query(WINDOWS, DOMAINS, TIMES, ASKED, USERS)
-    assert not torch.allclose(net.query(turned, DOMAINS, TIMES, ASKED, USERS)[1], before[1], atol=1e-3)
-    assert not torch.allclose(net.query(WINDOWS, DOMAINS, TIMES, 1 - ASKED, USERS)[1], before[1], atol=1e-3)
+    before = net.query(inputs(WINDOWS, DOMAINS, TIMES, ASKED, USERS))
+    assert not torch.allclose(net.query(inputs(turned, DOMAINS, TIMES, ASKED, USERS))[1], before[1], atol=1e-3)
+    assert not torch.allclose(net.query(inputs(WINDOWS, DOMAINS, TIMES, 1 - ASKED, USERS))[1], before[1], atol=1e-3)
 
 
 def test_a_time_between_two_points_of_the_calendar_is_between_their_vectors():
@@ -108,7 +117,7 @@ def test_a_time_between_two_points_of_the_calendar_is_between_their_vectors():
 def test_the_time_of_an_event_matters_where_there_is_a_calendar():
     for size, matters in ((0, False), (5, True)):
         net = network(time_embedding_size=size)
-        before, after = (net.query(WINDOWS, DOMAINS, times, ASKED, USERS) for times in (TIMES, TIMES / 2))
+        before, after = (net.query(inputs(WINDOWS, DOMAINS, times, ASKED, USERS)) for times in (TIMES, TIMES / 2))
         assert torch.equal(before[:2], after[:2]) is not matters
 
 
@@ -116,9 +125,9 @@ def test_a_fresh_network_is_self_attention_over_the_ids_alone():
     """Fusion, profile and their ablations start from the same scores, so that each has to earn its part."""
     torch.manual_seed(0)
     text, profile = torch.randn(12, 7), torch.randn(5, 7)
-    net = CausalNetwork(12, 6, 8, 4, text, profile).eval()
-    query = net.query(WINDOWS, DOMAINS, TIMES, ASKED, USERS)
-    assert torch.allclose(query, net.query(WINDOWS, DOMAINS, TIMES, ASKED, torch.tensor([4, 3, 2])), atol=1e-6)
+    net = make(item_embedding=text, user_embedding=profile).eval()
+    query = net.query(inputs(WINDOWS, DOMAINS, TIMES, ASKED, USERS))
+    assert torch.allclose(query, net.query(inputs(WINDOWS, DOMAINS, TIMES, ASKED, torch.tensor([4, 3, 2]))), atol=1e-6)
 
 
 def test_the_table_starts_as_the_principal_components_of_the_texts():
@@ -132,13 +141,13 @@ def test_the_table_starts_as_the_principal_components_of_the_texts():
     similarity, ours = centred @ centred.T, components[known] @ components[known].T
     assert torch.allclose(ours / ours.norm(), similarity / similarity.norm(), atol=1e-4), "all 7 components fit into 8"
     torch.manual_seed(0)
-    table = CausalNetwork(12, 6, 8, 4, text, None).item_id.weight.detach()
+    table = make(item_embedding=text, user_embedding=None).item_id.weight.detach()
     assert torch.allclose(table[known], 0.5 * components[known]) and table[3].any() and not table[0].any()
 
 
 def test_texts_that_are_all_alike_leave_the_table_at_random():
     assert not principal_components(torch.ones(5, 3), 2).any()
-    assert CausalNetwork(5, 6, 8, 4, torch.ones(5, 3), None).item_id.weight[1:].any(dim=1).all()
+    assert make(n_items=5, item_embedding=torch.ones(5, 3), user_embedding=None).item_id.weight[1:].any(dim=1).all()
 
 
 def test_texts_that_are_not_there_cannot_start_a_table():
@@ -176,7 +185,7 @@ def test_the_loss_of_a_sequence_is_that_of_its_targets_one_by_one(tmp_path, loss
         negative = negative[(negative != positive) & (negative != 0)]
         table = net.item_id.weight
         score = query @ table[positive], query @ table[negative].T
-        total += model.ranking_loss(*score, model.temperature)
+        total += model.objective.ranking_loss(*score, model.objective.temperature)
         number += 1
     expected = total if loss_type == "psl_hinge" else total / number  # a sum, and means
     (loss,) = model.calculate_loss(batch)
@@ -203,21 +212,19 @@ def test_the_average_of_the_weights_scores_and_starts_as_the_weights(tmp_path):
     batch = next(iter(valid))[0]
     with torch.no_grad():
         first = model.full_sort_predict(batch)
-        assert torch.equal(first, model.network(*arguments(model, batch)))  # of the score_fusion nothing is learned yet
+        assert torch.equal(
+            first, model.network(model.sequence_input(batch))
+        )  # of the score_fusion nothing is learned yet
         old = model.network.item_id.weight.clone()
         model.network.item_id.weight += 1.0
         assert torch.equal(model.full_sort_predict(batch), first), "until a step is taken in"
         model.after_step()
-        assert torch.allclose(model.full_sort_predict(batch), model.network(*arguments(model, batch)), atol=1e-5)
+        assert torch.allclose(model.full_sort_predict(batch), model.network(model.sequence_input(batch)), atol=1e-5)
         model.network.item_id.weight += 3.0
         model.after_step()
         # 1 · w_2 and 0.5 · w_1, over 1.5
         model.network.item_id.weight.copy_(old + 1.0 + 3.0 * 2 / 3)
-        assert torch.allclose(model.full_sort_predict(batch), model.network(*arguments(model, batch)), atol=1e-4)
-
-
-def arguments(model, batch):
-    return *(batch[name] for name in ("item_id_list", "domain_list", "relative_time_list", "domain", "user_id")), None
+        assert torch.allclose(model.full_sort_predict(batch), model.network(model.sequence_input(batch)), atol=1e-4)
 
 
 @pytest.mark.parametrize("sequence", ["mixed", "single"])
@@ -275,6 +282,5 @@ def test_the_baseline_is_lecdsr_without_its_ideas(tmp_path):
     net = data.config.model_class(data.config, data).network
     assert net.item_adapter is None and net.fusion is None and net.user_text is None
     for name in ("no_user_profile", "no_semantic_fusion"):
-        data = load_dataset("TextSASRec", config_dict={**pair, name: False})
         with pytest.raises(UserError, match=f"TextSASRec needs {name}: True"):
-            data.config.model_class(data.config, data)
+            load_dataset("TextSASRec", config_dict={**pair, name: False})

@@ -6,6 +6,7 @@ import torch
 from recbole_lecdsr.data.loaders import data_preparation
 from recbole_lecdsr.model.modules.spectral_fusion import fourier_matrices
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
+from recbole_lecdsr.model.sequence_input import SequenceInput
 from recbole_lecdsr.quick_start import load_dataset
 from tests.helpers.pairs import PER_TARGET, random_events, write_pair
 
@@ -31,11 +32,9 @@ def test_shared_negatives_score_as_the_same_negatives_of_each_sample_do(tmp_path
         positive, domain = batch["item_id"][row], int(batch["domain"][row])
         others = torch.from_numpy(domain_items[domain])
         others = others[others != positive]
-        query = model.network.query(
-            batch["item_id_list"][row : row + 1], batch["position_id"][row : row + 1], batch["user_id"][row : row + 1]
-        )
+        query = model.network.query(SequenceInput(*(part[[row]] for part in model.sequence_input(batch))))
         scores = model.network.score(query, torch.cat([positive.view(1), others]).unsqueeze(0))
-        total += model.ranking_loss(scores[:, 0], scores[:, 1:], model.temperature)
+        total += model.objective.ranking_loss(scores[:, 0], scores[:, 1:], model.objective.temperature)
     if loss_type != "psl_hinge":  # a mean over the batch, not a sum
         total = total / len(batch["item_id"])
     assert shared[0].detach().item() == pytest.approx(float(total.detach()), rel=1e-5)
@@ -61,33 +60,38 @@ def network(**changes) -> LeCDSRNetwork:
     torch.manual_seed(0)
     text, profile = torch.randn(12, 7), torch.randn(5, 7)
     text[0] = text[3] = 0
-    return LeCDSRNetwork(5, 12, 6, 8, 4, text, profile, **changes)
+    return LeCDSRNetwork(
+        n_users=5, n_items=12, max_length=6, embedding_size=8, hidden_size=4, item_embedding=text,
+        user_embedding=profile, **changes,
+    )  # fmt: skip
 
 
 WINDOWS = torch.tensor([[0, 0, 0, 1, 2, 3], [0, 4, 5, 6, 7, 8], [0, 0, 0, 0, 0, 0]])
 POSITIONS = torch.tensor([[0, 0, 0, 2, 1, 1], [0, 3, 2, 1, 2, 1], [0, 0, 0, 0, 0, 0]])
 USERS = torch.tensor([1, 2, 3])
+NONE = torch.zeros_like(WINDOWS)
+INPUTS = SequenceInput(WINDOWS, POSITIONS, NONE, NONE, USERS, USERS)
 
 
 @pytest.mark.parametrize("changes", [{}, {"semantic_fusion": False}], ids=str)
 def test_padding_never_leaks(changes):
     """What stands in the padding's rows of the tables makes no difference."""
     net = network(**changes).eval()
-    before = net.query(WINDOWS, POSITIONS, USERS)
+    before = net.query(INPUTS)
     with torch.no_grad():
         for table in (net.item_id, net.position):
             table.weight[0] = 100.0
         net.item_text[0] = 50.0
-    assert torch.allclose(net.query(WINDOWS, POSITIONS, USERS), before, atol=1e-5)
+    assert torch.allclose(net.query(INPUTS), before, atol=1e-5)
     assert torch.isfinite(before).all(), "an empty window too"
 
 
 def test_the_published_form_lets_padding_in():
     net = network(mask_padding=False).eval()
-    before = net.query(WINDOWS, POSITIONS, USERS)
+    before = net.query(INPUTS)
     with torch.no_grad():
         net.item_id.weight[0] = 100.0
-    assert not torch.allclose(net.query(WINDOWS, POSITIONS, USERS), before, atol=1e-3)
+    assert not torch.allclose(net.query(INPUTS), before, atol=1e-3)
 
 
 def test_frozen_texts_are_neither_trained_nor_saved():

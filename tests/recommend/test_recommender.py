@@ -112,7 +112,7 @@ def test_the_best_epoch_of_each_domain_recommends_the_items_of_that_domain(shop)
     checkpoint = f"{outcome['run_directory']}/{run_directory.MODEL}"
     state = load_checkpoint(checkpoint)
     best = state["best"]
-    best["target"]["state_dict"]["average.item_id/weight"] *= -1  # another epoch, surely
+    best["target"]["state_dict"]["ema.item_id/weight"] *= -1  # certainly another epoch
     save_checkpoint(checkpoint, state)
     models, dataset = load_run(outcome["run_directory"])
     vocabulary = Vocabulary(dataset)

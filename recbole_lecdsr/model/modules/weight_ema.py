@@ -1,45 +1,62 @@
-"""An exponential moving average of a network's weights, to be used in the network's place."""
+"""An exponential moving average of a network's weights, to score with in their place."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 
 class WeightEMA(nn.Module):
-    """The average of the parameters w after each step, the weight of a step falling by β with each later one.
+    """The average of the parameters w after each step; the weight of a step falls by β with each later one.
 
-    After n steps w̄ = Σ_k β^(n − k) w_k / Σ_k β^(n − k), as w̄ ← w̄ + (w − w̄) (1 − β) / (1 − β^n): what the network was
-    before the first step has no part in it. Before that it is the network itself. Saved with the model.
-
-    The network's own buffers are not copied: LLM embeddings may be larger than all its parameters.
+    After n steps w̄ = Σ_k β^(n − k) w_k / Σ_k β^(n − k), as w̄ ← w̄ + (w − w̄) (1 − β) / (1 − β^n): the weights before the
+    first step have no part in it (docs/models.md, eq. 30). Before that it is the weights themselves. Saved with the
+    model. Buffers are not copied: LLM embeddings may be larger than all parameters.
 
     Args:
         network: whose parameters are averaged.
         decay: β, from 0 to 1.
     """
 
+    steps: Tensor
+
     def __init__(self, network: nn.Module, decay: float):
         super().__init__()
         self.decay = decay
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self._names = [name for name, _ in network.named_parameters()]
-        for name, parameter in network.named_parameters():
-            self.register_buffer(_key(name), parameter.detach().clone())
+        self._keys = [_buffer_name(name) for name, _ in network.named_parameters()]
+        for key, parameter in zip(self._keys, network.parameters(), strict=True):
+            self.register_buffer(key, parameter.detach().clone())
+
+    @property
+    def averages(self) -> list[Tensor]:
+        """w̄, in the order of the network's parameters."""
+        buffers = dict(self.named_buffers())
+        return [buffers[key] for key in self._keys]
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Take in the parameters after a step."""
-        averages = [getattr(self, _key(name)) for name in self._names]
         self.steps += 1
         weight = (1 - self.decay) / (1 - self.decay ** int(self.steps))
-        torch._foreach_lerp_(averages, list(network.parameters()), weight)
+        torch._foreach_lerp_(self.averages, list(network.parameters()), weight)
 
-    def run(self, network: nn.Module, *arguments: Tensor | None) -> Tensor:
-        """The network's ``forward`` with the averaged parameters."""
-        return functional_call(network, {name: getattr(self, _key(name)) for name in self._names}, arguments)
+    @contextmanager
+    def applied_to(self, network: nn.Module) -> Iterator[None]:
+        """The network has the averaged weights within the block, and its own again after it."""
+        parameters = list(network.parameters())
+        own = [parameter.data for parameter in parameters]
+        try:
+            for parameter, average in zip(parameters, self.averages, strict=True):
+                parameter.data = average
+            yield
+        finally:
+            for parameter, values in zip(parameters, own, strict=True):
+                parameter.data = values
 
 
-def _key(name: str) -> str:
+def _buffer_name(name: str) -> str:
     return name.replace(".", "/")  # names of buffers have no dots

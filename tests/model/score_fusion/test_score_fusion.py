@@ -5,15 +5,17 @@ import pytest
 import torch
 
 from recbole_lecdsr.data.constants import TEST, TRAIN
-from recbole_lecdsr.data.eval_loader import CalibrationSamples
 from recbole_lecdsr.data.event_log import build_event_log
 from recbole_lecdsr.data.loaders import data_preparation
-from recbole_lecdsr.data.samples import calibration_targets, sample_targets
+from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.data.windows import WindowGatherer
 from recbole_lecdsr.model.modules.pca import principal_components
-from recbole_lecdsr.model.score_fusion import score_fusion as evidence_module
+from recbole_lecdsr.model.score_fusion import candidate_features
+from recbole_lecdsr.model.score_fusion.calibration import CalibrationSamples, calibration_targets
+from recbole_lecdsr.model.score_fusion.candidate_features import CandidateFeatures
 from recbole_lecdsr.model.score_fusion.score_fusion import ScoreFusion, fit_map_weights, fuse_scores
-from recbole_lecdsr.model.score_fusion.text_neighbors import texts
+from recbole_lecdsr.model.score_fusion.text_neighbors import find_text_neighbors
+from recbole_lecdsr.model.sequence_input import SequenceInput
 from recbole_lecdsr.quick_start import load_dataset, run_lecdsr
 from tests.helpers.pairs import random_events, write_pair
 
@@ -39,16 +41,20 @@ def text():
 def windows(log, phase: int = TEST):
     target = torch.from_numpy(sample_targets(log, phase))
     window = WindowGatherer(log, LENGTH)(target)
-    return window.item, window.domain, window.relative_time, torch.from_numpy(log.domain).long()[target]
+    domain = torch.from_numpy(log.domain).long()[target]
+    return SequenceInput(window.item, window.position, window.domain, window.relative_time, domain, domain)
 
 
 @pytest.fixture(params=["dense", "sparse"], autouse=True)
 def way_of_counting(request, monkeypatch):
-    monkeypatch.setattr(evidence_module, "_ENTRY", 1e9 if request.param == "dense" else 0)
+    monkeypatch.setattr(candidate_features, "_SPARSE_ENTRY_COST", 1e9 if request.param == "dense" else 0)
 
 
-def by_hand(log, text, item_seq, domain_seq, time_seq, domain, candidate):
+def by_hand(log, text, inputs, sample, candidate):
     """Features of one candidate of one window, from the definition."""
+    item_seq, domain_seq, time_seq, domain = (
+        part[sample] for part in (inputs.item_seq, inputs.domain_seq, inputs.time_seq, inputs.domain)
+    )
     train = [index for index in range(len(log)) if log.split[index] == TRAIN]
     bins = {index: min(int(log.relative_time[index] * 256), 255) for index in train}
     now = int(time_seq[-1] * 256)
@@ -81,46 +87,46 @@ def by_hand(log, text, item_seq, domain_seq, time_seq, domain, candidate):
 
 
 def test_the_features_are_those_of_the_definition(log, text):
-    score_fusion, seen = ScoreFusion(log, N_ITEMS, LENGTH, texts(text)), windows(log)
-    features = score_fusion.features(*seen, None)
-    assert features.shape == (score_fusion.size, len(seen[0]), N_ITEMS)
-    for sample in range(0, len(seen[0]), 7):
+    made, seen = CandidateFeatures(log, N_ITEMS, LENGTH, find_text_neighbors(text)), windows(log)
+    features = made(seen, None)
+    assert features.shape == (made.size, len(seen.user), N_ITEMS)
+    for sample in range(0, len(seen.user), 7):
         for candidate in (1, 3, 9, 20, N_ITEMS - 1):
-            expected = by_hand(log, text, *(part[sample] for part in seen), candidate)
+            expected = by_hand(log, text, seen, sample, candidate)
             assert features[:, sample, candidate].tolist() == pytest.approx(expected, abs=1e-3)
 
 
 def test_chosen_candidates_have_the_features_that_they_have_among_all(log, text):
-    for known in (texts(text), None):
-        score_fusion, seen = ScoreFusion(log, N_ITEMS, LENGTH, known), windows(log)
-        candidates = torch.randint(1, N_ITEMS, (len(seen[0]), 5))
-        every, chosen = (score_fusion.features(*seen, items) for items in (None, candidates))
+    for known in (find_text_neighbors(text), None):
+        made, seen = CandidateFeatures(log, N_ITEMS, LENGTH, known), windows(log)
+        candidates = torch.randint(1, N_ITEMS, (len(seen.user), 5))
+        every, chosen = (made(seen, items) for items in (None, candidates))
         assert torch.allclose(every.gather(2, candidates.expand(len(every), -1, -1)), chosen, atol=1e-4)
 
 
 def test_features_know_training_events_alone(log, text):
-    one = ScoreFusion(log, N_ITEMS, LENGTH, texts(text))
+    one = CandidateFeatures(log, N_ITEMS, LENGTH, find_text_neighbors(text))
     item = np.where(log.split == TRAIN, log.item, 1)
-    other = ScoreFusion(type(log)(**{**vars(log), "item": item}), N_ITEMS, LENGTH, texts(text))
+    other = CandidateFeatures(type(log)(**{**vars(log), "item": item}), N_ITEMS, LENGTH, find_text_neighbors(text))
     seen = windows(log)
-    assert torch.equal(one.features(*seen, None), other.features(*seen, None))
+    assert torch.equal(one(seen, None), other(seen, None))
 
 
 def test_the_score_is_the_network_s_and_the_features_by_their_weights(log, text, monkeypatch):
-    score_fusion, seen = ScoreFusion(log, N_ITEMS, LENGTH, texts(text)), windows(log)
-    score = torch.randn(len(seen[0]), N_ITEMS)
-    assert torch.equal(score_fusion(score, *seen, None), score), "before anything was learned"
-    score_fusion.weight.normal_()
-    score_fusion.trust.normal_()
-    score_fusion.scale.copy_(torch.tensor([0.5, 2.0]))
-    features, domain = score_fusion.features(*seen, None), seen[3]
-    trust = score_fusion.scale[domain].unsqueeze(1) + (features[:4] * score_fusion.trust[domain].T.unsqueeze(2)).sum(
-        dim=0
-    )
-    expected = score * trust + (features * score_fusion.weight[domain].T.unsqueeze(2)).sum(dim=0)
-    assert torch.allclose(score_fusion(score, *seen, None), expected, atol=1e-4)
-    monkeypatch.setattr("recbole_lecdsr.model.score_fusion.score_fusion._CELLS", 100)  # in pieces
-    assert torch.allclose(score_fusion(score, *seen, None), expected, atol=1e-4)
+    fusion, seen = ScoreFusion(CandidateFeatures(log, N_ITEMS, LENGTH, find_text_neighbors(text))), windows(log)
+    score = torch.randn(len(seen.user), N_ITEMS)
+    assert torch.equal(fusion(score, seen, None), score), "before anything was fitted"
+    fusion.weight.normal_()
+    fusion.trust.normal_()
+    fusion.scale.copy_(torch.tensor([0.5, 2.0]))
+    features, domain = fusion.features(seen, None), seen.domain
+    trust = fusion.scale[domain].unsqueeze(1) + (features[:4] * fusion.trust[domain].T.unsqueeze(2)).sum(dim=0)
+    expected = score * trust + (features * fusion.weight[domain].T.unsqueeze(2)).sum(dim=0)
+    assert torch.allclose(fusion(score, seen, None), expected, atol=1e-4)
+    monkeypatch.setattr(candidate_features, "_CPU_CELLS", 100)  # in chunks
+    assert torch.allclose(fusion(score, seen, None), expected, atol=1e-4)
+    score[:, 5] = -torch.inf
+    assert (fusion(score, seen, None)[:, 5] == -torch.inf).all(), "what is not to be scored stays so"
 
 
 def test_the_weights_are_the_most_likely():
@@ -160,7 +166,7 @@ def prepared(tmp_path, **changes):
 
 def test_the_network_is_not_trained_on_what_is_held_out(tmp_path):
     data, train = prepared(tmp_path)
-    held = data.calibration_targets()
+    held = calibration_targets(data.log, data.targets("train"))
     assert len(held) and not np.isin(train.targets.numpy(), held).any()
     assert len(train.targets) + len(held) == len(data.targets("train"))
     samples = CalibrationSamples(data.config, data)
@@ -177,8 +183,8 @@ def test_the_network_is_not_trained_on_what_is_held_out(tmp_path):
 def test_a_model_learns_what_the_evidence_is_worth_after_each_epoch(tmp_path, changes):
     data, _ = prepared(tmp_path, **changes)
     model = data.config.model_class(data.config, data)
-    features = model._held_out_features
-    assert features.shape[0] == model.score_fusion.size == (6 if "no_item_semantics" in changes else 11)
+    features = model._calibration_features
+    assert features.shape[0] == model.score_fusion.features.size == (6 if "no_item_semantics" in changes else 11)
     model.train()
     model.after_epoch()
     assert model.training and model.score_fusion.weight.any(dim=1).all() and (model.score_fusion.scale != 1).all()
