@@ -23,6 +23,7 @@ from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.leaderboard.study import ERROR_FILE
 from recbole_lecdsr.leaderboard.study_description import RUNS_FOLDER, StudyDescription, label_folder
+from recbole_lecdsr.model.base import ITEM_TEXT, USER_TEXT
 from recbole_lecdsr.model.registry import find_model
 from recbole_lecdsr.property_files import merge, split_command_line
 from recbole_lecdsr.quick_start import run_lecdsr
@@ -170,17 +171,17 @@ def make_plan(
 
 
 def check_embedding_files(tasks: Sequence[Task]) -> None:
-    """Refuse runs whose parameters name embedding files that do not exist, before anything runs.
+    """Refuse runs of models whose embedding files do not exist, before anything runs.
 
     Raises:
         UserError: all missing files at once, each with the command that makes it.
     """
     command_of_missing: dict[Path, str] = {}
     for config in (task.config for task in tasks):
-        named = [key for key in EMBEDDING_FILES if config[key]]
-        paths = [item_embedding_file(config, domain) for domain in DOMAINS] if config["item_embedding_file"] else []
-        paths += [user_embedding_file(config)] if config["user_embedding_file"] else []
-        options = "".join(f" --{key}={config[key]}" for key in named)
+        features = config.model_class.required_features(config.final_config_dict)
+        paths = [item_embedding_file(config, domain) for domain in DOMAINS] if ITEM_TEXT in features else []
+        paths += [user_embedding_file(config)] if USER_TEXT in features else []
+        options = "".join(f" --{key}={config[key]}" for key in EMBEDDING_FILES if config[key])
         command = f"run_lecdsr.py embed --dataset {config.dataset}{options}"
         command_of_missing |= {path: command for path in paths if not path.exists()}
     if command_of_missing:

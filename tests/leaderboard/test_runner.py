@@ -46,6 +46,26 @@ def test_all_errors_are_reported_before_anything_runs(tmp_path, settings):
     assert not (tmp_path / "study").exists()
 
 
+def test_embedding_files_that_a_model_reads_must_exist_before_anything_runs(tmp_path, settings):
+    folder = tmp_path / "pair"
+    (folder / "pair.useremb").unlink()
+    (folder / "source" / "source.itememb").unlink()
+
+    def check(*labels: str) -> None:
+        runner.check_embedding_files(runner.make_plan(tmp_path / "study", labels, [1, 2], overrides=settings).tasks)
+
+    check("Pop", "LeCDSR:no_user_profile=True:no_item_semantics=True")
+    with pytest.raises(UserError) as caught:
+        check("Pop", "LeCDSR", "LeCDSR:user_embedding_file=other.useremb")
+    items, users, others = str(caught.value).splitlines()
+    assert items.startswith(str(folder / "source" / "source.itememb"))
+    assert users.startswith(str(folder / "pair.useremb"))
+    assert others.startswith(str(folder / "other.useremb"))
+    assert "`run_lecdsr.py embed --dataset pair --user_embedding_file=other.useremb …`" in others
+    with pytest.raises(UserError, match=r"pair\.useremb does not exist"):
+        check("LeCDSR:no_item_semantics=True")
+
+
 def test_all_models_have_the_same_candidates_and_finished_runs_are_not_repeated(tmp_path, settings, monkeypatch):
     started = []
     monkeypatch.setattr(runner, "_log_progress", lambda task, total, seconds: started.append((len(seconds), total)))
