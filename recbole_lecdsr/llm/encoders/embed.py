@@ -18,6 +18,7 @@ from recbole_lecdsr.data.embeddings.paths import item_embedding_file, user_embed
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar, write_whole
 from recbole_lecdsr.llm import text_files
+from recbole_lecdsr.llm.backends.redaction import redact_parameters, refuse_secret_parameters
 from recbole_lecdsr.llm.encoders.base import Encoder, EncoderSettings
 from recbole_lecdsr.llm.encoders.openai_embeddings import NAME_PREFIX, OpenAIEmbeddings
 from recbole_lecdsr.llm.encoders.reduction import Reduction, fit_reduction
@@ -131,9 +132,12 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
     """The encoder that the parameters select.
 
     Raises:
-        UserError: a model that cannot be loaded.
+        UserError: a model that cannot be loaded; a parameter that holds a key.
     """
     name = config["encoder"]
+    refuse_secret_parameters("llm", config["llm"])
+    for parameter in _ENCODER_PARAMETERS:
+        refuse_secret_parameters(parameter, config[parameter])
     settings = EncoderSettings(
         batch_size=config["encoder_batch_size"],
         prompt=config["encoder_prompt"],
@@ -191,7 +195,7 @@ def write_vectors(path: Path, id_field: str, vectors: TokenVectors, made_of: Map
     """
     write_embedding(path, id_field, id_field.replace("_id", "_emb"), vectors.tokens, vectors.matrix)
     with write_whole(sidecar(path)) as file:
-        content = {**made_of, "rows": len(vectors.tokens), "size": int(vectors.matrix.shape[1])}
+        content = {**redact_parameters(made_of), "rows": len(vectors.tokens), "size": int(vectors.matrix.shape[1])}
         json.dump(content, file, indent=2)
         file.write("\n")
 

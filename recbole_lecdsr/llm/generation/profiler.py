@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar, write_whole
 from recbole_lecdsr.llm.backends.base import Backend
+from recbole_lecdsr.llm.backends.redaction import redact_parameters, refuse_secret_parameters
 from recbole_lecdsr.llm.generation.answer_checks import answer_fields
 from recbole_lecdsr.llm.generation.answer_store import AnswerStore
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
@@ -58,6 +59,11 @@ class ProfileReport:
     failure_file: Path | None = None
     request_files: Sequence[Path] = ()
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether questions were asked and no user or item has a text."""
+        return self.written == 0 and self.result is not None and bool(self.result.failed)
+
     def summary(self) -> dict[str, str]:
         """The report as text, by what each entry is about."""
         target = f", in {self.output}" if self.written else "; nothing is written"
@@ -96,8 +102,8 @@ class Profiler:
         output: the file that `run` writes.
 
     Raises:
-        UserError: settings that contradict each other; a template or a model that cannot be loaded; a data set without
-            training interactions or texts.
+        UserError: settings that contradict each other, or that hold a key; a template or a model that cannot be loaded;
+            a data set without training interactions or texts.
     """
 
     template: PromptTemplate | None
@@ -107,6 +113,7 @@ class Profiler:
     def __init__(self, dataset: CrossDomainSequentialDataset, kind: SubjectKind = "users"):
         config = dataset.config
         self.dataset, self.kind = dataset, kind
+        refuse_secret_parameters("llm", config["llm"])
         self.settings = LLMSettings(**config["llm"])
         self.folder = Path(config["pair_path"])
         self.output = self.folder / config["profile_file" if kind == "users" else "item_file"]
@@ -258,12 +265,13 @@ class Profiler:
                 "split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"],
                 "events": self.dataset.log.digest,
             }  # fmt: skip
-        return {
+        provenance = {
             "made_by": MADE_BY_PROFILE, "backend": settings.backend,
             "model": settings.model if self.template else None, **request, **history,
             "date": datetime.now(timezone.utc).date().isoformat(), "rows": rows, "of": len(self.source.tokens),
             "lost": len(result.failed) if result else 0, "waiting": result.waiting if result else 0,
         }  # fmt: skip
+        return redact_parameters(provenance)
 
 
 def format_counts(counts: Mapping[str, int]) -> str:
