@@ -11,8 +11,9 @@ import numpy as np
 
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.constants import DOMAINS, TRAIN
-from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset, item_embedding_file, user_embedding_file
+from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.embeddings import embedding_file
+from recbole_lecdsr.data.embeddings.paths import item_embedding_file, user_embedding_file
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar, write_whole
 from recbole_lecdsr.llm import text_files
