@@ -61,7 +61,7 @@ def item_records(dataset: CrossDomainSequentialDataset, domain: str, generated: 
         path = find_texts(dataset, name)
         if path and (generated or not is_generated(path)):
             layers.append(text_files.read_json_lines(path, "item_id"))
-    known = sorted(dataset.known[domain][1])
+    known = sorted(dataset.file_tokens[domain].items)
     return {token: {k: v for layer in layers for k, v in layer.get(token, {}).items()} for token in known}
 
 
@@ -86,7 +86,7 @@ class UserHistories:
         users, self._first = np.unique(log.user[train], return_index=True)
         self._last = np.append(self._first[1:], len(train))
         self.tokens: list[str] = dataset.user_token[users].tolist()
-        self._item, self._domain, self._rating = log.item, log.domain, dataset.event_rating
+        self._item, self._domain, self._rating = log.item, log.domain, dataset.rating
         self._lines = [_item_lines(dataset, domain, settings.event_text) for domain in DOMAINS]
 
     def parts(self, index: int, stage: Stage) -> list[tuple[str, dict[str, str]]]:

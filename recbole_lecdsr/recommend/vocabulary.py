@@ -10,7 +10,7 @@ import numpy as np
 
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-from recbole_lecdsr.data.event_log import latest_events
+from recbole_lecdsr.data.event_log import latest_interactions
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm import text_files
 from recbole_lecdsr.llm.text_sources import find_texts, item_records
@@ -35,7 +35,7 @@ class Vocabulary:
     @cached_property
     def users_with_events(self) -> np.ndarray:
         """Ids of the users with events, ascending int64."""
-        return np.flatnonzero(latest_events(self.dataset.log, self.dataset.num_total_user) >= 0)
+        return np.flatnonzero(latest_interactions(self.dataset.log, self.dataset.num_total_user) >= 0)
 
     def user_ids(self, users: Sequence[str]) -> np.ndarray:
         """(U,) int64 ids of user tokens.
@@ -51,7 +51,7 @@ class Vocabulary:
         for user in users:
             if ids.get(user) in having:
                 continue
-            if user in data.known["source"][0] | data.known["target"][0]:
+            if user in data.file_tokens["source"].users | data.file_tokens["target"].users:
                 errors.append(f"user {user!r} has no event left after the filters that the run was trained with")
             else:
                 errors.append(f"user {user!r} is not in {data.config['pair_path']}: {nearest_tokens(user, known)}")

@@ -178,7 +178,7 @@ def test_rows_fit_their_tokens_after_filtering(pair, tmp_path):
 
 
 def test_a_filter_that_leaves_nothing_is_an_error_with_a_remedy(pair):
-    with pytest.raises(UserError, match=r"no event is left.*item_inter_num_interval"):
+    with pytest.raises(UserError, match=r"no interaction is left.*item_inter_num_interval"):
         load(pair, item_inter_num_interval="[1000,inf)")
 
 
@@ -404,7 +404,7 @@ def test_loaders_keep_no_windows(tmp_path):
     for length in (5, 500):
         train, valid, test = loaders(settings, MAX_ITEM_LIST_LENGTH=length)
         events = len(train.dataset.log)
-        assert array_bytes(train.batches.windows) <= 36 * events + 8 * length
+        assert array_bytes(train.collator.gatherer) <= 36 * events + 8 * length
         assert array_bytes(train) <= 32 * events
         assert all(array_bytes(loader) <= 32 * events for loader in (valid, test))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 
 from recbole_lecdsr.data.atomic_files import atomic_file
@@ -57,7 +58,7 @@ def read_links(path: str | Path, source_field: str, target_field: str, field_sep
     return dict(zip(source, target, strict=True))
 
 
-def check_links(path: str | Path, links: dict[str, str], source: set[str], target: set[str], kind: str) -> int:
+def check_links(path: str | Path, links: dict[str, str], source: Set[str], target: Set[str], kind: str) -> int:
     """Count the links whose two tokens stand in the data.
 
     Raises:

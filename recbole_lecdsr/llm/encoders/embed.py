@@ -55,7 +55,7 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
     counts: dict[str, object] = {}
     for domain in DOMAINS:
         name, rows = dataset.names[domain], np.stack(list(vectors[domain].values()))
-        known = len(dataset.known[domain][1])
+        known = len(dataset.file_tokens[domain].items)
         path = find_texts(dataset, config["item_file"])
         texts_of = {"item_file": origin_of(path)} if path and is_generated(path) else {}
         _write(
@@ -132,7 +132,7 @@ def _read_profiles(dataset: CrossDomainSequentialDataset) -> dict[str, str]:
             "with --user_text=history"
         )
     _refuse_another_split(dataset, path)
-    known = dataset.known["source"][0] | dataset.known["target"][0]
+    known = dataset.file_tokens["source"].users | dataset.file_tokens["target"].users
     composed = text_files.compose(text_files.read_json_lines(path, "user_id"), ["profile"])
     strange = [token for token in composed if token not in known]
     if strange:

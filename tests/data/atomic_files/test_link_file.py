@@ -71,7 +71,7 @@ def test_two_recbole_data_sets_and_a_property_file_run_as_they_are(tmp_path, cap
     log, ids = dataset.log, dataset.file_ids("source", "user")
     assert ids["13"] == dataset.token_ids("target", "user")["3"]
     assert sorted(log.domain[log.user == ids["13"]].tolist()) == [0] * 4 + [1] * 4
-    assert "without a link" not in caplog.text
+    assert "no link" not in caplog.text
     path.write_text(path.read_text() + "5\ts00\t9.0\n")
     load(settings, user_link_file_path=str(file))
-    assert "1 users stand in both domains under one token, such as '5', without a link" in caplog.text
+    assert "1 users of both domains have one token, such as '5', and no link" in caplog.text
