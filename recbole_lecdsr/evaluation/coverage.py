@@ -31,7 +31,7 @@ class TopItems:
         for start in range(0, len(places), data.batch_size):
             part = places[start : start + data.batch_size]
             target = torch.from_numpy(data.targets[part]).to(data.device)
-            scores = model_scores(model, data.item_field, data.batches(target), None)
+            scores = model_scores(model, data.item_field, data.collator(target), None)
             scores = scores.masked_fill(~data.allowed(target), -torch.inf)
             best, top = scores.topk(min(self.k, scores.shape[1]), dim=1)
             real = best.isfinite().cpu().numpy()

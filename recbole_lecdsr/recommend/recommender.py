@@ -18,7 +18,7 @@ from tqdm import tqdm
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-from recbole_lecdsr.data.event_log import EventLog, build_event_log, latest_events
+from recbole_lecdsr.data.event_log import EventLog, build_event_log, latest_interactions
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.metrics import model_scores
 from recbole_lecdsr.quick_start import restore
@@ -205,14 +205,14 @@ class Recommender:
         The bar, if it is to be shown, appears after two seconds.
         """
         log = self.dataset.log
-        last = latest_events(log, self.dataset.num_total_user)[users]
-        batches = SequenceCollator(self.config, self.dataset)
+        last = latest_interactions(log, self.dataset.num_total_user)[users]
+        collator = SequenceCollator(self.config, self.dataset)
         # None: no bar where standard error is no terminal
         disable = None if show_progress else True
         with tqdm(total=len(users), desc="recommend", unit=" users", delay=2, leave=False, disable=disable) as bar:
             for start in range(0, len(last), self.batch_size):
                 part = last[start : start + self.batch_size]
-                yield self._batch(batches, log, part, k, include_history)
+                yield self._batch(collator, log, part, k, include_history)
                 bar.update(len(part))
 
     def for_history(self, item: np.ndarray, domain: np.ndarray, k: int, include_history: bool = False) -> Recommended:
@@ -220,19 +220,19 @@ class Recommender:
         size = len(item)
         log = build_event_log(np.zeros(size, dtype=int), item, domain, np.arange(size), {"LS": "valid_only"})
         log = replace(log, time=np.full(size, np.inf))
-        batches = SequenceCollator(self.config, self.dataset, log)
-        return self._batch(batches, log, np.array([size - 1]), k, include_history)
+        collator = SequenceCollator(self.config, self.dataset, log)
+        return self._batch(collator, log, np.array([size - 1]), k, include_history)
 
     @torch.no_grad()
     def _batch(
-        self, batches: SequenceCollator, log: EventLog, last: np.ndarray, k: int, include_history: bool
+        self, collator: SequenceCollator, log: EventLog, last: np.ndarray, k: int, include_history: bool
     ) -> Recommended:
         latest = torch.from_numpy(last).to(self.device)
-        own = None if include_history else batches.windows.history_after(latest)
+        own = None if include_history else collator.gatherer.history_through(latest)
         found = []
         for code, name in enumerate(DOMAINS):
-            batch = batches.after(latest, torch.full_like(latest, code))
-            scores = model_scores(self.models[name], batches.item_field, batch, None).float()
+            batch = collator.collate_next(latest, torch.full_like(latest, code))
+            scores = model_scores(self.models[name], collator.item_field, batch, None).float()
             if own is not None:
                 scores = scores.index_put(own, torch.tensor(-torch.inf, device=self.device))
             scores = scores[:, self.items[code]]

@@ -173,7 +173,8 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
                     losses = loss_func(interaction)
                 losses = losses if isinstance(losses, tuple) else (losses,)
                 if distributed.world_size() > 1:
-                    losses = tuple(part * train_data.weights[number in summed] for number, part in enumerate(losses))
+                    weights = train_data.loss_weights
+                    losses = tuple(part * weights[number in summed] for number, part in enumerate(losses))
                 scaler.scale(sum(losses).sum()).backward()
                 if self.clip_grad_norm:
                     scaler.unscale_(self.optimizer)  # clip gradients, not scaled ones
@@ -313,7 +314,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         try:
             scorer = partial(model_scores, self.model, eval_data.item_field)
             rank = distributed.gather_shards(
-                rank_samples(eval_data.own(), scorer, show_progress), len(eval_data.targets)
+                rank_samples(eval_data.shard(), scorer, show_progress), len(eval_data.targets)
             )
         except ValueError as error:
             if "not numbers" not in str(error):

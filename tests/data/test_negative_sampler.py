@@ -14,8 +14,8 @@ N_ITEMS = 10
 
 
 def sampler(user=(), item=(), **settings) -> CrossDomainSequentialSampler:
-    as_ids = [torch.tensor(ids, dtype=torch.int64) for ids in (user, item)]
-    return CrossDomainSequentialSampler((SOURCE_ITEMS, TARGET_ITEMS), N_ITEMS, *as_ids, **settings)
+    train = {"train_user": torch.tensor(user, dtype=torch.int64), "train_item": torch.tensor(item, dtype=torch.int64)}
+    return CrossDomainSequentialSampler((SOURCE_ITEMS, TARGET_ITEMS), N_ITEMS, **train, **settings)
 
 
 @pytest.mark.parametrize("domain", [0, 1])
@@ -86,8 +86,8 @@ def test_own_items_answer_for_many_pairs_at_once():
         [False, True, True],
         [True, False, False],
     ]
-    assert own.of(1).tolist() == [4, 5]
-    assert own.of(2).tolist() == []
+    assert own.items_of(1).tolist() == [4, 5]
+    assert own.items_of(2).tolist() == []
 
 
 def test_shared_negatives_are_distinct_items_of_each_domain_and_all_of_a_small_one():

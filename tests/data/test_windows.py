@@ -105,11 +105,11 @@ def test_the_window_after_the_latest_event_is_that_of_an_event_to_come(gatherer,
     longer = log_of(*rows, *((user, 99, domain, 9.0) for user in users))
     last, to_come = np.searchsorted(log.user, users, side="right") - 1, np.flatnonzero(longer.item == 99)
     now, then = gatherer(log, length), gatherer(longer, length)
-    found = now.after(torch.from_numpy(last), torch.full((len(last),), domain))
+    found = now.gather_next(torch.from_numpy(last), torch.full((len(last),), domain))
     # Not the calendars: an event more makes a training event more.
     for part, expected in zip(found[:3], then(torch.from_numpy(to_come))[:3], strict=True):
         assert part.tolist() == expected.tolist()
-    had, expected_had = now.history_after(torch.from_numpy(last)), then.history(torch.from_numpy(to_come))
+    had, expected_had = now.history_through(torch.from_numpy(last)), then.history(torch.from_numpy(to_come))
     for part, expected in zip(had, expected_had, strict=True):
         assert part.tolist() == expected.tolist()
 
@@ -176,7 +176,7 @@ def test_an_unknown_split_is_refused():
 
 def test_a_log_whose_users_do_not_stand_together_is_refused():
     column = np.zeros(3, dtype=np.int8)
-    with pytest.raises(ValueError, match="stand together"):
+    with pytest.raises(ValueError, match="must be contiguous"):
         EventLog(np.array([1, 2, 1]), *[column] * 6)
 
 
