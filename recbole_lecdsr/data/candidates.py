@@ -125,6 +125,8 @@ def draw_candidates(
     if num is None:
         raise ValueError("full ranking draws no candidates")
     result = np.empty((len(user), num), dtype=np.int32)
+    if not len(user):
+        return result
     drawer = _CandidateDrawer(pool, excluded, num, torch.Generator().manual_seed(spec.seed))
     drawer.require_enough_items(spec.mode, user, positive, domain)
     rows = max(1, _CELLS_AT_A_TIME // num)

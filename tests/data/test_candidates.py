@@ -8,6 +8,7 @@ from recbole_lecdsr.data.candidates import CandidateSpec, candidate_digest, draw
 from recbole_lecdsr.data.event_log import EventLog, build_event_log
 from recbole_lecdsr.data.item_pool import DomainItems, UserItemIndex
 from recbole_lecdsr.errors import UserError
+from tests.helpers.runs import loaders
 
 ITEMS = (torch.arange(1, 41), torch.arange(41, 101))
 N_ITEMS = 101
@@ -104,3 +105,26 @@ def test_another_split_has_another_digest():
     assert digest(log, np.arange(3)) == digest(log, np.arange(3))
     assert digest(log, np.arange(3)) != digest(log, np.arange(4))
     assert digest(log, np.arange(3)) != digest(log, np.arange(3), phase="valid")
+
+
+@pytest.mark.parametrize("mode", ["uni5", "uni30", "pop4"])
+def test_no_samples_have_no_candidates_and_they_are_stored_as_any_others(mode, tmp_path):
+    spec, none = CandidateSpec(mode, False, 1), torch.zeros(0, dtype=torch.int64)
+    excluded = UserItemIndex(torch.tensor([1]), torch.tensor([3]), N_ITEMS)
+    pool = DomainItems(ITEMS, N_ITEMS, torch.ones(N_ITEMS) if spec.by_popularity else None)
+
+    def make() -> np.ndarray:
+        return draw_candidates(spec, pool=pool, excluded=excluded, user=none, positive=none, domain=none)
+
+    for _ in range(2):  # drawn, then read
+        found = stored_candidates(tmp_path, "valid", spec=spec, digest="abc", draw=make)
+        assert found.items.shape == (0, spec.num) and found.items.dtype == np.int32
+
+
+@pytest.mark.parametrize("mode", ["full", "uni4", "pop4"])
+@pytest.mark.parametrize(("held_out", "empty"), [("test_only", 1), ("valid_only", 2)])
+def test_a_split_without_samples_gives_no_batches(pair, mode, held_out, empty):
+    changes = {"eval_args": {"mode": mode, "split": {"LS": held_out}}, "repeatable": False}
+    for _ in range(2):  # drawn, then read
+        loader = loaders(pair, **changes)[empty]
+        assert len(loader) == len(list(loader)) == len(loader.shard().targets) == 0
