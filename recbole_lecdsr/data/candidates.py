@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_lecdsr.data.constants import DOMAINS
+from recbole_lecdsr.data.constants import DOMAINS, TRAIN
 from recbole_lecdsr.data.event_log import EventLog
 from recbole_lecdsr.data.item_pool import DomainItems, UserItemIndex
 from recbole_lecdsr.errors import UserError
@@ -80,6 +80,8 @@ def candidate_digest(
 ) -> str:
     """Digest of everything that determines a candidate set.
 
+    With ``popN`` that includes which interactions are training data, since their numbers are the popularity.
+
     Args:
         spec: how candidates are chosen.
         phase: ``valid`` or ``test``.
@@ -91,6 +93,8 @@ def candidate_digest(
         16 hexadecimal digits.
     """
     arrays = [log.user, log.item, log.domain, targets, *domain_items]
+    if spec.by_popularity:
+        arrays.append(log.split == TRAIN)
     digest = hashlib.sha256(json.dumps([spec.mode, spec.repeatable, spec.seed, phase]).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())

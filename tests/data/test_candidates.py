@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from recbole_lecdsr.data.candidates import CandidateSpec, candidate_digest, draw_candidates, stored_candidates
+from recbole_lecdsr.data.constants import TRAIN, VALID
 from recbole_lecdsr.data.event_log import EventLog, build_event_log
 from recbole_lecdsr.data.item_pool import DomainItems, UserItemIndex
 from recbole_lecdsr.errors import UserError
@@ -105,6 +108,19 @@ def test_another_split_has_another_digest():
     assert digest(log, np.arange(3)) == digest(log, np.arange(3))
     assert digest(log, np.arange(3)) != digest(log, np.arange(4))
     assert digest(log, np.arange(3)) != digest(log, np.arange(3), phase="valid")
+
+
+def test_popular_candidates_of_two_splits_have_two_digests_and_uniform_ones_one():
+    log = small_log()
+    other = replace(log, split=np.where(log.split == VALID, np.int8(TRAIN), log.split))
+    targets = np.array([3, 7])
+    assert digest(log, targets, "pop3") != digest(other, targets, "pop3")
+    assert digest(log, targets, "uni3") == digest(other, targets, "uni3")
+
+
+def test_digests_of_uniform_and_full_candidates_are_those_that_results_have_recorded():
+    log, targets = small_log(), np.array([3, 7])
+    assert [digest(log, targets, mode) for mode in ("full", "uni3")] == ["6cc95295794fe9a2", "0d310915cc9996ab"]
 
 
 @pytest.mark.parametrize("mode", ["uni5", "uni30", "pop4"])
