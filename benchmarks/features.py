@@ -51,7 +51,7 @@ def write(path: Path, rows: int, dims: int) -> dict[str, float]:
     matrix /= np.float32(np.sqrt(dims))
     tokens = [f"B{row:09d}" for row in range(rows)]
     start = time.perf_counter()
-    embedding_file.write_embedding(path, "item_id", "item_emb", tokens, matrix)
+    embedding_file.write_embedding(path, "item_id", "item_emb", tokens=tokens, matrix=matrix)
     return {"seconds": time.perf_counter() - start, "checksum": checksum(matrix)}
 
 

@@ -91,7 +91,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         links = read_links(link_file_path, source_field, target_field, self.config["field_separator"])
         tokens = [self.file_tokens[domain] for domain in DOMAINS]
         source, target = (part.users if between == "user" else part.items for part in tokens)
-        found = check_links(link_file_path, links, source, target, between)
+        found = check_links(link_file_path, links, source=source, target=target, kind=between)
         logger.info("%s links %d %ss; %d of its lines name others", link_file_path, found, between, len(links) - found)
         if unlinked := (source & target) - links.keys():
             logger.warning(

@@ -48,7 +48,7 @@ def write_pair(folder: str | Path, files: Mapping[str, pd.DataFrame | str | Call
                 elif callable(content):
                     content(file, path)
                 else:
-                    atomic_file.write_to(file, path, content, empty=True)
+                    atomic_file.write_to(file, path, content, allow_empty=True)
                 file.flush()
     except OSError as error:
         raise UserError(

@@ -196,7 +196,7 @@ def _mean_of_history(dataset: CrossDomainSequentialDataset, vectors: dict[str, d
 
 
 def _write(path: Path, id_field: str, tokens: list[str], matrix: np.ndarray, origin: dict) -> None:
-    embedding_file.write_embedding(path, id_field, id_field.replace("_id", "_emb"), tokens, matrix)
+    embedding_file.write_embedding(path, id_field, id_field.replace("_id", "_emb"), tokens=tokens, matrix=matrix)
     with write_whole(sidecar(path)) as file:
         json.dump({**origin, "rows": len(tokens), "size": int(matrix.shape[1])}, file, indent=2)
         file.write("\n")

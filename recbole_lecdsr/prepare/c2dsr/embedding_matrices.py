@@ -81,6 +81,8 @@ def _writer(source: Path, kind: str, token: np.ndarray, matrix: np.ndarray, rows
         )
 
     def write(file: IO[bytes], path: Path) -> None:
-        write_embedding_to(file, path, f"{kind}_id", f"{kind}_emb", token, matrix[rows])
+        write_embedding_to(
+            file, path, id_field=f"{kind}_id", value_field=f"{kind}_emb", tokens=token, matrix=matrix[rows]
+        )
 
     return write

@@ -45,11 +45,11 @@ def test_what_is_wrong_with_a_link_file_is_told(text, fields, match):
 
 
 def test_links_that_fit_no_token_are_an_error():
-    assert check_links("pair.link", {"a": "x", "q": "y"}, {"a", "b"}, {"x", "y"}, "user") == 1
+    assert check_links("pair.link", {"a": "x", "q": "y"}, source={"a", "b"}, target={"x", "y"}, kind="user") == 1
     with pytest.raises(UserError, match=r"pair\.link: no line links a user .*the wrong way round: swap them"):
-        check_links("pair.link", {"x": "a"}, {"a"}, {"x"}, "user")
+        check_links("pair.link", {"x": "a"}, source={"a"}, target={"x"}, kind="user")
     with pytest.raises(UserError, match="check the tokens"):
-        check_links("pair.link", {"s": "t"}, {"a"}, {"x"}, "user")
+        check_links("pair.link", {"s": "t"}, source={"a"}, target={"x"}, kind="user")
 
 
 def test_two_recbole_data_sets_and_a_property_file_run_as_they_are(tmp_path, caplog):
