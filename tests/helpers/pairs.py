@@ -81,3 +81,13 @@ def random_events(n_users: int = 30, n_items: int = 12, n_events: int = 10, seed
             domain = ("source", "target")[int(rng.integers(2))] if time > 1 else ("source", "target")[int(time)]
             events.append((f"u{user}", f"{domain[0]}{rng.integers(n_items)}", domain, float(time)))
     return events
+
+
+def interactions_of_length(lengths: list[int]) -> list[Event]:
+    """Users of the given numbers of interactions, in both domains by turns."""
+    domains = ("source", "target")
+    return [
+        (f"u{user}", f"{domains[time % 2]}{time % 5}", domains[time % 2], float(time))
+        for user, length in enumerate(lengths)
+        for time in range(length)
+    ]
