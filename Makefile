@@ -37,7 +37,7 @@ bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/training_step.py --model LeCDSR --no_plain
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/evaluation.py --model LeCDSR
-	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/embeddings.py
 	$(BIN)/python benchmarks/profile_throughput.py
 	$(BIN)/python benchmarks/amazon.py
 
