@@ -62,7 +62,7 @@ class RandomDataset:
         domain = rng.integers(0, 2, len(user))
         source, target = (rng.choice(items, len(user), p=_long_tail(len(items))) for items in self.domain_items)
         item = np.where(domain == 0, source, target)
-        self.log = build_event_log(user, item, domain, rng.random(len(user)), {"LS": "valid_and_test"})
+        self.log = build_event_log(user, item, domain, rng.random(len(user)), split={"LS": "valid_and_test"})
         self.min_history, self.llm_size, self.rng = min_history, llm_size, rng
 
     def targets(self, phase: str) -> np.ndarray:

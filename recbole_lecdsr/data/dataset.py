@@ -143,7 +143,8 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
                 length=length, window_item=window_item, window_domain=window_domain,
             )  # fmt: skip
             return log, None
-        log = build_event_log(user, item, domain, time, self.config["eval_args"]["split"], ready_split)
+        split = self.config["eval_args"]["split"]
+        log = build_event_log(user, item, domain, time, split=split, ready_split=ready_split)
         rating = self._ratings([part.inter_feat for part in parts])
         return log, None if rating is None else rating[sort_interactions(user, time, domain, ready_split)]
 

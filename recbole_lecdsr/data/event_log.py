@@ -17,7 +17,7 @@ from recbole_lecdsr.data.constants import SOURCE, TRAIN, VALID
 from recbole_lecdsr.data.splitting import split_counts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EventLog:
     """All interactions of both domains as sequences: those of a user are contiguous, and each sequence is in order.
 
@@ -109,6 +109,7 @@ def build_event_log(
     item: np.ndarray,
     domain: np.ndarray,
     time: np.ndarray,
+    *,
     split: Mapping[str, object] | None = None,
     ready_split: np.ndarray | None = None,
 ) -> EventLog:
@@ -148,7 +149,15 @@ def build_event_log(
         index = np.arange(size)
         label = (index >= np.repeat(valid_start, length)).astype(np.int8)
         label += index >= np.repeat(valid_start + counts[:, VALID], length)
-    return EventLog(user, item, domain, label, first, (before - before[first]).astype(np.int32), time)
+    return EventLog(
+        user=user,
+        item=item,
+        domain=domain,
+        split=label,
+        first=first,
+        source_before=(before - before[first]).astype(np.int32),
+        time=time,
+    )
 
 
 def latest_interactions(log: EventLog, n_users: int) -> np.ndarray:

@@ -72,12 +72,12 @@ class PrecomputedWindows:
         rows = np.asarray(rows, dtype=bool)
         return PrecomputedWindows(self.length[rows], self.code[np.repeat(rows, self.length)], self.tokens)
 
-    def lookup(self, own: Mapping[str, int], other: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    def lookup(self, own_ids: Mapping[str, int], other_ids: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
         """Ids and domains of the windows' items.
 
         Args:
-            own: token -> id of the items of the rows' own domain. An item of both domains counts as one of these.
-            other: the same for the other domain.
+            own_ids: token -> id of the items of the rows' own domain. An item of both domains counts as one of these.
+            other_ids: the same for the other domain.
 
         Returns:
             (sum of length,) int64 ids, -1 for an item of neither domain, and (sum of length,) bool: whether the item is
@@ -88,8 +88,8 @@ class PrecomputedWindows:
             >>> ids.tolist(), is_own.tolist()
             ([1, 2], [True, False])
         """
-        ids = np.array([own.get(token, other.get(token, -1)) for token in self.tokens], dtype=np.int64)
-        is_own = np.array([token in own for token in self.tokens], dtype=bool)
+        ids = np.array([own_ids.get(token, other_ids.get(token, -1)) for token in self.tokens], dtype=np.int64)
+        is_own = np.array([token in own_ids for token in self.tokens], dtype=bool)
         return ids[self.code], is_own[self.code]
 
 

@@ -20,7 +20,7 @@ def sample_targets(log: EventLog, phase: int, min_history: int = 1) -> np.ndarra
 
     Example:
         >>> from recbole_lecdsr.data.event_log import build_event_log
-        >>> log = build_event_log(np.ones(4), np.arange(1, 5), np.zeros(4), np.arange(4.0), {"LS": "test_only"})
+        >>> log = build_event_log(np.ones(4), np.arange(1, 5), np.zeros(4), np.arange(4.0), split={"LS": "test_only"})
         >>> [sample_targets(log, phase).tolist() for phase in (0, 1, 2)]
         [[1, 2], [], [3]]
     """
@@ -47,7 +47,7 @@ def sequence_ends(log: EventLog, target: np.ndarray, max_length: int, stride: in
 
     Example:
         >>> from recbole_lecdsr.data.event_log import build_event_log
-        >>> log = build_event_log(np.ones(10), np.arange(10), np.zeros(10), np.arange(10.0), {"LS": "test_only"})
+        >>> log = build_event_log(np.ones(10), np.arange(10), np.zeros(10), np.arange(10.0), split={"LS": "test_only"})
         >>> end, count = sequence_ends(log, sample_targets(log, 0), max_length=4, stride=2)
         >>> end.tolist(), count.tolist()
         ([8, 6, 4], [2, 2, 4])

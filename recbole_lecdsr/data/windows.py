@@ -44,7 +44,7 @@ class WindowGatherer:
     Example:
         >>> from recbole_lecdsr.data.event_log import build_event_log
         >>> user, item, domain = np.ones(3), np.array([10, 11, 12]), np.array([0, 1, 0])
-        >>> log = build_event_log(user, item, domain, np.arange(3.0), {"LS": "test_only"})
+        >>> log = build_event_log(user, item, domain, np.arange(3.0), split={"LS": "test_only"})
         >>> window = WindowGatherer(log, max_length=4)(torch.tensor([2]))
         >>> window.item.tolist(), window.position.tolist()
         ([[0, 0, 10, 11]], [[0, 0, 1, 1]])
@@ -159,5 +159,13 @@ def separate_domains(log: EventLog) -> tuple[EventLog, np.ndarray]:
     starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
     first = np.repeat(starts, np.diff(np.r_[starts, len(owner)]))
     source_before = np.where(domain == SOURCE, np.arange(len(owner)) - first, 0).astype(np.int32)
-    separated = EventLog(owner, log.item[order], domain, log.split[order], first, source_before, log.time[order])
+    separated = EventLog(
+        user=owner,
+        item=log.item[order],
+        domain=domain,
+        split=log.split[order],
+        first=first,
+        source_before=source_before,
+        time=log.time[order],
+    )
     return separated, order

@@ -218,7 +218,7 @@ class Recommender:
     def for_history(self, item: np.ndarray, domain: np.ndarray, k: int, include_history: bool = False) -> Recommended:
         """Recommend for an unknown user with the events (E,) item and domain, oldest first, at the end of the data."""
         size = len(item)
-        log = build_event_log(np.zeros(size, dtype=int), item, domain, np.arange(size), {"LS": "valid_only"})
+        log = build_event_log(np.zeros(size, dtype=int), item, domain, np.arange(size), split={"LS": "valid_only"})
         log = replace(log, time=np.full(size, np.inf))
         collator = SequenceCollator(self.config, self.dataset, log)
         return self._batch(collator, log, np.array([size - 1]), k, include_history)

@@ -100,7 +100,7 @@ def digest(log: EventLog, targets: np.ndarray, mode: str = "uni3", phase: str = 
 
 def small_log() -> EventLog:
     user, item, domain = np.repeat([1, 2], 4), np.array([1, 2, 3, 4, 5, 6, 7, 8]), np.repeat([0, 1], 4)
-    return build_event_log(user, item, domain, np.arange(8.0), {"LS": "valid_and_test"})
+    return build_event_log(user, item, domain, np.arange(8.0), split={"LS": "valid_and_test"})
 
 
 def test_another_split_has_another_digest():

@@ -54,6 +54,6 @@ def test_an_unknown_split_is_refused():
 
 
 def test_a_log_whose_users_do_not_stand_together_is_refused():
-    column = np.zeros(3, dtype=np.int8)
+    others = dict.fromkeys(("item", "domain", "split", "first", "source_before", "time"), np.zeros(3, dtype=np.int8))
     with pytest.raises(ValueError, match="must be contiguous"):
-        EventLog(np.array([1, 2, 1]), *[column] * 6)
+        EventLog(user=np.array([1, 2, 1]), **others)

@@ -14,4 +14,4 @@ def make_log(
 ) -> EventLog:
     """The log of rows of user, item, domain and time, with leave-one-out splits where none are given."""
     user, item, domain, time = (np.array(column) for column in zip(*rows, strict=True))
-    return build_event_log(user, item, domain, time, split or {"LS": "valid_and_test"}, ready)
+    return build_event_log(user, item, domain, time, split=split or {"LS": "valid_and_test"}, ready_split=ready)

@@ -102,8 +102,10 @@ def read_embedding(
         columns = hashlib.sha256("\n".join((field_separator, id_field, value_field)).encode()).hexdigest()
         found = embedding_cache.load(cache, reader.file, columns)
         if found is None:
-            found = _build_cache(cache, partial(_parse, reader, id_field, value_field, columns))
-    return Embedding(path, *found, id_field, field_separator)
+            parse = partial(_parse, reader, id_field=id_field, value_field=value_field, columns=columns)
+            found = _build_cache(cache, parse)
+    tokens, matrix = found
+    return Embedding(path=path, tokens=tokens, matrix=matrix, id_field=id_field, field_separator=field_separator)
 
 
 def align(embedding: Embedding, ids: Mapping[str, int], count: int, known: Collection[str]) -> tuple[np.ndarray, int]:
@@ -121,6 +123,12 @@ def align(embedding: Embedding, ids: Mapping[str, int], count: int, known: Colle
 
     Raises:
         UserError: a token of the file is not in the data set's files.
+
+    Example:
+        >>> embedding = Embedding(Path("book.itememb"), np.array(["a", "b"]), np.array([[1.0], [2.0]]))
+        >>> rows, found = align(embedding, {"[PAD]": 0, "b": 1, "c": 2}, count=3, known={"a", "b", "c"})
+        >>> rows.tolist(), found
+        ([[0.0], [2.0], [0.0]], 1)
     """
     tokens = embedding.tokens.tolist()
     index = np.fromiter((ids.get(token, 0) for token in tokens), dtype=np.int64, count=len(tokens))
@@ -244,7 +252,7 @@ def _build_cache(
 
 
 def _parse(
-    reader: AtomicReader, id_field: str, value_field: str, columns: str, file: IO[bytes]
+    reader: AtomicReader, file: IO[bytes], *, id_field: str, value_field: str, columns: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Parse the source into an empty file in the format of the cache, and map tokens and matrix from it."""
     before = embedding_cache.stamp(reader.file)

@@ -55,7 +55,9 @@ def parsed(monkeypatch):
     calls = []
     parse = embedding_file._parse
     monkeypatch.setattr(
-        embedding_file, "_parse", lambda reader, *rest: calls.append(reader.path) or parse(reader, *rest)
+        embedding_file,
+        "_parse",
+        lambda reader, *rest, **names: calls.append(reader.path) or parse(reader, *rest, **names),
     )
     return calls
 
