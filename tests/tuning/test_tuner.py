@@ -134,7 +134,7 @@ def test_two_processes_share_a_study_and_do_its_trials_once(files):
 
 
 def test_a_failed_trial_is_shown_with_its_error_and_does_not_stop_the_study(files, capsys):
-    Path("space.yaml").write_text("learning_rate: {type: categorical, choices: [0.01, .inf]}")
+    Path("space.yaml").write_text("learning_rate: {type: categorical, choices: [0.01, 1.0e38]}")
     main(["--config_files", "base.yaml", "--space", "space.yaml", "--trials", "3", "--epochs=1", "--seed=1"])
     study = tuner("--epochs=1", "--seed=1")
     good, bad = numbers(study), numbers(study, TrialState.FAIL)
@@ -148,7 +148,7 @@ def test_a_failed_trial_is_shown_with_its_error_and_does_not_stop_the_study(file
 
 
 def test_a_study_in_which_every_trial_failed_has_no_best_settings(files):
-    Path("space.yaml").write_text("learning_rate: {type: categorical, choices: [.inf]}")
+    Path("space.yaml").write_text("learning_rate: {type: categorical, choices: [1.0e38]}")
     with pytest.raises(UserError, match="no trial of 1 came to its end"):
         main(["--config_files", "base.yaml", "--space", "space.yaml", "--trials", "1"])
     assert not Path("runs/pair/tune-LeCDSR/best.yaml").exists()
