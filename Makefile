@@ -4,18 +4,19 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 ARGS ?=
+BASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench wheel clean
+.PHONY: help install run test lint bench same-numbers wheel clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: $(READY) ## the virtual environment with everything in it
 
 # The frameworks' metadata cannot be satisfied (docs/upstream.md), so they go in without their dependencies,
 # which requirements.txt names instead.
-$(READY): requirements.txt requirements-frameworks.txt setup.py
+$(READY): requirements.txt requirements-frameworks.txt setup.py pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-frameworks.txt
@@ -28,8 +29,10 @@ run: $(READY) ## prepare, embed, train, evaluate and show the default data; opti
 test: $(READY) ## the test suite; options in ARGS="…"
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(READY) ## ruff
+lint: $(READY) ## format, linter, type checker
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/training_step.py
@@ -40,6 +43,9 @@ bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/profile_throughput.py
 	$(BIN)/python benchmarks/amazon.py
+
+same-numbers: $(READY) ## compare metrics with another commit: BASE=<commit>; options in ARGS="…"
+	$(BIN)/python benchmarks/same_numbers.py --base "$(BASE)" $(ARGS)
 
 wheel: $(READY) ## dist/recbole_lecdsr-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -275,6 +275,7 @@ class LeCDSRConfig(CDRConfig):
         self.dataset = values["dataset"] = str(values["dataset"])
         values["model"] = self.model
         self._set_default_parameters()
+        values["MODEL_INPUT_TYPE"] = self.model_class.resolve_input_type(values)
         self._set_device()
         for phase in ("valid", "test"):
             Config._set_eval_neg_sample_args(self, phase)

@@ -224,7 +224,7 @@ def test_parameters_that_a_class_declares_are_known_checked_and_have_their_defau
 
 
 def test_a_class_of_another_interface_is_refused(pair):
-    with pytest.raises(UserError, match="CommonFactors has not the interface"):
+    with pytest.raises(UserError, match="CommonFactors is no model of this plugin"):
         LeCDSRConfig(CommonFactors, config_dict=pair, command_line=[])
 
 

@@ -12,6 +12,7 @@ import yaml
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.lecdsr import LeCDSR
+from recbole_lecdsr.model.score_fusion.calibration import calibration_targets
 from recbole_lecdsr.quick_start import load_data_and_model, objective_function, run_lecdsr
 from recbole_lecdsr.trainer.reproducibility import seed
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
@@ -41,7 +42,7 @@ def test_a_loaded_run_gives_the_ranks_that_it_gave(finished, tmp_path):
     valid = trainer.metrics(trainer.rank(valid_data), valid_data.domain)
     assert valid == finished["result"]["valid"]
     assert test_data.candidates.digest == finished["result"]["candidates"]["digest"]
-    assert len(train_data.targets) + len(dataset.calibration_targets()) == 210
+    assert len(train_data.targets) + len(calibration_targets(dataset.log, dataset.targets("train"))) == 210
 
 
 def test_a_run_of_data_that_were_moved_is_loaded_by_their_new_place(finished, tmp_path):

