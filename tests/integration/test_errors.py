@@ -153,7 +153,7 @@ def test_all_misspelt_parameters_are_told_with_the_nearest_names(settings, capsy
     error = refused({**settings, "embeding_size": 3}, capsys, "--learnin_rate=0.1", "--eval_args.mdoe=full")
     assert "unknown parameter 'embeding_size': did you mean embedding_size" in error
     assert "unknown parameter 'learnin_rate': did you mean learning_rate" in error
-    assert "unknown parameter 'eval_args.mdoe': did you mean mode" in error
+    assert "unknown parameter 'eval_args.mdoe': did you mean eval_args.mode" in error
     assert len(error.splitlines()) == 3
 
 
