@@ -20,6 +20,7 @@ from recbole_cdr.utils import CrossDomainDataLoaderState
 
 from recbole_lecdsr.data.constants import DOMAINS, TRAIN
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.data.epoch_seed import epoch_seed
 from recbole_lecdsr.errors import UserError
 
 
@@ -108,7 +109,7 @@ class CDRTrainLoader:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Interaction]:
-        seed = (self.seed * 1_000_003 + self.epoch) * 2
+        seed = epoch_seed(self.seed, self.epoch)
         np.random.seed(seed % 2**32)
         parts = (self.loader.source_dataloader, self.loader.target_dataloader, self.loader.overlap_dataloader)
         for number, part in enumerate(parts):

@@ -15,6 +15,7 @@ from recbole_lecdsr import distributed
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.constants import DOMAIN_FIELD, SOURCE, TARGET, TARGET_FIELD
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.data.epoch_seed import epoch_seed
 from recbole_lecdsr.data.negative_sampler import CrossDomainSequentialSampler
 from recbole_lecdsr.data.samples import sequence_ends
 from recbole_lecdsr.errors import UserError
@@ -119,8 +120,9 @@ class TrainLoader:
         return math.ceil(len(self.active) / self.batch_size)
 
     def __iter__(self) -> Iterator[Interaction]:
-        parts = self._order(torch.Generator().manual_seed(self._seed()))
-        self.generator.manual_seed(self._seed() + 1)
+        seed = epoch_seed(self.seed, self.epoch)
+        parts = self._order(torch.Generator().manual_seed(seed))
+        self.generator.manual_seed(seed + 1)
         self.epoch += 1
         for part in parts:
             batch = self.batches(self.active[part].to(self.device))
@@ -167,6 +169,3 @@ class TrainLoader:
         end, count = (array[part].to(self.device).unsqueeze(1) for array in (self.end, self.count))
         back = torch.arange(self.max_length - 1, -1, -1, device=self.device)  # of each position from the newest
         return self.learned[(end - back).clamp(min=0)] * (back < count)
-
-    def _seed(self) -> int:
-        return (self.seed * 1_000_003 + self.epoch) * 2
