@@ -13,7 +13,7 @@ import numpy as np
 from recbole_lecdsr import distributed
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.eval_loader import EvalLoader
-from recbole_lecdsr.evaluation.metrics import Result, training_popularity
+from recbole_lecdsr.evaluation.metrics import DomainMetrics, training_popularity
 from recbole_lecdsr.runs import run_directory
 from recbole_lecdsr.runs.environment import device_name, git_revision, peak_memory_bytes, versions
 
@@ -32,7 +32,7 @@ class Training:
     """
 
     best: Mapping[str, Mapping[str, object]]
-    valid: Result
+    valid: DomainMetrics
     history: list[dict[str, object]]
     seconds: Mapping[str, float]
     samples_seen: int
@@ -43,9 +43,9 @@ def write(
     config,
     test_data: EvalLoader,
     rank: np.ndarray,
-    test: Result,
-    reference: Mapping[str, Result],
-    recommended: Result,
+    test: DomainMetrics,
+    reference: Mapping[str, DomainMetrics],
+    recommended: DomainMetrics,
     training: Training,
 ) -> None:
     """Write ranks.npz and then result.json of a tested run."""

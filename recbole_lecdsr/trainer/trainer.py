@@ -24,8 +24,15 @@ from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.coverage import TopItems
-from recbole_lecdsr.evaluation.metrics import RankCollector, Result, flat, joined, metrics, model_scores
-from recbole_lecdsr.evaluation.ranking import rank_samples
+from recbole_lecdsr.evaluation.metrics import (
+    DomainMetrics,
+    RankCollector,
+    add_overall,
+    flatten_metrics,
+    model_scores,
+    rank_metrics,
+)
+from recbole_lecdsr.evaluation.ranking import InvalidScoresError, rank_samples
 from recbole_lecdsr.evaluation.references import reference_ranks
 from recbole_lecdsr.runs import result as result_files
 from recbole_lecdsr.runs import run_directory
@@ -57,7 +64,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         self.phase, self.resumed, self.refitted = 0, None, False
         self.verbose = True
         self.history: list[dict[str, object]] = []
-        # "mean", or each domain -> {"epoch", "score", "valid" (Result), "state_dict" (on the CPU)}
+        # "mean", or each domain -> {"epoch", "score", "valid" (DomainMetrics), "state_dict" (on the CPU)}
         self.best: dict[str, dict[str, object]] = {}
 
     def _build_optimizer(self, **kwargs):
@@ -217,12 +224,12 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         if self.verbose:
             self._log_epoch(scores, score, seconds)
         self.score, self.valid_result = score, result
-        return score, flat(result)
+        return score, flatten_metrics(result)
 
     def _better(self, value: float, best: float) -> bool:
         return value >= best if self.valid_metric_bigger else value <= best
 
-    def _keep(self, name: str, epoch: int, score: float, result: Result | None) -> None:
+    def _keep(self, name: str, epoch: int, score: float, result: DomainMetrics | None) -> None:
         state = {
             key: value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
             for key, value in self.model.state_dict().items()
@@ -249,7 +256,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
         """RecBole calls this when the selection metric has improved, and every epoch where nothing is validated."""
         validated = self.history and "valid" in self.history[-1]
         self._keep("mean", epoch, self.score if validated else None, self.valid_result if validated else None)
-        self.best_valid_result = flat(self.valid_result) if validated else None
+        self.best_valid_result = flatten_metrics(self.valid_result) if validated else None
         self._write_checkpoint(epoch)
 
     def _write_checkpoint(self, epoch: int) -> None:
@@ -315,16 +322,14 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
             rank = distributed.gather_shards(
                 rank_samples(eval_data.own(), scorer, show_progress), len(eval_data.targets)
             )
-        except ValueError as error:
-            if "not numbers" not in str(error):
-                raise
+        except InvalidScoresError as error:
             raise UserError(f"{error}: lower learning_rate, or switch off enable_amp") from None
         scored = [DOMAINS.index(name) for name in self.model.scored_domains]
         return np.where(np.isin(eval_data.domain, scored), rank, 0)
 
-    def metrics(self, rank: np.ndarray, domain: np.ndarray) -> Result:
-        """See `recbole_lecdsr.evaluation.metrics.metrics`."""
-        return metrics(self.eval_collector, self.evaluator, rank, domain)
+    def metrics(self, rank: np.ndarray, domain: np.ndarray) -> DomainMetrics:
+        """See `recbole_lecdsr.evaluation.metrics.rank_metrics`."""
+        return rank_metrics(self.eval_collector, self.evaluator, rank, domain)
 
     def evaluate(self, eval_data: EvalLoader, load_best_model=True, model_file=None, show_progress=False):
         """Evaluate on validation or test samples; the test writes result.json and ranks.npz.
@@ -357,7 +362,7 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
             self.seconds["test"] = seconds
             self._write_result(eval_data, rank, result, top.summary())
         distributed.barrier()
-        return flat(result)
+        return flatten_metrics(result)
 
     def _selected(self, load_best_model: bool, model_file: str | None, domain: np.ndarray):
         """Weights (None: the present ones) and which samples they are for."""
@@ -372,11 +377,16 @@ class CrossDomainSequentialTrainer(CrossDomainTrainer):
             return [(best[name]["state_dict"], domain == code) for code, name in enumerate(DOMAINS)]
         return [(best["mean"]["state_dict"], everything)]
 
-    def _write_result(self, test_data: EvalLoader, rank: np.ndarray, result: Result, recommended: Result) -> None:
+    def _write_result(
+        self, test_data: EvalLoader, rank: np.ndarray, result: DomainMetrics, recommended: DomainMetrics
+    ) -> None:
         best = {name: self.best[name] for name in (DOMAINS if self.per_domain else ("mean",)) if name in self.best}
         valid = next((entry["valid"] for entry in best.values()), None) or {}
         if self.per_domain:
-            valid = joined({name: entry["valid"][name] for name, entry in best.items()}, test_data.dataset)
+            dataset = test_data.dataset
+            domain = dataset.log.domain[dataset.targets("valid")]
+            n_samples = {name: int(np.sum(domain == code)) for code, name in enumerate(DOMAINS)}
+            valid = add_overall({name: entry["valid"][name] for name, entry in best.items()}, n_samples)
         size = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
         reference = {
             name: self.metrics(ranks, test_data.domain)
