@@ -91,16 +91,16 @@ def embedding_map(run: Run, limit: int = MAX_ITEMS) -> EmbeddingMap | str:
 def _map(run: Run, limit: int) -> EmbeddingMap | str:
     from recbole_lecdsr.config import LeCDSRConfig
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-    from recbole_lecdsr.runs.checkpoint import load_checkpoint
+    from recbole_lecdsr.runs.checkpoint import Checkpoint
     from recbole_lecdsr.runs.run_directory import MODEL
     from recbole_lecdsr.trainer.reproducibility import seed
 
     if not (run.folder / MODEL).exists():
         return f"No map of {run.label}: its checkpoint {MODEL} is not on this machine."
-    state = load_checkpoint(run.folder / MODEL)
-    if state["parameters"].get("no_item_semantics"):
+    checkpoint = Checkpoint.load(run.folder / MODEL)
+    if checkpoint.parameters.get("no_item_semantics"):
         return f"No map of {run.label}: it has no LLM item embedding."
-    config = LeCDSRConfig(config_dict={**state["parameters"], "use_gpu": False}, command_line=[])
+    config = LeCDSRConfig(config_dict={**checkpoint.parameters, "use_gpu": False}, command_line=[])
     seed(config)
     dataset = CrossDomainSequentialDataset(config)
     seed(config)  # as the run itself did before it made its model
@@ -110,7 +110,7 @@ def _map(run: Run, limit: int) -> EmbeddingMap | str:
     if len(items) > limit:
         items = np.sort(np.random.default_rng(0).choice(items, limit, replace=False))
     before = project(*_vectors(model, items))
-    model.load_state_dict(state["state_dict"])
+    model.load_state_dict(checkpoint.state_dict)
     after = project(*_vectors(model, items))
     domain = np.where(np.isin(items, source), 0, 1)
     return EmbeddingMap(run.label, run.seed, dataset.item_token[items], domain, before, after)

@@ -26,7 +26,8 @@ from recbole_lecdsr.model.registry import find_model
 from recbole_lecdsr.property_files import merge, split_command_line
 from recbole_lecdsr.quick_start import run_lecdsr
 from recbole_lecdsr.runs import run_directory
-from recbole_lecdsr.runs.checkpoint import differing_parameters, load_checkpoint
+from recbole_lecdsr.runs.checkpoint import Checkpoint
+from recbole_lecdsr.runs.comparison import differing_parameters
 from recbole_lecdsr.runs.environment import forget_peak_memory
 
 logger = logging.getLogger(__name__)
@@ -230,7 +231,7 @@ def _can_resume(task: Task) -> bool:
     if not path.exists() or (task.folder / run_directory.RESULT).exists():
         return False
     try:
-        parameters = load_checkpoint(path)["parameters"]
+        parameters = Checkpoint.load(path).parameters
     except UserError:
         return False
     return not differing_parameters(parameters, task.config.plain())

@@ -24,7 +24,7 @@ from recbole_lecdsr.evaluation.metrics import model_scores
 from recbole_lecdsr.quick_start import restore
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
 from recbole_lecdsr.runs import run_directory
-from recbole_lecdsr.runs.checkpoint import load_checkpoint
+from recbole_lecdsr.runs.checkpoint import Checkpoint
 
 _CELLS = 1 << 25  # scores of a batch: 128 MB
 _SHOWN = 5  # other runs named in an error
@@ -146,34 +146,26 @@ def load_run(
     folder = Path(folder)
     if folder.name == run_directory.MODEL:
         folder = folder.parent
-    checkpoint = folder / run_directory.MODEL
-    if not folder.is_dir() or not checkpoint.exists():
+    path = folder / run_directory.MODEL
+    if not folder.is_dir() or not path.exists():
         what = f"holds no {run_directory.MODEL}" if folder.is_dir() else "does not exist"
         found = sorted(str(path.parent) for path in folder.parent.glob(f"*/{run_directory.MODEL}"))
         found += sorted(str(path.parent) for path in folder.glob(f"**/{run_directory.MODEL}"))[:_SHOWN]
         remedy = f"there is {', '.join(found[:_SHOWN])}" if found else "train first (`run_lecdsr.py`)"
         raise UserError(f"run directory {folder} {what}: {remedy}")
-    state = load_checkpoint(checkpoint)
-    if not (folder / run_directory.RESULT).exists() and not _trained(state):
+    checkpoint = Checkpoint.load(path)
+    # Without test samples a finished run leaves no result.json.
+    if not (folder / run_directory.RESULT).exists() and not checkpoint.training_ended:
         raise UserError(
-            f"the run in {folder} is not finished (after epoch {state.get('epoch')}): go on with it by --resume=True, "
+            f"the run in {folder} is not finished (after epoch {checkpoint.epoch}): go on with it by --resume=True, "
             "with the settings in its config.yaml"
         )
-    config, model, dataset = restore(state, config_dict)
+    config, model, dataset = restore(checkpoint, config_dict)
     models = dict.fromkeys(DOMAINS, model)
-    best = state.get("best", {})
+    best = checkpoint.best
     if config["selection"] == "per_domain_best" and all(name in best for name in DOMAINS):
-        models = {name: _another(config, dataset, best[name]["state_dict"]) for name in DOMAINS}
+        models = {name: _another(config, dataset, best[name].state_dict) for name in DOMAINS}
     return models, dataset
-
-
-def _trained(state: Mapping[str, object]) -> bool:
-    """Did the training end? A split without test samples leaves no result.json."""
-    parameters = state["parameters"]
-    phases = parameters["train_epochs"]
-    epochs = int(str(phases[-1]).partition(":")[2])
-    ended = state["epoch"] + parameters["eval_step"] >= epochs or state["cur_step"] > parameters["stopping_step"]
-    return state["phase"] == len(phases) - 1 and ended
 
 
 def _another(config, dataset: CrossDomainSequentialDataset, weights: Mapping[str, Tensor]) -> nn.Module:
