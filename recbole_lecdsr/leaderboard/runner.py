@@ -28,7 +28,7 @@ from recbole_lecdsr.quick_start import run_lecdsr
 from recbole_lecdsr.runs import run_directory
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.comparison import differing_parameters
-from recbole_lecdsr.runs.environment import forget_peak_memory
+from recbole_lecdsr.runs.environment import reset_peak_memory
 
 logger = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ def _run(task: Task) -> bool:
     error_file = task.folder / ERROR
     error_file.unlink(missing_ok=True)
     values = {**task.config.plain(), "resume": _can_resume(task)}
-    forget_peak_memory()  # of the run before
+    reset_peak_memory()  # of the run before
     try:
         run_lecdsr(config_dict=values, command_line=[])
     except Exception as error:  # whatever it is, the others can still run

@@ -10,10 +10,10 @@ import numpy as np
 
 from recbole_lecdsr.evaluation.metrics import DomainMetrics
 
-# Tensors, and the extra state of modules as plain data (`torch.nn.Module.state_dict`).
+# What `torch.nn.Module.state_dict` returns: tensors, and extra state of modules as plain data.
 StateDict = Mapping[str, Any]
 
-# The epoch with the best mean of both domains, beside those of ``source`` and ``target``, where epochs are named.
+# Name of the epoch with the best mean of both domains. Those of a domain have the domain's name.
 MEAN = "mean"
 
 

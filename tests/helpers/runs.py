@@ -86,7 +86,7 @@ def assert_same_weights(one: Mapping[str, torch.Tensor], other: Mapping[str, tor
 
 
 def _equal(one: object, other: object) -> bool:
-    """Tensors, and what a module keeps beside them."""
+    """Tensors, or extra state of a module."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
