@@ -1,4 +1,4 @@
-"""Train and evaluate LeCDSR; prepare and embed data. See `python run_lecdsr.py --help`."""
+"""Train and evaluate a model, and prepare, embed and compare: see `python run_lecdsr.py --help`."""
 
 from __future__ import annotations
 

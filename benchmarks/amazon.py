@@ -1,12 +1,13 @@
-"""`prepare amazon` on generated files of the real shape: seconds, lines per second and peak memory by number of lines.
+"""`prepare amazon` on generated files: seconds, lines per second and peak memory by number and format of lines.
 
-Half of the lines are of either domain. Users and items are drawn with a long tail and many of them are in the files
-once only, as in the real ones; lines of JSON have all the keys and some 700 bytes. The metadata have a line for every
-twentieth review. The filters are those of a preset. Each run has a process of its own.
+Each domain has half of the lines. As in the real files, users and items follow a long-tailed distribution and many of
+them occur only once; lines of JSON have all keys and about 700 bytes. The metadata have a line for every twentieth
+review. The filters are those of a preset. Each run is a process of its own.
 
     python benchmarks/amazon.py --lines 1000000 5000000 --kinds csv json.gz
 
-prints JSON. Files go to --folder and are removed; twenty million lines of JSON take 14 GB there, or 5 GB as gzip.
+prints JSON. The files are written to --folder and removed afterwards; twenty million lines of JSON need 14 GB there, or
+5 GB as gzip.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from features import peak_mib
 from synthetic import processor
 
 from recbole_lecdsr.prepare.amazon import convert
-from recbole_lecdsr.prepare.amazon.filters import PRESETS
+from recbole_lecdsr.prepare.amazon.presets import PRESETS
 
 KINDS = ("csv", "csv.gz", "json", "json.gz")
 EDITION = "2018"
@@ -47,14 +48,14 @@ _METADATA = (
 
 
 def texts(rng: np.random.Generator, size: int) -> list[str]:
-    """Texts of random words, of a skewed length, ``size`` characters on average."""
+    """Texts of random words; their lengths are skewed, with a mean of ``size`` characters."""
     words = ["".join(rng.choice(list("etaoinshrdlucmw"), rng.integers(1, 10))) for _ in range(3000)]
     lengths = np.clip(rng.exponential(size / 6, 2000), 2, size).astype(int) * 6 // 5
     return [" ".join(words[word] for word in rng.integers(0, len(words), length)) + "." for length in lengths]
 
 
-def reviews(rng: np.random.Generator, n_lines: int, n_all: int, domain: str, kind: str) -> Iterator[bytes]:
-    """Lines of a domain, in pieces. The first of many users and items have most of the events."""
+def reviews(rng: np.random.Generator, n_lines: int, *, n_all: int, domain: str, kind: str) -> Iterator[bytes]:
+    """Lines of a domain, in chunks. A few of the users and items have most of the interactions."""
     pool = texts(rng, 420)
     for start in range(0, n_lines, _CHUNK):
         size = min(_CHUNK, n_lines - start)
@@ -71,7 +72,7 @@ def reviews(rng: np.random.Generator, n_lines: int, n_all: int, domain: str, kin
 
 
 def metadata(rng: np.random.Generator, n_items: int) -> Iterator[bytes]:
-    """Lines of metadata for the items of both domains."""
+    """Lines of metadata of the items of both domains, in chunks."""
     pool = texts(rng, 500)
     for start in range(0, n_items, _CHUNK):
         ids = [f"B{domain}{i:08d}" for i in range(start, min(start + _CHUNK, n_items)) for domain in "AB"]
@@ -80,47 +81,55 @@ def metadata(rng: np.random.Generator, n_items: int) -> Iterator[bytes]:
         yield "".join(lines).encode()
 
 
-def write(path: Path, pieces: Iterator[bytes]) -> None:
-    """Pieces to a file, packed where its name ends in .gz."""
+def write(path: Path, chunks: Iterator[bytes]) -> None:
+    """Write chunks to a file, as gzip if its name ends in .gz."""
     with gzip.open(path, "wb", compresslevel=1) if path.suffix == ".gz" else path.open("wb") as file:
-        for piece in pieces:
-            file.write(piece)
+        for chunk in chunks:
+            file.write(chunk)
 
 
 def generate(folder: Path, n_lines: int, kind: str) -> int:
-    """Write A and B with their metadata; returns their bytes."""
+    """Write the reviews of the domains A and B and their metadata; return the size of the files in bytes."""
     packed = ".gz" if kind.endswith(".gz") else ""
     rng = np.random.default_rng(0)
     for domain in "AB":
-        write(folder / f"{domain}.{kind}", reviews(rng, n_lines // 2, n_lines, domain, kind))
+        write(folder / f"{domain}.{kind}", reviews(rng, n_lines // 2, n_all=n_lines, domain=domain, kind=kind))
     write(folder / f"meta.json{packed}", metadata(rng, n_lines // 40))
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def prepare(folder: Path, kind: str, preset: str) -> dict[str, object]:
-    """Prepare the files; what it took."""
+    """Prepare the files; return time and memory, and what the filters left."""
     before = peak_mib()
     start = time.perf_counter(), time.process_time()
-    domains = [convert.Category(domain, (folder / f"{domain}.{kind}",)) for domain in "AB"]
+    source, target = (convert.Category(domain, (folder / f"{domain}.{kind}",)) for domain in "AB")
     (meta,) = folder.glob("meta.*")
-    summary = convert.prepare(*domains, folder / "out", "out", EDITION, PRESETS[preset].filters, [meta])
+    summary = convert.prepare(
+        source, target, folder / "out", "out", edition=EDITION, filters=PRESETS[preset].filters, metadata=[meta]
+    )
     seconds, processor_seconds = time.perf_counter() - start[0], time.process_time() - start[1]
     return {
         "seconds": round(seconds, 1),
         "processor_seconds": round(processor_seconds, 1),
         "peak_mib": peak_mib(),
         "imports_mib": before,
-        "left_after": summary["left after"],
+        "left_after": summary.details["left after"],
     }
 
 
 def main() -> None:
-    """Measure each size and kind, or, in a process of its own, one."""
+    """Measure every size and kind, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lines", type=int, nargs="+", default=[1_000_000, 5_000_000], help="of reviews in all")
+    parser.add_argument(
+        "--lines",
+        type=int,
+        nargs="+",
+        default=[1_000_000, 5_000_000],
+        help="number of reviews of both domains together",
+    )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["csv", "json.gz"])
     parser.add_argument("--preset", choices=list(PRESETS), default="lecdsr-toys-games")
-    parser.add_argument("--folder", type=Path, help="for the files (default: the system's for temporary files)")
+    parser.add_argument("--folder", type=Path, help="for the files (default: the system's temporary folder)")
     parser.add_argument("--step", nargs=2, metavar=("FOLDER", "KIND"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step:

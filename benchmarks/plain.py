@@ -12,7 +12,7 @@ from recbole_lecdsr.model.ranking_losses import psl_hinge
 
 
 class PlainLeCDSR(nn.Module):
-    """The weights of a network, used as MODEL.md's equations stand; its loss equals that of `LeCDSR`.
+    """The weights of a network, used as the equations of docs/models.md stand; its loss equals that of `LeCDSR`.
 
     Args:
         network: the plugin's own, without masks.

@@ -10,7 +10,7 @@ import torch
 from recbole_cdr.utils import train_mode2state
 
 from recbole_lecdsr.data.constants import DOMAINS
-from recbole_lecdsr.data.dataset import EMBEDDING_FILES
+from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES
 from recbole_lecdsr.data.splitting import split_counts
 from recbole_lecdsr.llm import settings as llm
 from recbole_lecdsr.llm.encoders.reduction import REDUCTIONS

@@ -254,6 +254,7 @@ class LeCDSRConfig(CDRConfig):
             values["clip_grad_norm"] = {"max_norm": values["clip_grad_norm"]}
         self.dataset = values["dataset"] = str(values["dataset"])
         self._set_default_parameters()
+        values["MODEL_INPUT_TYPE"] = self.model_class.resolve_input_type(values)
         values["model"] = self.model
         self._set_device()
         for phase in ("valid", "test"):

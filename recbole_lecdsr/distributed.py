@@ -1,7 +1,10 @@
-"""The processes of one run: those that torchrun started, or the only one.
+"""Data-parallel training and evaluation in several processes, started by torchrun.
 
-A batch is dealt out to them, torch's DistributedDataParallel averages their gradients, samples to rank are dealt out
-too, and the first process alone writes. Every process has the whole data and the whole model.
+Every process (rank) has the whole data set and the whole model. Batches and evaluation samples are sharded over the
+ranks, torch's DistributedDataParallel averages gradients, and rank 0 alone writes files. In a single process all
+functions work and communicate nothing.
+
+torch is imported when it is first needed, so that the command line can ask `is_distributed` without it.
 """
 
 from __future__ import annotations
@@ -11,71 +14,84 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-
-import numpy as np
-import torch
-import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from typing import TYPE_CHECKING, Any
 
 from recbole_lecdsr.errors import UserError
 
-# Others wait that long while one works alone, at most: the first embeds texts, and ranks what is recommended.
-_PATIENCE = timedelta(hours=6)
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+# How long the other ranks wait at most while rank 0 works alone, such as when it embeds texts.
+_TIMEOUT = timedelta(hours=6)
 
 
 def is_distributed() -> bool:
-    """Whether torchrun started this process beside others."""
-    return dist.is_torchelastic_launched() and int(os.environ["WORLD_SIZE"]) > 1
+    """Whether torchrun started this process as one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ["WORLD_SIZE"]) > 1
 
 
 def init() -> None:
-    """Meet the other processes, if there are any; a second time does nothing."""
+    """Join the process group of all ranks. Does nothing in a single process, or if the group exists already."""
+    import torch
+    import torch.distributed as dist
+
     if is_distributed() and not dist.is_initialized():
         cuda = torch.cuda.is_available() and dist.is_nccl_available()
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_TIMEOUT)
 
 
 def destroy() -> None:
-    """The end of the work together."""
+    """Leave the process group, if there is one."""
+    import torch.distributed as dist
+
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Rank of this process, from 0."""
+    import torch.distributed as dist
+
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Number of processes."""
+    import torch.distributed as dist
+
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def local_gpu() -> torch.device:
-    """The GPU of this process among the GPUs of its machine.
+    """The GPU of this process, by its rank among the processes of its machine; makes it torch's current device.
 
     Raises:
-        UserError: there are more processes than GPUs.
+        UserError: the machine has fewer GPUs than processes.
     """
-    place, number = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-    if place >= number:
+    import torch
+
+    local_rank, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if local_rank >= gpus:
         raise UserError(
-            f"torchrun started {os.environ['LOCAL_WORLD_SIZE']} processes on a machine of {number} GPUs: give "
-            f"--nproc_per_node={number}, or --use_gpu=False"
+            f"torchrun started {os.environ['LOCAL_WORLD_SIZE']} processes on a machine of {gpus} GPUs: give "
+            f"--nproc_per_node={gpus}, or --use_gpu=False"
         )
-    torch.cuda.set_device(place)
-    return torch.device("cuda", place)
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
 
 
 def barrier() -> None:
-    """Until all processes are here."""
+    """Wait until all ranks have arrived here."""
+    import torch
+
     all_reduce_sum(torch.zeros(1))
 
 
 @contextmanager
 def main_process_first() -> Iterator[None]:
-    """The first process does what follows, then the others, who find what it wrote."""
+    """Rank 0 runs the block first, then the others, which find the files that it wrote."""
     if rank() > 0:
         barrier()
     yield
@@ -84,65 +100,88 @@ def main_process_first() -> Iterator[None]:
 
 
 def shard(number: int) -> slice:
-    """Which of a number of rows are this process's."""
+    """The rows, of a given number of rows, that this rank processes: every world-size-th, starting at its rank."""
     return slice(rank(), number, world_size())
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """Sum over the processes."""
+    """Sum of a tensor over all ranks; changes it in place and returns it."""
+    import torch.distributed as dist
+
     if world_size() > 1:
         dist.all_reduce(values)
     return values
 
 
 def broadcast_flag(flag: bool) -> bool:
-    """What the first process says."""
+    """The flag of rank 0, on every rank."""
+    import torch
+
     return bool(all_reduce_sum(torch.tensor(int(flag and rank() == 0))))
 
 
 def broadcast_model(model: nn.Module) -> None:
-    """All processes take over what the first one's model has learned and counted."""
+    """Copy parameters and buffers of rank 0 to all other ranks."""
+    import torch
+    import torch.distributed as dist
+
     if world_size() > 1:
         for values in model.state_dict().values():
-            if isinstance(values, Tensor):
+            if isinstance(values, torch.Tensor):
                 dist.broadcast(values, 0)
 
 
 def gather_shards(values: np.ndarray, number: int) -> np.ndarray:
-    """All values, (number,), of which each process has its `shard`: (S,) int64."""
-    if world_size() == 1:
-        return values
-    every = torch.zeros(number, dtype=torch.int64)
-    every[shard(number)] = torch.from_numpy(values)
-    return all_reduce_sum(every).numpy()
-
-
-class _Loss(nn.Module):
-    """The loss of a model as a forward pass, which is where DistributedDataParallel looks on."""
-
-    def __init__(self, model: nn.Module, loss: Callable):
-        super().__init__()
-        self.model, self.loss = model, loss
-
-    def forward(self, interaction):
-        return self.loss(interaction)
-
-
-def wrap_ddp(model: nn.Module, loss: Callable) -> Callable:
-    """The loss, whose gradient is the mean over the processes.
+    """Combine the shards of all ranks.
 
     Args:
-        model: on its device; ``uses_every_parameter``, where it has that and it is true, promises that no step leaves a
-            parameter out, which saves a search for those.
+        values: (S,) int64, for the rows that `shard` assigns to this rank.
+        number: of rows in total.
+
+    Returns:
+        (number,) int64, on every rank.
+    """
+    import torch
+
+    if world_size() == 1:
+        return values
+    gathered = torch.zeros(number, dtype=torch.int64)
+    gathered[shard(number)] = torch.from_numpy(values)
+    return all_reduce_sum(gathered).numpy()
+
+
+def wrap_ddp(model: nn.Module, loss: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The loss of a batch, with gradients averaged over the ranks in its backward pass.
+
+    Args:
+        model: a model of the contract (`recbole_lecdsr.model.base`), on its device. Its ``uses_every_parameter`` saves
+            a search for unused parameters at each step.
         loss: of a batch.
+
+    Returns:
+        ``loss`` itself in a single process.
     """
     if world_size() == 1:
         return loss
+    from torch import nn
+    from torch.nn.parallel import DistributedDataParallel
+
+    class Loss(nn.Module):
+        """The loss as a forward pass, which DistributedDataParallel requires."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, interaction: Any) -> Any:
+            return loss(interaction)
+
     device = next(model.parameters()).device
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)  # its heir is unknown to older torch
+        # Its replacement does not exist in older versions of torch.
+        warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
         return DistributedDataParallel(
-            _Loss(model, loss),
+            Loss(),
             device_ids=None if device.type == "cpu" else [device],
             broadcast_buffers=False,  # see `broadcast_model`
             find_unused_parameters=not model.uses_every_parameter,

@@ -1,15 +1,15 @@
-"""The exceptions that a user's mistake raises."""
+"""Exceptions for mistakes of the user."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """Something the user gave is wrong: a file, a value, a setting.
+    """An input of the user is wrong: a file, a value, a setting.
 
-    The message names what was seen, where (file and line where there is one) and the remedy. The command
-    line prints it without a traceback.
+    The message says what was found, where (file and line, if there is one) and how to correct it. The command line
+    prints it without a traceback.
     """
 
 
 class NotInstalledError(UserError):
-    """A model that the plugin knows by name and that nothing on this machine brings along."""
+    """A known model is not installed."""

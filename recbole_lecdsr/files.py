@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Atomic writing of files, and the files that the plugin ships."""
 
 from __future__ import annotations
 
@@ -9,29 +9,36 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where remains of killed writers stay
-    fcntl = None
+except ImportError:  # on Windows, where temporary files of killed writers stay
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
-def write_whole(path: str | Path, mode: str = "w") -> Iterator[IO]:
-    """Open a temporary file that takes the place of ``path`` when the block ends well.
+def write_whole(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a temporary file that replaces ``path`` when the block ends without an exception.
 
-    A crash at any moment, or an exception in the block, leaves the former file as it was. What a killed writer of the
-    same path has left behind is removed.
+    A crash at any moment, or an exception in the block, leaves the previous file unchanged. Temporary files that killed
+    writers of the same path left behind are removed.
 
     Args:
         path: the file to write; its folder must exist.
         mode: ``w`` (UTF-8) or ``wb``.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with write_whole(folder / "numbers.txt") as file:
+        ...     _ = file.write("1 2 3")
+        >>> (folder / "numbers.txt").read_text()
+        '1 2 3'
     """
     path = Path(path)
-    _sweep(path)
-    handle, name = _temporary(path)
-    guard = os.dup(handle)  # keeps the lock until the file is in its place
+    _remove_abandoned(path)
+    handle, name = _make_temporary(path)
+    guard = os.dup(handle)  # holds the lock until the file has been renamed
     try:
         with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
@@ -39,7 +46,7 @@ def write_whole(path: str | Path, mode: str = "w") -> Iterator[IO]:
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # as open() would have made it; mkstemp is private
+        os.chmod(name, 0o666 & ~umask)  # the permissions of open(); those of mkstemp are for the owner only
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -48,29 +55,29 @@ def write_whole(path: str | Path, mode: str = "w") -> Iterator[IO]:
         os.close(guard)
 
 
-def _temporary(path: Path) -> tuple[int, str]:
-    """An open temporary file beside ``path``, locked so that nobody takes it for the remains of a killed writer."""
+def _make_temporary(path: Path) -> tuple[int, str]:
+    """Open a temporary file in the folder of ``path``, locked so that no other writer removes it as abandoned."""
     while True:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         if fcntl is None:
             return handle, name
-        with contextlib.suppress(OSError):  # a file system without locks: nobody can sweep there either
+        with contextlib.suppress(OSError):  # a file system without locks, where nothing is removed either
             fcntl.flock(handle, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.stat(name)):
                 return handle, name
-        os.close(handle)  # swept in the moment before it was locked
+        os.close(handle)  # another writer removed it before it was locked
 
 
-def _sweep(path: Path) -> None:
-    """Remove temporary files of ``path`` that no living process has locked."""
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files of ``path`` that no running process has locked."""
     if fcntl is None:
         return
     temporary = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}\.tmp")
     for found in os.scandir(path.parent):
         if not temporary.fullmatch(found.name):
             continue
-        with contextlib.suppress(OSError):  # locked, gone, or not ours to remove
+        with contextlib.suppress(OSError):  # locked, already removed, or owned by another user
             handle = os.open(found.path, os.O_RDWR)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,11 +87,20 @@ def _sweep(path: Path) -> None:
 
 
 def shipped(name: str) -> Path:
-    """A folder that the plugin ships: inside the package when installed, beside it in a checkout."""
+    """A folder shipped with the plugin: inside the package when installed, next to it in a checkout.
+
+    Args:
+        name: ``properties`` or ``dataset``.
+    """
     inside = Path(__file__).parent / name
     return inside if inside.is_dir() else Path(__file__).parents[1] / name
 
 
 def sidecar(path: Path) -> Path:
-    """Where it is written down what a generated file was made of: ``<name>.json`` beside it."""
+    """The file that records how a generated file was made: ``<name>.json`` in the same folder.
+
+    Example:
+        >>> sidecar(Path("dataset/shop/shop.useremb")).name
+        'shop.useremb.json'
+    """
     return path.with_name(path.name + ".json")

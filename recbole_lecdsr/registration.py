@@ -1,42 +1,73 @@
-"""Makes the frameworks know the plugin's models."""
+"""Adapts the frameworks and adds the plugin's models to them, when a framework is first imported."""
 
 from __future__ import annotations
 
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from wrapt import register_post_import_hook
+
+if TYPE_CHECKING:
+    from recbole_lecdsr.compat.entry_points import PluginModel
 
 _FRAMEWORKS = {"recbole": "recbole==1.2.1", "recbole_cdr": "recbole-cdr==0.1.0"}
+# Models that RecBole-CDR's entry points find by name -> the module that defines them.
+MODELS = {"LeCDSR": "recbole_lecdsr.model.lecdsr", "TextSASRec": "recbole_lecdsr.model.text_sasrec"}
+
+_extended = False
 
 
 def register() -> None:
-    """Repair the frameworks, then add the models to them; called on import of the package.
+    """Extend the frameworks: at once if one is imported already, otherwise right after the first import of either.
+
+    Called on import of the package. Imports no framework itself.
 
     Raises:
-        ModuleNotFoundError: a framework is not installed; the message has the command.
+        ModuleNotFoundError: a framework is not installed; the message has the command that installs it.
     """
     missing = [distribution for module, distribution in _FRAMEWORKS.items() if find_spec(module) is None]
     if missing:
         raise ModuleNotFoundError(
-            f"recbole_lecdsr needs {' and '.join(missing)}. Their own lists of dependencies cannot be satisfied on a "
-            f"current Python; what they need is installed with recbole_lecdsr, so leave the lists out:\n"
+            f"recbole_lecdsr needs {' and '.join(missing)}. The dependencies that they declare cannot be satisfied on "
+            f"a current Python; those that they use are installed with recbole_lecdsr, so install them without:\n"
             f"    pip install --no-deps {' '.join(missing)}"
         )
+    for module in _FRAMEWORKS:
+        register_post_import_hook(_extend_frameworks, module)
+
+
+def _extend_frameworks(framework: ModuleType) -> None:
+    """Run all adaptations, then register the models; later calls, also those within the first, do nothing."""
+    global _extended
+    if _extended:
+        return
+    _extended = True
     from recbole_lecdsr.compat import apply, entry_points
 
     apply.apply()
-    # Only now: these import the frameworks.
+    for name, module in MODELS.items():
+        entry_points.register(name, partial(_load_model, name, module))
+
+
+def _load_model(name: str, module: str) -> PluginModel:
+    """A model with the classes that run it.
+
+    These are imported at the first use of the model, not when the frameworks are extended: the module whose import
+    triggered the extension may be one of theirs.
+    """
+    from recbole_lecdsr.compat.entry_points import PluginModel
     from recbole_lecdsr.config import LeCDSRConfig
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
     from recbole_lecdsr.data.loaders import data_preparation
-    from recbole_lecdsr.model.lecdsr import LeCDSR
-    from recbole_lecdsr.model.text_sasrec import TextSASRec
     from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 
-    for model_class in (LeCDSR, TextSASRec):
-        entry_points.register(
-            model_class.__name__,
-            model_class=model_class,
-            dataset_class=CrossDomainSequentialDataset,
-            trainer_class=CrossDomainSequentialTrainer,
-            config_class=LeCDSRConfig,
-            data_preparation=data_preparation,
-        )
+    return PluginModel(
+        model_class=getattr(import_module(module), name),
+        dataset_class=CrossDomainSequentialDataset,
+        trainer_class=CrossDomainSequentialTrainer,
+        config_class=LeCDSRConfig,
+        data_preparation=data_preparation,
+    )

@@ -65,16 +65,16 @@ def test_a_writer_at_work_is_left_alone(tmp_path):
     assert names(tmp_path) == ["file.txt"]
 
 
-def test_a_writer_swept_before_it_had_its_lock_begins_anew(tmp_path, monkeypatch):
+def test_a_temporary_file_that_is_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
     flock, made = files.fcntl.flock, []
 
-    def swept_once(handle: int, operation: int) -> None:
+    def removed_once(handle: int, operation: int) -> None:
         if operation == files.fcntl.LOCK_EX and not made:
             made.extend(tmp_path.glob(".file.txt.*"))
             made[0].unlink()
         flock(handle, operation)
 
-    monkeypatch.setattr(files.fcntl, "flock", swept_once)
+    monkeypatch.setattr(files.fcntl, "flock", removed_once)
     with write_whole(tmp_path / "file.txt") as file:
         file.write("whole")
     assert made and names(tmp_path) == ["file.txt"]

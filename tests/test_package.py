@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import recbole_lecdsr
 from recbole_lecdsr import registration
 from tests.helpers.runs import process
 
@@ -146,6 +147,75 @@ def test_the_wheel_does_not_ask_for_what_cannot_be_installed(wheel):
         ]  # fmt: skip
     assert needed
     assert not [line for line in needed if "recbole" in line or "ray" in line]
+
+
+# ------------------------------------------------------------------ what an import does
+
+
+def test_importing_the_plugin_imports_no_framework_and_offers_its_names(tmp_path):
+    code = (
+        "import json, sys, recbole_lecdsr; "
+        "heavy = [name for name in ('numpy', 'pandas', 'torch', 'recbole', 'recbole_cdr') if name in sys.modules]; "
+        "print(json.dumps([heavy, sorted(set(recbole_lecdsr.__all__) - set(dir(recbole_lecdsr)))]))"
+    )
+    done = process("-c", code, cwd=tmp_path, PYTHONPATH=str(CHECKOUT))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[], []]
+
+
+@pytest.mark.parametrize("name", recbole_lecdsr.__all__)
+def test_each_public_name_can_be_imported(name):
+    assert getattr(recbole_lecdsr, name) is vars(recbole_lecdsr)[name]
+
+
+def test_submodules_are_attributes_and_other_names_are_not():
+    assert recbole_lecdsr.quick_start.run_lecdsr is recbole_lecdsr.run_lecdsr
+    with pytest.raises(AttributeError, match="'run_lecdrs'"):
+        recbole_lecdsr.run_lecdrs  # noqa: B018
+
+
+ORDERS = [
+    "import recbole_lecdsr, recbole.data",
+    "import recbole_lecdsr; from recbole.quick_start import run_recbole",
+    "import recbole_lecdsr; from recbole_cdr.quick_start import run_recbole_cdr",
+    "import recbole_cdr.config, recbole_lecdsr",
+    "from recbole_lecdsr.compat.pandas import pandas_missing_cells",
+    "from recbole_lecdsr.config import LeCDSRConfig",
+    "from recbole_lecdsr import TextSASRec",
+]
+# Forks after the imports that take long and have no part in the order, so that each order has a fresh interpreter.
+FORK = """
+import json, os, sys, traceback
+import pandas, scipy.sparse, torch
+stock_load = torch.load
+for order in sys.argv[1:]:
+    if os.fork() == 0:
+        try:
+            exec(order)
+            import numpy, recbole.quick_start, recbole.trainer.trainer, recbole_cdr.data.dataset, recbole_cdr.utils
+            print(json.dumps({
+                "models": [recbole_cdr.utils.get_model(name).__module__ for name in ("LeCDSR", "TextSASRec")],
+                "dataset": recbole_cdr.data.dataset.LeCDSRDataset.__name__,
+                "aliases": hasattr(numpy, "float_"),
+                "checkpoints": recbole.trainer.trainer.torch.load is not stock_load and torch.load is stock_load,
+            }), flush=True)
+        except BaseException:
+            traceback.print_exc()
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_the_frameworks_are_extended_whatever_is_imported_first(tmp_path):
+    done = process("-c", FORK, *ORDERS, cwd=tmp_path, PYTHONPATH=str(CHECKOUT))
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    expected = {
+        "models": ["recbole_lecdsr.model.lecdsr", "recbole_lecdsr.model.text_sasrec"],
+        "dataset": "CrossDomainSequentialDataset",
+        "aliases": True,
+        "checkpoints": True,
+    }
+    assert found == [expected] * len(ORDERS), done.stderr
 
 
 # ------------------------------------------------------------------ without the frameworks

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,51 +14,73 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-def show(result: dict, folder: Path) -> None:
-    """Print the outcome of a run as a table."""
-    names = {"source": result["domains"]["source"], "target": result["domains"]["target"], "overall": "both"}
-    parts = [part for part in names if part in result["test"]]
-    metrics = [key for key in ("hit@10", "ndcg@10", "mrr") if key in result["test"][parts[0]]]
-    table = Table(title=f"{result['model']} on {result['dataset']}, test", title_justify="left")
-    table.add_column("domain")
-    table.add_column("model")
-    for metric in metrics:
-        table.add_column(_metric_name(metric), justify="right")
-    rows = {result["model"]: result["test"], **result["reference"]}
-    for part in parts:
-        for name, values in rows.items():
-            cells = [f"{values[part][metric]:.4f}" for metric in metrics]
-            ours = name == result["model"]
-            table.add_row(escape(names[part]) if ours else "", name, *cells, style="bold" if ours else None)
-        table.add_section()
-    out.print(table)
-    candidates, seconds = result["candidates"], result["seconds"]
-    mode = "every item of the target's domain" if candidates["mode"] == "full" else candidates["mode"]
-    history = "the user's own items left out" if candidates["history_masked"] else "the user's own items kept"
-    samples = ", ".join(f"{count:,} {names[part]}" for part, count in result["test_samples"].items())
-    best = result["best_epoch"] or {}
-    chosen = ", ".join(f"{epoch}" if name == "mean" else f"{epoch} for {name}" for name, epoch in best.items())
-    refit = " then trained anew on training and validation events;" if result["parameters"]["refit"] else ""
-    last, chosen = result["epochs"] - 1, chosen or "unknown"
+def show(result: Mapping[str, Any], folder: Path) -> None:
+    """Print the outcome of a run: a table of its metrics, how they were measured, and what the run cost.
+
+    Args:
+        result: content of result.json.
+        folder: the run directory.
+    """
+    domains = {"source": result["domains"]["source"], "target": result["domains"]["target"], "overall": "both"}
+    out.print(_metrics_table(result, domains))
+    samples = ", ".join(f"{count:,} {domains[part]}" for part, count in result["test_samples"].items())
+    candidates = result["candidates"]
+    mode = candidates["mode"]
+    items = "all items" if mode == "full" else f"sampled items ({mode})"
+    history = "without the user's history" if candidates["history_masked"] else "including the user's history"
+    seconds, memory = result["seconds"], max(result["peak_memory_bytes"].values()) / 1e9
     out.print(
-        f"{samples} test samples; candidates: {mode}, {history}; ties count against the model; "
-        "mrr over the whole list.\n"
-        f"Epochs 0 to {last}, the best {chosen};{refit} training {seconds['train']:.0f} s at "
-        f"{result['samples_per_second']:,.0f} samples/s, validation {seconds['valid']:.0f} s, "
-        f"test {seconds['test']:.0f} s; peak memory {max(result['peak_memory_bytes'].values()) / 1e9:.2f} GB.\n"
-        f"Everything is in {folder}/",
+        f"Test samples: {samples}. Candidates: {items} of the target's domain, {history}. "
+        "Ties count against the model. MRR is over the whole list.\n"
+        f"{_epochs(result, domains)} "
+        f"Training {seconds['train']:.0f} s ({result['samples_per_second']:,.0f} samples/s), "
+        f"validation {seconds['valid']:.0f} s, test {seconds['test']:.0f} s. Peak memory {memory:.2f} GB.\n"
+        f"Run directory: {folder}/",
         soft_wrap=True,
         markup=False,
     )
 
 
-def _metric_name(metric: str) -> str:
-    name, at, k = metric.partition("@")
-    return ({"hit": "Hit", "ndcg": "NDCG", "mrr": "MRR"}.get(name, name)) + at + k
+def _metrics_table(result: Mapping[str, Any], domains: Mapping[str, str]) -> Table:
+    """Metrics of the model and of the reference rankings in each domain."""
+    from recbole_lecdsr.evaluation.sample_metrics import display_name  # imports NumPy
+
+    # A model and its late fusion with count-based scores are different recommenders.
+    model = result["model"] + (" + fusion" if result["parameters"].get("score_fusion") else "")
+    parts = [part for part in domains if part in result["test"]]
+    metrics = [key for key in ("hit@10", "ndcg@10", "mrr") if key in result["test"][parts[0]]]
+    table = Table(title=escape(f"{model} on {result['dataset']}, test"), title_justify="left")
+    table.add_column("domain")
+    table.add_column("model")
+    for metric in metrics:
+        table.add_column(display_name(metric), justify="right")
+    rows = {model: result["test"], **result["reference"]}
+    for part in parts:
+        for name, values in rows.items():
+            cells = [f"{values[part][metric]:.4f}" for metric in metrics]
+            of_model = name == model
+            table.add_row(escape(domains[part]) if of_model else "", name, *cells, style="bold" if of_model else None)
+        table.add_section()
+    return table
 
 
-def print_summary(summary: dict, indent: str = "") -> None:
-    """Print what a job did, a line for each name."""
+def _epochs(result: Mapping[str, Any], domains: Mapping[str, str]) -> str:
+    """Which epoch was selected, and whether the model was trained again for as many."""
+    last, best = result["epochs"] - 1, result["best_epoch"] or {}
+    chosen = ", ".join(f"{epoch}" if name == "mean" else f"{epoch} for {domains[name]}" for name, epoch in best.items())
+    text = f"Epochs 0 to {last}, best {chosen or 'unknown'}."
+    if result["parameters"]["refit"]:
+        text += " Retrained on training and validation interactions."
+    return text
+
+
+def print_summary(summary: Mapping[str, object], indent: str = "") -> None:
+    """Print what a job did: a line for each name, and for each entry of a list.
+
+    Args:
+        summary: names -> numbers, texts, lists of texts, or further names.
+        indent: spaces before each line.
+    """
     for key, value in summary.items():
         if isinstance(value, dict):
             out.print(f"{indent}{key}:", markup=False)

@@ -1,20 +1,29 @@
-"""The data sets that need no download: prepared and embedded at their first use."""
+"""The data sets that need no download: prepared and embedded when a command first uses them."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recbole_lecdsr.cli.console import out
-from recbole_lecdsr.cli.embed import _embed
+from recbole_lecdsr.cli.embed import write_embeddings
+from recbole_lecdsr.property_files import merge, read_property_file, split_command_line
 
+if TYPE_CHECKING:
+    from recbole_lecdsr.prepare.summary import PreparationSummary
+
+# name of the pair of domains -> MovieLens edition
 DEFAULT_DATA = {"movielens": "ml-100k", "movielens-1m": "ml-1m"}
 
 
 def make_default_data(options: argparse.Namespace, embeddings: bool = True) -> None:
-    """What the main job needs of a default data set and does not find: atomic files and, if wanted, embeddings."""
-    from recbole_lecdsr.property_files import merge, read_property_file, split_command_line
+    """Prepare and embed the data set of a command, if it is one of `DEFAULT_DATA` and files of it are missing.
 
+    Args:
+        options: from `recbole_lecdsr.cli.options.run_options`.
+        embeddings: make missing embeddings as well, not only atomic files.
+    """
     layers = [*map(read_property_file, options.config_files), split_command_line(options.overrides)[0]]
     values = {"dataset": "movielens", "data_path": "dataset", **merge(*layers)}
     name = options.dataset or str(values["dataset"])
@@ -24,14 +33,20 @@ def make_default_data(options: argparse.Namespace, embeddings: bool = True) -> N
     domains = [folder / domain / domain for domain in ("action", "drama")]
     if not all(path.with_suffix(".inter").exists() for path in domains):
         out.print(f"preparing {name} in {folder}/")
-        _prepare_movielens(folder, DEFAULT_DATA[name])
+        prepare_movielens(folder, DEFAULT_DATA[name])
     vectors = [*(path.with_suffix(".itememb") for path in domains), folder / f"{name}.useremb"]
     if embeddings and not all(path.exists() for path in vectors):
         out.print(f"embedding the texts of {name} (once; about two minutes on a laptop)")
-        _embed(options)
+        write_embeddings(options)
 
 
-def _prepare_movielens(folder: Path, source: str) -> dict:
-    from recbole_lecdsr.prepare import movielens
+def prepare_movielens(folder: Path, source: str) -> PreparationSummary:
+    """Write the atomic files of one of `DEFAULT_DATA`; returns the summary.
+
+    Args:
+        folder: of the pair of domains.
+        source: MovieLens edition, ``ml-100k`` or ``ml-1m``.
+    """
+    from recbole_lecdsr.prepare import movielens  # imports pandas
 
     return movielens.prepare(folder, source)

@@ -1,36 +1,60 @@
-"""`run_lecdsr.py embed`: texts to feature files."""
+"""`run_lecdsr.py embed`: makes the embedding files of a data set from its texts."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from inspect import cleandoc
+from typing import TYPE_CHECKING
 
 from recbole_lecdsr.cli.console import print_summary
 from recbole_lecdsr.cli.options import run_options
 
-# ---------------------------------------------------------------------- embed
+if TYPE_CHECKING:
+    from recbole_lecdsr.llm.encoders.embed import EmbedReport
+
+DESCRIPTION = """\
+Encode texts as vectors: <domain>.itememb for the items of each domain, <pair>.useremb for the users.
+
+The text of an item consists of the fields that item_text names, from <domain>.item and items.jsonl. The text of a user
+is the profile in profiles.jsonl; with --user_text=history a user needs no text and gets the mean of the item vectors of
+the training interactions.
+
+  --encoder=NAME_OR_PATH      another sentence-transformers model
+  --encoder=openai:MODEL      an OpenAI-compatible embeddings endpoint: address and key from OPENAI_BASE_URL and
+                              OPENAI_API_KEY
+  --item_embedding_file=e5.itememb --user_embedding_file=e5.useremb
+                              write these files and leave the usual ones alone; a run reads them with the same two
+                              parameters, and `ablate --encoders e5` compares them
+
+docs/llm.md shows complete examples, docs/properties.md explains prompts, dimensions and reductions.
+"""
 
 
 def embed(arguments: Sequence[str]) -> int:
-    """Texts to feature files: <domain>.itememb of both domains, and <pair>.useremb.
+    """Run the command ``embed``.
 
-    Item texts are the fields that item_text names, of <domain>.item and items.jsonl; user texts are profiles.jsonl
-    (--user_text=history: none; the mean of the item vectors of the user's training events). --encoder=NAME_OR_PATH
-    names another sentence-transformers model, --encoder=openai:MODEL an OpenAI-compatible embeddings endpoint (address
-    and key from OPENAI_BASE_URL and OPENAI_API_KEY). docs/properties.md tells of prompts, sizes and reductions.
-    --item_embedding_file=e5.itememb and --user_embedding_file=e5.useremb write beside the usual files; runs take them
-    by the same parameters, `ablate --encoders e5` compares them.
+    Args:
+        arguments: without the command's name; ``--help`` explains them.
+
+    Returns:
+        The exit status, 0.
+
+    Raises:
+        UserError: invalid settings; missing or malformed texts; an encoder that cannot be used.
     """
     parser = argparse.ArgumentParser(
-        prog="run_lecdsr.py embed", usage="%(prog)s [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]",
-        description=cleandoc(embed.__doc__), formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
-    print_summary(_embed(run_options(arguments, parser)))
+        prog="run_lecdsr.py embed",
+        usage="%(prog)s [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    print_summary(write_embeddings(run_options(arguments, parser)).summary())
     return 0
 
 
-def _embed(options: argparse.Namespace) -> dict:
+def write_embeddings(options: argparse.Namespace) -> EmbedReport:
+    """Load the data set that the options select and write its embedding files."""
     from recbole_lecdsr.llm.encoders.embed import embed
     from recbole_lecdsr.quick_start import load_dataset
 

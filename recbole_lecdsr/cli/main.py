@@ -1,4 +1,4 @@
-"""The command line: the main job, and the commands beside it (those with a part of their own are in `commands/`)."""
+"""The command line: the main job, which trains and evaluates a model, and dispatch to the other commands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
@@ -19,16 +20,17 @@ USAGE = """\
 usage: run_lecdsr.py [--model NAME] [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]
        run_lecdsr.py prepare {movielens,amazon,table,c2dsr} …
                                                     raw data -> atomic files
-       run_lecdsr.py profile …                      a language model reads training histories -> profiles.jsonl
-       run_lecdsr.py embed …                        item text and profiles -> .itememb, .useremb
-       run_lecdsr.py compare --models A,B,…         models side by side, several seeds, one report
-       run_lecdsr.py ablate …                       LeCDSR, its ablations, other profiles and encoders, the same way
+       run_lecdsr.py profile …                      training histories -> language model -> profiles.jsonl
+       run_lecdsr.py embed …                        item texts and profiles -> .itememb, .useremb
+       run_lecdsr.py compare --models A,B,…         several models with several seeds, in one report
+       run_lecdsr.py ablate …                       the same for LeCDSR and its ablations, profiles and encoders
        run_lecdsr.py recommend --run DIR …          top items of each domain for users
-       run_lecdsr.py tune …                         hyper-parameter search on validation
-       run_lecdsr.py doctor                         versions, clashes, device, data
+       run_lecdsr.py tune …                         hyper-parameter search on validation samples
+       run_lecdsr.py doctor                         check versions, device and data
 
 Without a command: train LeCDSR on a pair of domains and evaluate it in both. The default data set, movielens, is
-prepared and embedded on the way.
+prepared and embedded first. Where the package is installed, the program is also called run_lecdsr and
+python -m recbole_lecdsr.
 
   --model NAME            a model (LeCDSR), or a model with the properties of a variant (LeCDSR-paper)
   --dataset NAME          a pair of domains: properties/dataset/NAME.yaml or dataset/NAME/NAME.yaml
@@ -38,6 +40,7 @@ prepared and embedded on the way.
 docs/properties.md explains every parameter. `run_lecdsr.py COMMAND --help` explains a command.
 """
 
+# command -> module and function; the module is imported when the command runs
 COMMANDS = {
     "prepare": "recbole_lecdsr.cli.prepare:prepare",
     "profile": "recbole_lecdsr.cli.profile:main",
@@ -51,14 +54,21 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 1 for a mistake of the user's, 130 when interrupted."""
+    """Run a command.
+
+    Args:
+        arguments: of the command line, without the program's name; None takes those of the process.
+
+    Returns:
+        The exit status: 0, 1 after a mistake of the user, 130 after an interruption.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if arguments and arguments[0] in COMMANDS:
             if distributed.is_distributed():
                 raise UserError(
                     f"torchrun runs the main job in several processes, not {arguments[0]}: start it without torchrun "
-                    "(processes that name the same --study of compare, ablate or tune share its work)"
+                    "(processes started with the same --study of compare or ablate, or --name of tune, share its work)"
                 )
             module, _, name = COMMANDS[arguments[0]].partition(":")
             return getattr(import_module(module), name)(arguments[1:])
@@ -68,25 +78,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
             err.print(f"[bold red]error[/]: {escape(line)}", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        err.print("interrupted; a run goes on with --resume=True")
+        err.print("interrupted; the same command with --resume=True resumes the run")
         return 130
 
 
-# ---------------------------------------------------------------------- main job
-
-
 def train(arguments: Sequence[str]) -> int:
-    """The main job."""
+    """Train and evaluate a model: the main job.
+
+    Args:
+        arguments: of the command line; ``--help`` explains them.
+
+    Returns:
+        0.
+
+    Raises:
+        UserError: a mistake in settings or data.
+    """
     if {"-h", "--help"} & set(arguments):
         out.print(USAGE, markup=False, soft_wrap=True, end="")
         return 0
     options = run_options(arguments)
-    from recbole_lecdsr.quick_start import run_lecdsr
+    from recbole_lecdsr.quick_start import run_lecdsr  # imports torch and the frameworks
 
     distributed.init()
     with distributed.main_process_first():
         make_default_data(options)
-    outcome = run_lecdsr(
+    outcome: dict[str, Any] = run_lecdsr(
         options.model, options.dataset, config_file_list=options.config_files, command_line=options.overrides
     )
     if outcome["result"]:

@@ -8,18 +8,22 @@ from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare.amazon import convert
-from recbole_lecdsr.prepare.amazon.convert import Category
+from recbole_lecdsr.prepare.amazon.category import Category
 from recbole_lecdsr.prepare.amazon.editions import EDITIONS
-from recbole_lecdsr.prepare.amazon.filters import PRESETS, Filters
+from recbole_lecdsr.prepare.amazon.filters import ALL, FIRST, KEEP, LAST, ONCE, REMOVE, UNTIL_STABLE, Filters
+from recbole_lecdsr.prepare.amazon.presets import PRESETS
+
+if TYPE_CHECKING:
+    from recbole_lecdsr.prepare.summary import PreparationSummary
 
 DESCRIPTION = "Reviews of two categories of the Amazon review data as an atomic pair."
 
 
-def add_parser(kinds: argparse._SubParsersAction) -> None:
-    """Add the command to those of `prepare`."""
+def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``amazon`` to the kinds of `prepare`."""
     parser = kinds.add_parser(
         "amazon", help="Amazon reviews of 2014, 2018 or 2023: two categories, filters, texts of items",
         description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_epilog(),
@@ -32,7 +36,7 @@ def add_parser(kinds: argparse._SubParsersAction) -> None:
         )  # fmt: skip
     parser.add_argument(
         "--meta", nargs="+", default=[], type=Path, metavar="FILE",
-        help="metadata of either domain: title, categories, brand and description go to .item",
+        help="metadata of either domain: title, categories, brand and description become texts in .item",
     )  # fmt: skip
     parser.add_argument("--edition", choices=list(EDITIONS), help="of the data (default: the preset's)")
     parser.add_argument("--name", help="name of the pair of domains (default amazon-SOURCE-TARGET)")
@@ -42,62 +46,90 @@ def add_parser(kinds: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--skip_bad_lines", action="store_true",
-        help="leave out lines that cannot be read, and count them, instead of ending at the first",
+        help="leave out and count lines that cannot be read instead of stopping at the first",
     )  # fmt: skip
     parser.add_argument("--preset", choices=list(PRESETS), help="the filters of a published data set; see below")
-    group = parser.add_argument_group("filters", "They take effect in this order; each changes a preset's.")
-    group.add_argument("--from", dest="start", type=_day, metavar="DAY", help="first day, such as 2014-01-01 (UTC)")
-    group.add_argument("--to", dest="end", type=_day, metavar="DAY", help="last day")
+    _add_filters(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("filters", "Applied in this order. Each one replaces that of the preset.")
     group.add_argument(
-        "--shared_items", choices=["keep", "remove"], help="items with events in both domains (default keep)"
+        "--from", dest="start", type=_parse_day, metavar="DAY", help="first day (UTC), such as 2014-01-01"
+    )
+    group.add_argument("--to", dest="end", type=_parse_day, metavar="DAY", help="last day (UTC)")
+    group.add_argument(
+        "--shared_items", choices=[KEEP, REMOVE], help="items that have interactions in both domains (default keep)"
     )
     group.add_argument(
-        "--duplicates", choices=["all", "first", "last"],
-        help="which events of one user and item are kept (default all)",
+        "--duplicates", choices=[ALL, FIRST, LAST],
+        help="which of several interactions of one user with one item are kept (default all)",
     )  # fmt: skip
-    group.add_argument("--both_domains", type=_yes, metavar="{yes,no}", help="only users of both domains (default no)")
-    for setting, what in (
-        ("item_core", "events that an item needs in its domain"),
-        ("user_core", "events that a user needs in a domain, to keep those of this domain"),
-        ("last_events", "keep so many events of a user, the last of both domains together"),
-        ("min_per_domain", "events that a user needs in each of the two domains"),
-        ("min_total", "events that a user needs in all"),
-    ):
-        group.add_argument(f"--{setting}", type=int, metavar="N", help=f"{what} (default 0: no filter)")
     group.add_argument(
-        "--passes", choices=["once", "until_stable"],
-        help="go through the filters from --both_domains on once, or until nothing changes (default)",
+        "--both_domains", type=_parse_yes_no, metavar="{yes,no}", help="keep only users of both domains (default no)"
+    )
+    for name, help_text in (
+        ("item_core", "minimum number of interactions of an item in its domain"),
+        (
+            "user_core",
+            "minimum number of interactions of a user in a domain; a user with fewer loses those of this domain",
+        ),
+        ("last_events", "keep only the last N interactions of a user, over both domains"),
+        ("min_per_domain", "minimum number of interactions of a user in each of the two domains"),
+        ("min_total", "minimum number of interactions of a user in all"),
+    ):
+        group.add_argument(f"--{name}", type=int, metavar="N", help=f"{help_text} (default 0: no filter)")
+    group.add_argument(
+        "--passes", choices=[ONCE, UNTIL_STABLE],
+        help="apply the filters from --both_domains on once, or until nothing changes (default)",
     )  # fmt: skip
 
 
-def run(options: argparse.Namespace) -> dict:
-    """Prepare the data that the options of `add_parser` name; returns the summary."""
+def run(options: argparse.Namespace) -> PreparationSummary:
+    """Prepare the data that the options of `add_parser` name.
+
+    Raises:
+        UserError: the edition is missing, and whatever `recbole_lecdsr.prepare.amazon.convert.prepare` refuses.
+    """
+    from recbole_lecdsr.prepare.amazon import convert  # imports pandas, polars and pyarrow
+
     preset = PRESETS.get(options.preset)
     edition = options.edition or (preset and preset.edition)
     if not edition:
         raise UserError(f"--edition is missing: {', '.join(EDITIONS)}")
-    given = {name: getattr(options, name) for name in (field.name for field in fields(Filters))}
+    given = {field.name: getattr(options, field.name) for field in fields(Filters)}
     filters = replace(
         preset.filters if preset else Filters(), **{name: value for name, value in given.items() if value is not None}
     )
-    source, target = (category(getattr(options, role), role) for role in ("source", "target"))
+    source, target = parse_category(options.source, "source"), parse_category(options.target, "target")
     name = options.name or f"amazon-{source.name}-{target.name}"
     return convert.prepare(
-        source, target, options.output or Path("dataset") / name, name, edition, filters, options.meta,
-        options.skip_bad_lines,
-    )  # fmt: skip
+        source,
+        target,
+        options.output or Path("dataset") / name,
+        name,
+        edition=edition,
+        filters=filters,
+        metadata=options.meta,
+        skip_bad_lines=options.skip_bad_lines,
+    )
 
 
-def category(values: Sequence[str], role: str) -> Category:
-    """A domain from the values of its option: files, the first with or without the name before it.
+def parse_category(values: Sequence[str], role: str) -> Category:
+    """A domain from the values of its option: files, the first one with or without ``NAME=`` before it.
 
-    Without a name it is that of the first file, in small letters: reviews_Video_Games_5.json.gz is video_games.
+    Without a name the domain gets that of the first file in lower case: video_games for reviews_Video_Games_5.json.gz.
+
+    Args:
+        values: of the option.
+        role: ``source`` or ``target``.
 
     Raises:
         UserError: a name without a file.
 
     Example:
-        >>> category(["games=Video_Games.csv", "more.csv"], "target").name
+        >>> parse_category(["games=Video_Games.csv", "more.csv"], "target").name
         'games'
     """
     name, equals, first = values[0].partition("=")
@@ -106,24 +138,24 @@ def category(values: Sequence[str], role: str) -> Category:
     files = [Path(value) for value in (first, *values[1:]) if value]
     if not files:
         raise UserError(f"--{role} {values[0]} names no file: write --{role} {name or 'NAME'}=FILE")
-    return Category(name or _name_of(files[0]), tuple(files))
+    return Category(name or _name_of_file(files[0]), tuple(files))
 
 
-def _name_of(path: Path) -> str:
+def _name_of_file(path: Path) -> str:
     name = path.name.partition(".")[0].lower()
     for prefix in ("reviews_", "ratings_"):
         name = name.removeprefix(prefix)
     return name.removesuffix("_5")
 
 
-def _day(text: str) -> date:
+def _parse_day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2014-01-01") from None
 
 
-def _yes(text: str) -> bool:
+def _parse_yes_no(text: str) -> bool:
     if text not in ("yes", "no"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
     return text == "yes"
@@ -131,7 +163,7 @@ def _yes(text: str) -> bool:
 
 def _epilog() -> str:
     editions = [
-        f"  {edition.year}  {edition.json_like}; {edition.csv_like}; {edition.meta_like}"
+        f"  {edition.year}  {edition.json_example}; {edition.csv_example}; {edition.metadata_example}"
         for edition in EDITIONS.values()
     ]
     presets = [

@@ -1,58 +1,66 @@
-"""`run_lecdsr.py profile`: texts about users and items by a language model."""
+"""`run_lecdsr.py profile`: has a language model write texts about users and items."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from recbole_lecdsr.cli.console import print_summary
 from recbole_lecdsr.cli.default_data import make_default_data
 from recbole_lecdsr.cli.options import run_options
-from recbole_lecdsr.llm.generation.job import Preview
-from recbole_lecdsr.llm.settings import LLMSettings
+
+if TYPE_CHECKING:
+    from recbole_lecdsr.llm.generation.profiler import Profiler
 
 DESCRIPTION = """\
-A language model reads the training events of each user and writes a profile of them, into profiles.jsonl (users), or
-the fields of each item and describes it, into items.jsonl (--of items). Then `run_lecdsr.py embed` makes vectors of the
-texts.
+A language model reads the training interactions of each user and writes a profile into profiles.jsonl, or with
+--of items reads the fields of each item and writes a description into items.jsonl. `run_lecdsr.py embed` then encodes
+these texts.
 
   --llm.backend=openai        an OpenAI-compatible server: address and key from OPENAI_BASE_URL and OPENAI_API_KEY
-  --llm.backend=batch         write requests in OpenAI's Batch format; --results reads what came back
-  --llm.backend=transformers  a causal model on this machine
+  --llm.backend=batch         write requests in OpenAI's Batch format; --results reads the result files
+  --llm.backend=transformers  a causal language model on this machine
   --llm.backend=history       no language model: the formatted history itself is the text
-  --llm.model=NAME            the model, as the server names it, or a name or path
-  --llm.prompt=NAME           of properties/prompt/ (lecdsr, hierarchical), or the path of a file like these
+  --llm.model=NAME            the model's name at the server, or a name or path for transformers
+  --llm.prompt=NAME           a file of properties/prompt/ (lecdsr, hierarchical), or the path of one like these
 
-Each answer is stored at once, in answers.jsonl beside the data: what was interrupted goes on, and a question is never
-paid for twice. docs/llm.md tells more, docs/properties.md explains every parameter of llm.
+Every answer is stored in answers.jsonl in the folder of the data set as soon as it arrives: an interrupted command
+resumes, and no question is paid for twice. docs/llm.md shows complete examples, docs/properties.md explains all
+parameters llm.*.
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write profiles of users or descriptions of items.
+    """Run the command ``profile``.
 
     Args:
         arguments: without the command's name; ``--help`` explains them.
 
     Returns:
-        0.
+        The exit status, 0.
 
     Raises:
-        UserError: settings, data, a model or an endpoint that are not as they should be.
+        UserError: invalid settings or data; a model or an endpoint that cannot be used.
     """
-
     parser = argparse.ArgumentParser(
-        prog="run_lecdsr.py profile", description=DESCRIPTION, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="run_lecdsr.py profile",
         usage="%(prog)s [--dataset NAME] [--of {users,items}] [--dry_run] [--results FILE …] [--config_files FILE …] "
         "[--NAME=VALUE …]",
-    )  # fmt: skip
-    parser.add_argument("--of", choices=["users", "items"], default="users", help="default users")
-    parser.add_argument("--dry_run", action="store_true", help="show prompts, number of requests, tokens and cost only")
-    parser.add_argument("--results", nargs="+", type=Path, default=[], metavar="FILE", help="Batch result files")
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--of", choices=["users", "items"], default="users", help="what to write about (default users)")
+    parser.add_argument(
+        "--dry_run", action="store_true", help="only show prompts, number of requests, tokens and cost; send nothing"
+    )
+    parser.add_argument(
+        "--results", nargs="+", type=Path, default=[], metavar="FILE", help="result files of a Batch API"
+    )
     options = run_options(arguments, parser)
     make_default_data(options, embeddings=False)
 
@@ -62,41 +70,47 @@ def main(arguments: Sequence[str]) -> int:
 
     values = {} if options.dataset is None else {"dataset": options.dataset}
     config = LeCDSRConfig(options.model, options.config_files, values, options.overrides)
-    # Ratings too, where there are any.
+    # Prompts show ratings, which training does not load.
     columns = {**config["load_col"], "inter": [*dict.fromkeys([*config["load_col"]["inter"], config["RATING_FIELD"]])]}
     dataset = load_dataset(
-        options.model, options.dataset, options.config_files, {"load_col": columns}, options.overrides
+        options.model,
+        options.dataset,
+        options.config_files,
+        config_dict={"load_col": columns},
+        command_line=options.overrides,
     )
     profiler = Profiler(dataset, options.of)
     if options.dry_run:
-        show(Console(highlight=False), profiler.preview(), profiler.settings, options.of)
+        show_preview(Console(highlight=False), profiler)
     else:
-        print_summary(profiler.run(options.results, show_progress=dataset.config["show_progress"]))
+        report = profiler.run(options.results, show_progress=dataset.config["show_progress"])
+        print_summary(report.summary())
     return 0
 
 
-def show(console: Console, preview: Preview, settings: LLMSettings, of: str) -> None:
-    """Print what a run would ask."""
+def show_preview(console: Console, profiler: Profiler) -> None:
+    """Print what a run would ask: prompts, number of requests, tokens and cost."""
 
-    def line(text: str = "") -> None:
+    def print_line(text: str = "") -> None:
         console.print(text, markup=False, soft_wrap=True)
 
+    preview, settings = profiler.preview(), profiler.settings
     for number, messages in enumerate(preview.examples, start=1):
-        line(f"--- prompt {number} ---")
+        print_line(f"--- prompt {number} ---")
         for message in messages:
-            line(f"{message['role']}:\n{message['content']}\n")
+            print_line(f"{message['role']}:\n{message['content']}\n")
     if settings.backend == "history":
-        line(f"{of}: {preview.subjects:,}; no language model is asked")
+        print_line(f"{profiler.kind}: {preview.n_subjects:,}; no language model is used")
         return
-    most = "at most " if preview.later else ""
-    counted = "" if settings.backend == "transformers" else " (estimated: a quarter of the bytes)"
-    line(f"model: {settings.model} by {settings.backend}")
-    line(f"{of}: {preview.subjects:,}")
-    line(f"requests that have no answer yet: {preview.requests:,}")
-    line(f"tokens in: {most}{preview.tokens_in:,}{counted}")
-    out = "no limit (llm.max_tokens)" if preview.tokens_out is None else f"at most {preview.tokens_out:,}"
-    line(f"tokens out: {out}")
-    if preview.cost is not None:
-        line(f"cost: at most {preview.cost:,.2f}, by llm.price_in and llm.price_out")
+    at_most = "at most " if preview.is_upper_bound else ""
+    estimated = "" if settings.backend == "transformers" else " (estimated: a quarter of the bytes)"
+    tokens_out = "no limit (llm.max_tokens)" if preview.tokens_out is None else f"at most {preview.tokens_out:,}"
+    print_line(f"model: {settings.model} by {settings.backend}")
+    print_line(f"{profiler.kind}: {preview.n_subjects:,}")
+    print_line(f"requests without an answer: {preview.requests:,}")
+    print_line(f"tokens in: {at_most}{preview.tokens_in:,}{estimated}")
+    print_line(f"tokens out: {tokens_out}")
+    if preview.cost is None:
+        print_line("cost: unknown; give llm.price_in and llm.price_out, the prices of a million tokens")
     else:
-        line("cost: unknown; give llm.price_in and llm.price_out, for a million tokens each")
+        print_line(f"cost: at most {preview.cost:,.2f}, by llm.price_in and llm.price_out")

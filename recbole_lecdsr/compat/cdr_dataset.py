@@ -7,75 +7,35 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import recbole_cdr.data.dataset
 import recbole_cdr.data.utils
-import recbole_cdr.model
-import recbole_cdr.trainer
 import torch
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureType
 from recbole_cdr.data.dataset import CrossDomainDataset, CrossDomainSingleDataset
 
-from recbole_lecdsr.compat.cdr_config import _DOMAINS
-from recbole_lecdsr.compat.patching import _patch
+from recbole_lecdsr.compat.cdr_config import DOMAIN_SECTIONS
+from recbole_lecdsr.compat.patching import patch
 
-# ---------------------------------------------------------------------------------- RecBole-CDR: data
-
-
-def _tokens(dataset: CrossDomainSingleDataset, kind: str) -> set[str]:
-    """Tokens of a domain's users (or items), in all fields that share their ids and all files."""
-    found: set[str] = set()
-    for feat in (getattr(dataset, name) for name in dataset.feat_name_list):
-        for field in set(dataset.alias[f"{kind}_id"]) & set(feat.columns):
-            column = feat[field].explode() if dataset.field2type[field] == FeatureType.TOKEN_SEQ else feat[field]
-            found.update(map(str, column.dropna().unique()))
-    return found - {"[PAD]"}
-
-
-def _translated(column: pd.Series, mapping: Mapping, to_ids: bool, sequences: bool) -> pd.Series | list[np.ndarray]:
-    """A column of tokens as ids, 0 where a cell is missing, or as the tokens they are linked to."""
-    if sequences:
-        dtype = np.int64 if to_ids else object
-        return [np.array([mapping.get(token, token) for token in row], dtype=dtype) for row in column]
-    found = column.map(mapping)
-    return found.fillna(0).astype(np.int64) if to_ids else found.where(found.notna(), column)
-
-
-def _tokens_by_id(ids: Mapping[str, int]) -> np.ndarray:
-    """The token of each id, "" for the ids between that belong to the other domain only."""
-    tokens = np.full(max(ids.values()) + 1, "", dtype=object)
-    tokens[np.fromiter(ids.values(), np.int64)] = np.array(list(ids), dtype=object)
-    return tokens
-
-
-def _ids_are_faulty() -> bool:
-    """Whether the stock remapping loses the order of the ids or maps items in the wrong table."""
-    probe = object.__new__(CrossDomainSingleDataset)
-    probe.field2id_token, probe.field2token_id, probe.field2type = {}, {}, {"item": FeatureType.TOKEN}
-    probe.inter_feat, probe.user_feat = (pd.DataFrame({"item": ["b", "a"]}) for _ in range(2))
-    probe.item_feat, probe.feat_name_list = None, ["inter_feat"]
-    probe._remap_fields(["item"], ChainMap({"b": 1, "[PAD]": 0}, {"a": 2}))
-    return list(probe.field2id_token["item"]) != ["[PAD]", "b", "a"]
+# ------------------------------------------------------------------ ids
 
 
 def cdr_ids() -> None:
-    """Ids of users and items of two domains: wrong token order, wrong tables, aliases left out.
+    """Ids of users and items: wrong token order, wrong tables, aliases ignored. Remove when tokens are in id order.
 
-    Goes when RecBole-CDR's ``field2id_token`` is an array in the order of the ids. Ids stay RecBole-CDR's: 0 for
-    padding, then overlap, target only, source only. The source domain thus has a gap where the ids of the target
-    only lie: its ``field2id_token`` spans the gap with "", so that ids index it, while ``num`` counts its tokens,
-    padding included, as its models and its evaluation expect.
+    Ids keep RecBole-CDR's layout: 0 for padding, then overlap, target only, source only. The source domain thus has a
+    gap at the ids of the target only: its ``field2id_token`` holds "" there, so that ids index it, while ``num`` counts
+    its tokens, padding included, as RecBole-CDR's models and evaluation expect.
     """
-    if not _ids_are_faulty():
+    if not _has_faulty_ids():
         return
 
-    @_patch(CrossDomainDataset, "calculate_user_item_from_both_domain")
+    @patch(CrossDomainDataset, "calculate_user_item_from_both_domain")
     def number_both_domains(stock: Callable, self: CrossDomainDataset) -> tuple[dict[str, int], ...]:
         maps = []
         for kind in ("user", "item"):
             source, target = (
-                _tokens(dataset, kind) for dataset in (self.source_domain_dataset, self.target_domain_dataset)
+                _collect_tokens(dataset, kind) for dataset in (self.source_domain_dataset, self.target_domain_dataset)
             )
             groups = [["[PAD]", *sorted(source & target)], sorted(target - source), sorted(source - target)]
             sizes = [len(group) for group in groups]
@@ -86,25 +46,25 @@ def cdr_ids() -> None:
             maps += [{token: ids[token] for token in (*groups[0], *own)} for own in (groups[2], groups[1])]
         return maps[0], maps[2], maps[1], maps[3]
 
-    @_patch(CrossDomainSingleDataset, "_remap_fields")
+    @patch(CrossDomainSingleDataset, "_remap_fields")
     def remap_fields(stock: Callable, self: Dataset, field_names: Sequence[str], map_dict: Mapping) -> None:
         mapping = dict(map_dict)
-        to_ids = "[PAD]" in mapping  # else these are links from token to token
+        to_ids = "[PAD]" in mapping  # otherwise these are links from token to token
         for feat in (getattr(self, name) for name in self.feat_name_list):
             for field in set(field_names) & set(feat.columns):
                 sequences = self.field2type[field] == FeatureType.TOKEN_SEQ
-                feat[field] = _translated(feat[field], mapping, to_ids, sequences)
+                feat[field] = _map_tokens(feat[field], mapping, to_ids, sequences)
         for field in field_names if to_ids else ():
             self.field2token_id[field], self.field2id_token[field] = mapping, _tokens_by_id(mapping)
 
-    @_patch(CrossDomainSingleDataset, "num")
+    @patch(CrossDomainSingleDataset, "num")
     def num(stock: Callable, self: Dataset, field: str) -> int:
         tokens = self.field2token_id.get(field)
         return stock(self, field) if tokens is None else len(tokens)
 
     for name, id_field in (("user", "uid_field"), ("item", "iid_field")):
 
-        @_patch(CrossDomainSingleDataset, f"get_{name}_feature")
+        @patch(CrossDomainSingleDataset, f"get_{name}_feature")
         def get_feature(stock: Callable, self: Dataset, name: str = name, id_field: str = id_field) -> Interaction:
             field, feat = getattr(self, id_field), getattr(self, f"{name}_feat")
             ids = sorted(self.field2token_id[field].values())
@@ -113,10 +73,49 @@ def cdr_ids() -> None:
             return Interaction({field: torch.tensor(ids)}) if feat is None else feat[ids]
 
 
-def cdr_features() -> None:
-    """Feature tables of a domain: missing presets, rows out of order, additional files never renamed.
+def _has_faulty_ids() -> bool:
+    """Whether the stock remapping loses the order of the ids or maps items in the wrong table."""
+    probe = object.__new__(CrossDomainSingleDataset)
+    probe.field2id_token, probe.field2token_id, probe.field2type = {}, {}, {"item": FeatureType.TOKEN}
+    probe.inter_feat, probe.user_feat = (pd.DataFrame({"item": ["b", "a"]}) for _ in range(2))
+    probe.item_feat, probe.feat_name_list = None, ["inter_feat"]
+    probe._remap_fields(["item"], ChainMap({"b": 1, "[PAD]": 0}, {"a": 2}))
+    return list(probe.field2id_token["item"]) != ["[PAD]", "b", "a"]
 
-    Goes when CrossDomainSingleDataset builds on RecBole's own presets and orders rows by id.
+
+def _collect_tokens(dataset: CrossDomainSingleDataset, kind: str) -> set[str]:
+    """Tokens of a domain's users (or items) in all files and all fields that share their ids."""
+    found: set[str] = set()
+    for feat in (getattr(dataset, name) for name in dataset.feat_name_list):
+        for field in set(dataset.alias[f"{kind}_id"]) & set(feat.columns):
+            column = feat[field].explode() if dataset.field2type[field] == FeatureType.TOKEN_SEQ else feat[field]
+            found.update(map(str, column.dropna().unique()))
+    return found - {"[PAD]"}
+
+
+def _map_tokens(column: pd.Series, mapping: Mapping, to_ids: bool, sequences: bool) -> pd.Series | list[np.ndarray]:
+    """A column of tokens mapped to ids (0 for a missing cell), or to the tokens that they are linked to."""
+    if sequences:
+        dtype = np.int64 if to_ids else object
+        return [np.array([mapping.get(token, token) for token in row], dtype=dtype) for row in column]
+    found = column.map(mapping)
+    return found.fillna(0).astype(np.int64) if to_ids else found.where(found.notna(), column)
+
+
+def _tokens_by_id(ids: Mapping[str, int]) -> np.ndarray:
+    """The token of each id; "" for ids in the gap, which belong to the other domain only."""
+    tokens = np.full(max(ids.values()) + 1, "", dtype=object)
+    tokens[np.fromiter(ids.values(), np.int64)] = np.array(list(ids), dtype=object)
+    return tokens
+
+
+# ------------------------------------------------------------------ features
+
+
+def cdr_features() -> None:
+    """Features: missing presets, rows not in the order of ids, additional files not renamed.
+
+    Remove when CrossDomainSingleDataset calls RecBole's ``_get_preset`` and orders rows by id.
     """
     probe = object.__new__(CrossDomainSingleDataset)
     probe.config = defaultdict(lambda: None)
@@ -124,20 +123,20 @@ def cdr_features() -> None:
     if hasattr(probe, "field2bucketnum"):
         return
 
-    @_patch(CrossDomainSingleDataset, "_get_preset")
+    @patch(CrossDomainSingleDataset, "_get_preset")
     def get_preset(stock: Callable, self: Dataset) -> None:
         Dataset._get_preset(self)
         stock(self)
 
-    @_patch(CrossDomainSingleDataset, "_user_item_feat_preparation")
+    @patch(CrossDomainSingleDataset, "_user_item_feat_preparation")
     def order_rows(stock: Callable, self: Dataset) -> None:
         for name, field in (("user_feat", self.uid_field), ("item_feat", self.iid_field)):
             if (feat := getattr(self, name)) is not None:
                 ids = pd.DataFrame({field: np.arange(len(self.field2id_token[field]))})
-                # Two linked tokens are one user or item: its first row stands.
+                # Two linked tokens are one user or item, which keeps the first of its rows.
                 setattr(self, name, ids.merge(feat.drop_duplicates(field), on=field, how="left"))
 
-    @_patch(CrossDomainSingleDataset, "_preload_weight_matrix")
+    @patch(CrossDomainSingleDataset, "_preload_weight_matrix")
     def preload_weight_matrix(stock: Callable, self: Dataset) -> None:
         self.num = lambda field: len(self.field2id_token[field])  # a row for every id, the gap included
         try:
@@ -145,7 +144,7 @@ def cdr_features() -> None:
         finally:
             del self.num
 
-    @_patch(CrossDomainSingleDataset, "_rename_columns")
+    @patch(CrossDomainSingleDataset, "_rename_columns")
     def rename_columns(stock: Callable, self: Dataset) -> None:
         stock(self)
         for name in set(self.feat_name_list) - {"inter_feat", "user_feat", "item_feat"}:
@@ -157,5 +156,5 @@ def cdr_features() -> None:
 
     if not hasattr(CrossDomainDataset, "save"):
         CrossDomainDataset.save = Dataset.save
-        # What a saved one must have in common with the one asked for.
-        recbole_cdr.data.utils.dataset_arguments = [*recbole_cdr.data.utils.dataset_arguments, *_DOMAINS]
+        # A saved data set is loaded only if these arguments are equal.
+        recbole_cdr.data.utils.dataset_arguments = [*recbole_cdr.data.utils.dataset_arguments, *DOMAIN_SECTIONS]

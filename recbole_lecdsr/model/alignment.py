@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,18 +14,18 @@ class _Gram(torch.autograd.Function):
     """X Xᵀ of each matrix of a batch, with one product in the gradient where autograd would take two."""
 
     @staticmethod
-    def forward(ctx, rows: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
         ctx.save_for_backward(rows)
         return rows @ rows.transpose(1, 2)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (rows,) = ctx.saved_tensors
         return (grad + grad.transpose(1, 2)) @ rows
 
 
 def in_batch_alignment(item: Tensor, semantics: Tensor, temperature: float) -> Tensor:
-    """Contrastive loss between the E and the T of distinct items: each finds its own counterpart, both ways.
+    """Contrastive loss between the E and the T of distinct items, in both directions (docs/models.md, eq. 18).
 
     Unlike `alignment`, which works within a window, it has cosines of as many items as a batch holds, so that its size
     and its gradient do not depend on how long the vectors are.
@@ -46,14 +48,14 @@ class _BothWays(torch.autograd.Function):
     """Mean cross-entropy of the diagonal of logits (N, N) in its row and in its column."""
 
     @staticmethod
-    def forward(ctx, logits: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
         row, column = torch.logsumexp(logits, dim=1, keepdim=True), torch.logsumexp(logits, dim=0)
         ctx.save_for_backward(logits, row, column)
         return (row.mean() + column.mean()) / 2 - logits.diagonal().mean()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         logits, row, column = ctx.saved_tensors
         share = (logits - row).exp_().add_((logits - column).exp_()).div_(2)
         share.diagonal().sub_(1)
@@ -61,7 +63,7 @@ class _BothWays(torch.autograd.Function):
 
 
 def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
-    """Contrastive loss with soft targets between the E and the T of one window (MODEL.md, Loss).
+    """Contrastive loss with soft targets between the E and the T of one window (docs/models.md, eq. 16 and 17).
 
     Published total: align(E, T) + align(T, E), which is twice align(E, T) because logits, their transpose and
     the targets only change places.

@@ -1,8 +1,8 @@
 """The model contract: everything that training, evaluation, distributed runs and serving ask of a model.
 
-A model derives from `CrossDomainSequentialRecommender` and writes `calculate_loss`, and either `query` and
-`item_vectors` (scores are then inner products of the two) or `predict` and `full_sort_predict`. Everything else has a
-default. CONTRIBUTING.md, "Add a model", shows a complete one.
+A model derives from `CrossDomainSequentialRecommender` and defines `calculate_loss`, and how it scores: by `query` and
+`item_vectors`, whose inner products are then the scores, by `score`, or by RecBole's `predict` and `full_sort_predict`.
+Everything else has a default. CONTRIBUTING.md, "Add a model", shows a complete one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from recbole.data.interaction import Interaction
+from recbole.utils import InputType
 from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
 from torch import Tensor
 
@@ -51,6 +52,7 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     """
 
     hyperparameters: ClassVar[tuple[Parameter, ...]] = ()
+    input_type: ClassVar[InputType] = InputType.PAIRWISE  # RecBole's word for batches with negatives
     train_loader: ClassVar[type] = TrainLoader
     train_samples: ClassVar[tuple[str, ...]] = ("targets",)
     phases: ClassVar[Mapping[str, str]] = {}
@@ -58,8 +60,8 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     supports_distributed: ClassVar[bool] = True
     uses_every_parameter: ClassVar[bool] = False
     deterministic_on_gpu: ClassVar[bool] = True
-    summed_losses: tuple[int, ...] = ()
-    has_inner_product_scores: bool = False
+    has_inner_product_scores: ClassVar[bool] = False
+    summed_losses: tuple[int, ...] = ()  # an instance may set it
 
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, dataset)
@@ -93,6 +95,11 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         if chosen in cls.train_samples:
             return []
         return [f"{cls.__name__} cannot learn from train_samples: {chosen}; use {' or '.join(cls.train_samples)}"]
+
+    @classmethod
+    def resolve_input_type(cls, values: Mapping[str, Any]) -> InputType:
+        """RecBole's input type of the batches, given a configuration."""
+        return cls.input_type
 
     @classmethod
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:

@@ -21,12 +21,12 @@ from recbole_lecdsr.model.modules.pca import principal_components
 from recbole_lecdsr.model.modules.spectral_fusion import Items, SpectralGate
 from recbole_lecdsr.model.sequence_input import SequenceInput
 
-_INITIAL_LENGTH = 0.5  # of an item's vector: queries have length √d, so scores start near zero and spread in training
-_WINDOWS = 128  # that are scored together
+_INITIAL_LENGTH = 0.5  # of an item vector, root mean square: queries have length √d, so scores start near zero
+_WINDOWS = 128  # encoded together
 
 
 class CausalNetwork(nn.Module):
-    """Scores r_c = W_c·q with a query q after each event; W is the item-ID table.
+    """Scores r_c = W_c·q with a query q after each interaction; W is the item-ID table.
 
     Args:
         n_items: items, padding (row 0) included.
@@ -35,8 +35,8 @@ class CausalNetwork(nn.Module):
         hidden_size: H of both adapters.
         item_embedding: x, (n_items, D) float32, frozen, or None for the variant without item semantics.
         user_embedding: y, (n_users, D) float32, frozen, or None for the variant without profile.
-        semantic_fusion: False for the variant whose events are their IDs alone.
-        aligned: whether T is to be aligned with E; without that and without fusion there is no T.
+        semantic_fusion: False for the variant in which an interaction is its item ID alone.
+        aligned: whether T is trained to align with E; without that and without fusion there is no T.
         init_from_text: the item-ID table starts as the principal components of x instead of at random.
         dropout: share of the inputs, of the profile and of what each layer adds that is dropped in training.
         attention_layers: layers of causal self-attention.
@@ -46,8 +46,12 @@ class CausalNetwork(nn.Module):
             interaction is interpolated, so that what is bought at that time can be queried; 0 for no times.
     """
 
+    item_text: Tensor  # x, or None
+    user_text: Tensor  # y, or None
+
     def __init__(
         self,
+        *,
         n_items: int,
         max_length: int,
         embedding_size: int,
@@ -65,19 +69,18 @@ class CausalNetwork(nn.Module):
     ):
         super().__init__()
         self.item_id = nn.Embedding(n_items, embedding_size, padding_idx=0)
-        # Places count from the newest event: the last column, however long the window.
+        # Positions count from the newest interaction: the last column, however long the window.
         self.position = nn.Parameter(torch.randn(max_length, embedding_size) * 0.02)
         self.next_domain = nn.Embedding(2, embedding_size)
-        # What the time of an event tells of it, and what is asked for at that time.
+        # Of the time of an interaction: added to the input, and to the state that follows it.
         self.event_time = TimeEmbedding(time_embedding_size, embedding_size) if time_embedding_size else None
         self.query_time = TimeEmbedding(time_embedding_size, embedding_size) if time_embedding_size else None
         self.register_buffer("item_text", item_embedding, persistent=False)
         self.register_buffer("user_text", user_embedding, persistent=False)
-        semantic_fusion = semantic_fusion and item_embedding is not None
-        self.item_adapter = None
-        if semantic_fusion or (aligned and item_embedding is not None):
+        self.item_adapter: Adapter | None = None
+        if item_embedding is not None and (semantic_fusion or aligned):
             self.item_adapter = Adapter(item_embedding.shape[1], hidden_size, embedding_size)
-        self.fusion = SpectralGate(embedding_size) if semantic_fusion else None
+        self.fusion = SpectralGate(embedding_size) if semantic_fusion and item_embedding is not None else None
         if user_embedding is not None:
             self.user_adapter = Adapter(user_embedding.shape[1], hidden_size, embedding_size)
             self.profile_weight = nn.Parameter(torch.zeros(2, embedding_size))
@@ -92,7 +95,7 @@ class CausalNetwork(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, init_from_text: bool) -> None:
-        """Item vectors of a common small length; whatever is added to them starts small or at zero.
+        """Small item vectors; whatever is added to them starts small or at zero (docs/models.md, 5.7).
 
         Raises:
             ValueError: init_from_text without LLM embeddings of the items.
@@ -107,7 +110,7 @@ class CausalNetwork(nn.Module):
             table[known] = components[known] * _INITIAL_LENGTH
         table[0] = 0
         nn.init.normal_(self.next_domain.weight, std=0.02)
-        if self.event_time is not None:
+        if self.event_time is not None and self.query_time is not None:
             nn.init.normal_(self.event_time.table.weight, std=0.02)
             nn.init.zeros_(self.query_time.table.weight)
 
@@ -116,25 +119,25 @@ class CausalNetwork(nn.Module):
         semantics = None if self.item_adapter is None else self.item_adapter(self.item_text[item])
         return Items(self.item_id(item), semantics)
 
-    def states(self, events: Tensor, real: Tensor, next_domain: Tensor, relative_time: Tensor) -> Tensor:
-        """State after each event.
+    def states(self, embedded: Tensor, real: Tensor, next_domain: Tensor, relative_time: Tensor) -> Tensor:
+        """State after each interaction (docs/models.md, eq. 23 to 25).
 
         Args:
-            events: Ê, (B, L', d), left-padded; L' ≤ L.
+            embedded: Ê, (B, L', d), left-padded; L' ≤ L.
             real: (B, L') bool, false at padding.
-            next_domain: (B, L') int64, domain of the event after each: what is asked for.
-            relative_time: (B, L') float32 in [0, 1], time of each event.
+            next_domain: (B, L') int64, domain of the interaction after each.
+            relative_time: (B, L') float32 in [0, 1], time of each interaction.
 
         Returns:
-            (B, L', d), of length about √d each.
+            (B, L', d).
         """
-        length = events.shape[1]
-        hidden = events + self.position[len(self.position) - length :] + self.next_domain(next_domain)
+        length = embedded.shape[1]
+        hidden = embedded + self.position[len(self.position) - length :] + self.next_domain(next_domain)
         if self.event_time is not None:
             hidden = hidden + self.event_time(relative_time)
         hidden = self.dropout(self.input_norm(hidden))
-        earlier = torch.ones(length, length, dtype=torch.bool, device=events.device).tril()
-        itself = torch.eye(length, dtype=torch.bool, device=events.device)  # padding must look at something
+        earlier = torch.ones(length, length, dtype=torch.bool, device=embedded.device).tril()
+        itself = torch.eye(length, dtype=torch.bool, device=embedded.device)  # padding must attend to something
         allowed = ((earlier & real.unsqueeze(1)) | itself).unsqueeze(1)
         for block in self.blocks:
             hidden = block(hidden, allowed)
@@ -142,7 +145,7 @@ class CausalNetwork(nn.Module):
         return state if self.query_time is None else state + self.query_time(relative_time)
 
     def queries(self, state: Tensor, domain: Tensor, user: Tensor) -> Tensor:
-        """Queries of targets, q = state + w_domain ⊙ U: states (N, d), domains and users (N,) int64 -> (N, d)."""
+        """Queries of targets (docs/models.md, eq. 27): states (N, d), domains and users (N,) int64 -> (N, d)."""
         if self.user_text is None:
             return state
         distinct, index = torch.unique(user, return_inverse=True)
@@ -154,7 +157,7 @@ class CausalNetwork(nn.Module):
 
     def fuse(self, items: Items) -> Tensor:
         """Ê of N items, (N, d)."""
-        return items.identity if self.fusion is None else self.fusion(items)
+        return items.identity if self.fusion is None else self.fusion(items.identity, items.semantics)
 
     def forward(self, inputs: SequenceInput, candidates: Tensor | None = None) -> Tensor:
         """Scores of candidates after the newest interaction of each window.
@@ -199,5 +202,10 @@ class CausalNetwork(nn.Module):
 
 
 def shift_left(sequence: Tensor, last: Tensor) -> Tensor:
-    """What comes after each position: (B, L) and what comes after the newest, (B,) -> (B, L)."""
+    """Values of the next position: (B, L), and (B,) for the one after the newest -> (B, L).
+
+    Example:
+        >>> shift_left(torch.tensor([[1, 2, 3]]), torch.tensor([4])).tolist()
+        [[2, 3, 4]]
+    """
     return torch.cat([sequence[:, 1:], last.unsqueeze(1)], dim=1)

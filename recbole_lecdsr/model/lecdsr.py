@@ -7,13 +7,12 @@ Information Fusion 127 (2026) 103762, doi 10.1016/j.inffus.2025.103762. docs/mod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
-from typing import Any, ClassVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from recbole.data.interaction import Interaction
-from recbole.utils import InputType
 from torch import Tensor
 
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -29,6 +28,14 @@ from recbole_lecdsr.model.window_objective import WindowObjective
 _TRAIN_SAMPLES = {"causal": "sequences", "published": "targets"}  # what each network learns from
 
 
+class _Trainable(NamedTuple):
+    """A network, what it is trained by, and the field of a batch that holds the targets."""
+
+    network: CausalNetwork | LeCDSRNetwork
+    objective: SequenceObjective | WindowObjective
+    target_field: str
+
+
 class LeCDSR(CrossDomainSequentialRecommender):
     """Cross-domain profile, item texts and behaviour, fused into one query for each target.
 
@@ -38,7 +45,6 @@ class LeCDSR(CrossDomainSequentialRecommender):
     """
 
     hyperparameters = LECDSR_PARAMETERS
-    input_type = InputType.PAIRWISE
     train_samples: ClassVar[tuple[str, ...]] = ("targets", "sequences")
     uses_every_parameter = True
     has_inner_product_scores = True
@@ -64,12 +70,13 @@ class LeCDSR(CrossDomainSequentialRecommender):
             "align_temperature": config["align_temperature"],
         }
         make = {"causal": self._make_causal, "published": self._make_published}[config["network"]]
-        self.network, self.objective, self.training_target_field = make(config, network, objective)
+        made = make(config, network, objective)
+        self.network: CausalNetwork | LeCDSRNetwork = made.network
+        self.objective: SequenceObjective | WindowObjective = made.objective
+        self.training_target_field: str = made.target_field
         self.ema = WeightEMA(self.network, config["ema_decay"]) if config["ema_decay"] else None
 
-    def _make_causal(
-        self, config: Any, network: dict[str, Any], objective: dict[str, Any]
-    ) -> tuple[CausalNetwork, SequenceObjective, str]:
+    def _make_causal(self, config: Any, network: dict[str, Any], objective: dict[str, Any]) -> _Trainable:
         made = CausalNetwork(
             **network,
             aligned=self.align_weight > 0,
@@ -80,14 +87,12 @@ class LeCDSR(CrossDomainSequentialRecommender):
             profile_dropout=config["profile_dropout"],
             time_embedding_size=config["time_embedding_size"],
         )
-        return made, SequenceObjective(made, **objective), self.target_seq_field
+        return _Trainable(made, SequenceObjective(made, **objective), self.target_seq_field)
 
-    def _make_published(
-        self, config: Any, network: dict[str, Any], objective: dict[str, Any]
-    ) -> tuple[LeCDSRNetwork, WindowObjective, str]:
+    def _make_published(self, config: Any, network: dict[str, Any], objective: dict[str, Any]) -> _Trainable:
         made = LeCDSRNetwork(**network, n_users=self.total_num_users, mask_padding=config["mask_padding"])
         shared = config["train_neg_sample_args"]["shared"]
-        return made, WindowObjective(made, **objective, shared_negatives=shared), self.item_field
+        return _Trainable(made, WindowObjective(made, **objective, shared_negatives=shared), self.item_field)
 
     @classmethod
     def check_parameters(cls, values: Mapping[str, Any]) -> list[str]:
@@ -142,7 +147,7 @@ class LeCDSR(CrossDomainSequentialRecommender):
         with self._scoring_weights():
             return self.network(self.sequence_input(interaction), candidates)
 
-    def _scoring_weights(self) -> Any:
+    def _scoring_weights(self) -> AbstractContextManager[None]:
         return nullcontext() if self.ema is None else self.ema.applied_to(self.network)
 
 

@@ -1,4 +1,4 @@
-"""LeCDSR's published network (MODEL.md, forward 1 to 5): arrays in, one query vector per sample out."""
+"""LeCDSR's published network (docs/models.md, 3): windows in, one query vector per sample out."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from recbole_lecdsr.model.modules.layers import Adapter, FeatureGate, InstanceGa
 from recbole_lecdsr.model.modules.spectral_fusion import SemanticFusion
 from recbole_lecdsr.model.sequence_input import SequenceInput
 
-# On a CPU a batch goes through the gates in pieces of this many bytes of E: the intermediate results then stay in its
+# On a CPU a batch passes the gates in chunks of this many bytes of E: the intermediate results then stay in its
 # cache and come from reused memory instead of fresh pages (benchmarks/training_step.py).
-_PIECE_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 class Encoded(NamedTuple):
@@ -38,12 +38,16 @@ class LeCDSRNetwork(nn.Module):
         hidden_size: H of both adapters.
         item_embedding: x, (n_items, D) float32, frozen, or None for the variant without item semantics.
         user_embedding: y, (n_users, D) float32, frozen, or None for a trainable embedding of the user.
-        semantic_fusion: False for the variant in which T enters at the feature gate only.
+        semantic_fusion: False for the variant in which T enters at the feature gate alone.
         mask_padding: True keeps padding out of fusion, gates and means; False is the published behaviour.
     """
 
+    item_text: Tensor  # x, or None
+    user_text: Tensor  # y, or None
+
     def __init__(
         self,
+        *,
         n_users: int,
         n_items: int,
         max_length: int,
@@ -60,8 +64,8 @@ class LeCDSRNetwork(nn.Module):
         self.position = nn.Embedding(max_length + 1, embedding_size, padding_idx=0)
         self.output = nn.Embedding(n_items, embedding_size, padding_idx=0)
         self.output_bias = nn.Parameter(torch.zeros(n_items))
-        # Buffers, not parameters: frozen, out of the optimizer's and the initialisation's reach, and not
-        # saved with the weights since they are read from the data set's own files.
+        # Buffers, not parameters: frozen, neither optimised nor initialised, and not saved with the weights, since
+        # they are read from the data set's own files.
         self.register_buffer("item_text", item_embedding, persistent=False)
         self.register_buffer("user_text", user_embedding, persistent=False)
         if item_embedding is not None:
@@ -106,15 +110,21 @@ class LeCDSRNetwork(nn.Module):
         position = self.instance_gate.position_logits(self.position.weight, position)
         rows = len(item)
         if item.device.type == "cpu":
-            rows = max(1, _PIECE_BYTES // (item[0].numel() * item.element_size()))
-        parts = [
-            None if tensor is None else tensor.split(rows)
-            for tensor in (item, semantics, self.user(user), position, mask)
-        ]
-        pieces = [
-            self._query(*(None if part is None else part[index] for part in parts)) for index in range(len(parts[0]))
-        ]
-        return Encoded(torch.cat(pieces), item, semantics, mask)
+            rows = max(1, _CHUNK_BYTES // (item[0].numel() * item.element_size()))
+        profile = self.user(user)
+        chunks = []
+        for start in range(0, max(len(item), 1), rows):
+            part = slice(start, start + rows)
+            chunks.append(
+                self._query(
+                    item[part],
+                    None if semantics is None else semantics[part],
+                    profile[part],
+                    position[part],
+                    None if mask is None else mask[part],
+                )
+            )
+        return Encoded(torch.cat(chunks), item, semantics, mask)
 
     def _query(
         self,
@@ -157,7 +167,7 @@ class LeCDSRNetwork(nn.Module):
             candidates: (B, C) int64, or None for all items.
 
         Returns:
-            (B, C), or (B, n_items); the column of the padding item then means nothing.
+            (B, C), or (B, n_items); the column of the padding item has no meaning.
         """
         if candidates is None:
             return F.linear(query, self.output.weight, self.output_bias)

@@ -5,8 +5,8 @@ Pairwise and softmax losses take the positive's score r⁺, (B,), and those of i
 =================  =================================================  ==========================================
 function           per sample                                         when
 =================  =================================================  ==========================================
-`psl_hinge`        Σ_n max(0, 1 + (r_n − r⁺)/τ)                       the published form of LeCDSR
-`psl`              τ⁻¹-powered: log Σ_n σ(r_n − r⁺)^{1/τ}             pairwise softmax as its authors give it
+`psl_hinge`        Σ_n max(0, 1 + (r_n − r⁺)/τ)                       LeCDSR-paper: the paper's equation
+`psl`              log Σ_n σ(r_n − r⁺)^{1/τ}                          pairwise softmax, logistic surrogate
 `softmax`          −log softmax of r⁺/τ among all N + 1 scores        many negatives; usually the strongest
 =================  =================================================  ==========================================
 
@@ -19,6 +19,7 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,9 +28,10 @@ from torch.autograd.function import once_differentiable
 
 
 def psl_hinge(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
-    """Pairwise loss with the ReLU surrogate, summed over the batch (MODEL.md, Loss).
+    """Pairwise loss with the ReLU surrogate, summed over the batch (docs/models.md, eq. 12).
 
-    A sum and not a mean, as published: the learning rates of the paper are meant for it.
+    A sum and not a mean, as published: the paper's learning rates suit it. Each positive meets its own negatives;
+    the published training script compares it with the negatives of the whole batch (docs/models.md, eq. 13).
 
     Args:
         positive: (B,) scores of the positives.
@@ -57,10 +59,10 @@ def softmax(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
 
 
 class _Softmax(torch.autograd.Function):
-    """`softmax`, whose gradient is made in one matrix: autograd would take three of the negatives' size."""
+    """`softmax` whose gradient needs one matrix of the negatives' size, where autograd would need three."""
 
     @staticmethod
-    def forward(ctx, positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    def forward(ctx: Any, positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
         logit = positive / temperature
         # Joining the columns first would copy the negatives.
         total = torch.logaddexp(torch.logsumexp(negative / temperature, dim=1), logit)
@@ -70,7 +72,7 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         logit, negative, total = ctx.saved_tensors
         grad = grad / (len(logit) * ctx.temperature)
         share = (negative / ctx.temperature).sub_(total.unsqueeze(1)).exp_()

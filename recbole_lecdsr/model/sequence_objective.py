@@ -8,7 +8,6 @@ from torch import Tensor
 
 from recbole_lecdsr.model.alignment import in_batch_alignment
 from recbole_lecdsr.model.causal_network import CausalNetwork, shift_left
-from recbole_lecdsr.model.modules.spectral_fusion import Items
 from recbole_lecdsr.model.ranking_losses import RankingLoss
 from recbole_lecdsr.model.sequence_input import SequenceInput
 
@@ -81,12 +80,12 @@ class SequenceObjective:
             order.append(of_domain)
         positive_score = (query * F.embedding(positive_index, items.identity)).sum(dim=1).float()
         ranking = self.ranking_loss(positive_score[torch.cat(order)], torch.cat(scores), self.temperature)
-        if not self.align_weight:
+        if not self.align_weight or items.semantics is None:
             return (ranking,)
-        return ranking, self.align_weight * self._alignment(items, distinct)
+        return ranking, self.align_weight * self._alignment(items.identity, items.semantics, distinct)
 
-    def _alignment(self, items: Items, item: Tensor) -> Tensor:
+    def _alignment(self, identity: Tensor, semantics: Tensor, item: Tensor) -> Tensor:
         """Alignment of a sample of the items that have a text."""
         known = torch.nonzero(self.network.item_text[item].ne(0).any(dim=1)).squeeze(1)
         known = known[torch.randperm(len(known), device=known.device)[:_ALIGNED_ITEMS]]
-        return in_batch_alignment(items.identity[known], items.semantics[known], self.align_temperature)
+        return in_batch_alignment(identity[known], semantics[known], self.align_temperature)

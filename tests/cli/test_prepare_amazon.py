@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from recbole_lecdsr.cli import main
-from recbole_lecdsr.cli.prepare_amazon import category
+from recbole_lecdsr.cli.prepare_amazon import parse_category
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.amazon import convert
-from recbole_lecdsr.prepare.amazon.convert import Category
-from recbole_lecdsr.prepare.amazon.filters import PRESETS
+from recbole_lecdsr.prepare.amazon.category import Category
+from recbole_lecdsr.prepare.amazon.presets import PRESETS
+from recbole_lecdsr.prepare.summary import JointCounts, PairCounts, PreparationSummary
 from recbole_lecdsr.property_files import read_property_file
 from tests.helpers import amazon_files as files
 from tests.helpers.amazon_files import FOOD, KITCHEN, write
@@ -33,7 +34,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
     return status, printed.out, printed.err
 
 
-def account(pair: str) -> dict:
+def record(pair: str) -> dict:
     return json.loads(Path("dataset", pair, "prepared.json").read_text(encoding="utf-8"))
 
 
@@ -61,14 +62,14 @@ def test_a_preset_brings_its_edition_and_options_change_it(capsys):
     status, _, printed = run(capsys, *arguments)
     assert status == 1 and "nothing is left after the step 'users with 3 events or more in each domain'" in printed
     assert run(capsys, *arguments, "--min_per_domain", "1", "--min_total", "2")[0] == 0
-    assert account("amazon-food-kitchen")["filters"] == {
+    assert record("amazon-food-kitchen")["filters"] == {
         "start": "2014-01-01", "shared_items": "keep", "duplicates": "all", "min_per_domain": 1, "min_total": 2,
         "passes": "once",
     }  # fmt: skip
-    assert account("amazon-food-kitchen")["edition"] == PRESETS["lecdsr-toys-games"].edition == "2018"
+    assert record("amazon-food-kitchen")["edition"] == PRESETS["lecdsr-toys-games"].edition == "2018"
 
 
-def test_bad_lines_are_an_error_or_are_told(capsys):
+def test_bad_lines_are_an_error_or_are_reported(capsys):
     write("Kitchen.csv", [*files.ratings_2018(KITCHEN), "cut sh"])
     arguments = ["--edition", "2018", "--source", "Food_5.json.gz", "--target", "Kitchen.csv"]
     status, _, printed = run(capsys, *arguments)
@@ -107,15 +108,15 @@ def test_values_of_another_kind_are_refused(capsys, arguments):
 def test_a_domain_has_a_name_and_files(values, name, paths):
     if name == "a=b":
         Path("a=b.csv").touch()
-    assert category(values, "target") == Category(name, tuple(map(Path, paths)))
+    assert parse_category(values, "target") == Category(name, tuple(map(Path, paths)))
 
 
 def test_a_domain_without_a_file_is_refused():
     with pytest.raises(UserError, match="--target a= names no file"):
-        category(["a="], "target")
+        parse_category(["a="], "target")
 
 
-def test_the_help_tells_of_presets_and_files(capsys):
+def test_the_help_names_presets_and_files(capsys):
     with pytest.raises(SystemExit):
         main(["prepare", "amazon", "--help"])
     printed = capsys.readouterr().out
@@ -137,11 +138,12 @@ def commands(path: Path) -> list[list[str]]:
 @pytest.mark.parametrize("path", [CHECKOUT / "docs" / "data.md", *PROPERTY_FILES], ids=lambda path: path.name)
 def test_commands_that_readers_are_shown_fit_the_property_files(path, monkeypatch):
     called = []
-    monkeypatch.setattr(convert, "prepare", lambda *arguments: called.append(arguments) or {})
+    summary = PreparationSummary(PairCounts({}, JointCounts(0, 0, 0, 0)), properties=path, statistics=path)
+    monkeypatch.setattr(convert, "prepare", lambda *arguments, **options: called.append(arguments) or summary)
     for arguments in commands(path):
         assert main(["prepare", "amazon", *arguments]) == 0
     assert len(called) == (5 if path.suffix == ".md" else "prepare amazon" in path.read_text(encoding="utf-8"))
-    for source, target, folder, name, *_ in called:
+    for source, target, folder, name in called:
         assert folder == Path("dataset") / name
         file = CHECKOUT / "properties" / "dataset" / f"{name}.yaml"
         if file.exists():

@@ -72,10 +72,10 @@ def test_gradients_are_clipped_by_their_own_size_where_they_are_scaled(pair, tmp
     assert np.array(losses[0]) == pytest.approx(np.array(losses[1]), rel=1e-5)
 
 
-def test_no_event_after_a_users_held_out_ones_is_training_data_in_either_domain(pair):
+def test_no_interaction_after_the_held_out_ones_of_a_user_is_training_data_in_either_domain(pair):
     log = CrossDomainSequentialDataset(LeCDSRConfig("LeCDSR", config_dict=pair, command_line=[])).log
     for user in np.unique(log.user):
-        assert np.all(np.diff(log.split[log.user == user]) >= 0), "events of a user stand in the order of time"
+        assert np.all(np.diff(log.split[log.user == user]) >= 0), "interactions of a user are in temporal order"
     assert set(log.domain[log.split > 0]) == {0, 1}
 
 
@@ -88,7 +88,7 @@ def test_the_framework_trains_on_the_whole_source_unless_source_is_a_train_mode(
         assert (len(data_preparation(config, dataset)[0].source_dataset) == events) is whole
 
 
-def test_values_run_as_code_in_the_framework_and_are_text_in_the_plugin(pair, tmp_path):
+def test_values_are_evaluated_as_code_in_the_framework_and_are_text_in_the_plugin(pair, tmp_path):
     code = "__import__('os').getpid()"
     domains = write_domains(tmp_path / "plain")
     assert CDRConfig(CommonFactors, config_dict={**domains, "alpha": code})["alpha"] == os.getpid()

@@ -19,7 +19,7 @@ from recbole_cdr.data.dataset import CrossDomainDataset, CrossDomainSingleDatase
 from recbole_cdr.sampler import CrossDomainSourceSampler
 
 from recbole_lecdsr.compat import apply
-from recbole_lecdsr.compat.checkpoints import _torch_load
+from recbole_lecdsr.compat.checkpoints import stock_torch_load
 from tests.helpers.domains import ITEMS, NAMES, USERS, CommonFactors, age, write
 
 SIDES = ["source", "target"]
@@ -58,16 +58,16 @@ def table_of_items(tokens: list[str], user_feat=None) -> SimpleNamespace:
 IDS = ChainMap({"both1": 1, "both2": 2, "[PAD]": 0}, {"own1": 5, "own2": 6})
 
 
-def test_the_framework_orders_tokens_otherwise_than_ids(without):
+def test_the_framework_does_not_order_tokens_by_id(without):
     data = table_of_items(["own1", "both2"], user_feat=pd.DataFrame({"user": ["u", "v"]}))
     without(CrossDomainSingleDataset, "_remap_fields")
     CrossDomainSingleDataset._remap_fields(data, ["item"], IDS)
     assert list(data.field2id_token["item"]) != ["[PAD]", "both1", "both2", "own1", "own2"]
-    assert data.item_feat["item"].tolist() == ["own1", "both2"], "ids of items went into the table of users"
+    assert data.item_feat["item"].tolist() == ["own1", "both2"], "item ids were written into the table of users"
     assert data.user_feat["item"].tolist() == [5, 2]
 
 
-def test_tokens_stand_at_their_ids_and_items_are_remapped_in_their_own_table():
+def test_tokens_are_in_id_order_and_items_are_remapped_in_their_own_table():
     data = table_of_items(["own1", "both2"], user_feat=pd.DataFrame({"user": ["u", "v"]}))
     CrossDomainSingleDataset._remap_fields(data, ["item"], IDS)
     assert list(data.field2id_token["item"]) == ["[PAD]", "both1", "both2", "", "", "own1", "own2"]
@@ -141,7 +141,7 @@ def test_each_user_has_its_own_features(domains, side):
     assert data.user_feat[f"{side}_age"][ids].tolist() == [age(user) for user in USERS[side]]
 
 
-def test_the_framework_puts_rows_in_another_order_than_ids(without):
+def test_the_framework_does_not_order_rows_by_id(without):
     without(CrossDomainSingleDataset, "_user_item_feat_preparation")
     data = SimpleNamespace(
         uid_field="user",
@@ -177,7 +177,7 @@ def test_features_of_the_source_have_a_row_for_each_of_its_items_and_none_for_th
     assert found == sorted(data.field2token_id["source_item_id"].values())
 
 
-def test_the_framework_lacks_presets_that_loading_asks_for(domains, without):
+def test_the_framework_lacks_presets_that_loading_needs(domains, without):
     without(CrossDomainSingleDataset, "_get_preset")
     with pytest.raises(AttributeError, match="field2bucketnum"):
         load(domains)
@@ -209,7 +209,7 @@ def with_vectors(domains):
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_preloaded_vectors_stand_at_the_ids_of_their_tokens(with_vectors, side):
+def test_preloaded_vectors_are_in_the_rows_of_their_ids(with_vectors, side):
     data = part(load(with_vectors, PRELOAD), side)
     weight = data.get_preload_weight(f"{side}_vec_item")
     for item in ITEMS[side]:
@@ -303,12 +303,12 @@ def test_the_mode_of_evaluation_is_that_of_each_phase(domains, given, valid, tes
     ({"popularity": 3}, {"distribution": "popularity", "sample_num": 3, "dynamic": False, "candidate_num": 0}),
     ({"uniform": 1, "dynamic": 5}, {"distribution": "uniform", "sample_num": 1, "dynamic": True, "candidate_num": 5}),
 ], ids=str)  # fmt: skip
-def test_negatives_in_the_words_of_recbole_1_0_are_understood(domains, old, new):
+def test_neg_sampling_of_recbole_1_0_is_converted(domains, old, new):
     found = configure(domains, neg_sampling=old)["train_neg_sample_args"]
     assert {name: found[name] for name in new} == new
 
 
-def test_negatives_in_the_words_of_recbole_1_2_need_not_name_all(domains):
+def test_missing_keys_of_train_neg_sample_args_have_defaults(domains):
     found = configure(domains, train_neg_sample_args={"sample_num": 4})["train_neg_sample_args"]
     assert (found["distribution"], found["sample_num"], found["alpha"]) == ("uniform", 4, 1.0)
 
@@ -343,7 +343,7 @@ def test_a_separator_that_is_given_stays(domains):
     assert configure(domains, {"seq_separator": "|"})["target_domain"]["seq_separator"] == "|"
 
 
-def test_time_is_loaded_where_events_are_put_in_its_order(domains):
+def test_timestamps_are_loaded_where_interactions_are_ordered_by_time(domains):
     dataset = load(domains, eval_args={"order": "TO", "split": {"RS": [0.6, 0.2, 0.2]}, "mode": "full"})
     train, valid, test = (
         {user: times.tolist() for user, times in events(built)} for built in part(dataset, "target").build()
@@ -385,4 +385,4 @@ def test_all_adaptations_are_made_once(domains):
     before = [dict(vars(owner)) for owner in CHANGED]
     apply.apply()
     assert [dict(vars(owner)) for owner in CHANGED] == before
-    assert torch.load is _torch_load
+    assert torch.load is stock_torch_load

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import recbole_cdr.utils
 import yaml
 from recbole_cdr.quick_start import objective_function, run_recbole_cdr
 
-from recbole_lecdsr.compat.entry_points import _plugins, register
+from recbole_lecdsr.compat.entry_points import register, registered
 from recbole_lecdsr.model.lecdsr import LeCDSR
 from tests.compat.conftest import python
 from tests.helpers.domains import CommonFactors, write_domains
@@ -79,7 +80,7 @@ def test_tuning_calls_the_plugins_model(property_file):
     assert result["test_result"]
 
 
-def test_models_of_other_kinds_are_run_as_ever_after_one_of_the_plugin(property_file, tmp_path):
+def test_models_of_other_kinds_run_unchanged_after_one_of_the_plugin(property_file, tmp_path):
     domains = write_domains(tmp_path / "plain")
     before = run_recbole_cdr(CommonFactors, config_dict=domains)
     run_recbole_cdr("LeCDSR", config_file_list=[property_file()])
@@ -94,7 +95,7 @@ def test_the_framework_looks_a_class_up_by_its_name(tmp_path, without):
 
 def test_registering_a_model_twice_is_harmless(property_file):
     before = run_recbole_cdr("LeCDSR", config_file_list=[property_file()])
-    register("LeCDSR", *_plugins["LeCDSR"])
+    register("LeCDSR", registered["LeCDSR"])
     assert recbole_cdr.utils.get_model("LeCDSR") is LeCDSR
     assert run_recbole_cdr("LeCDSR", config_file_list=[property_file()]) == before
 
@@ -114,21 +115,25 @@ def checkout(tmp_path, monkeypatch):
     vars(sys.modules[PACKAGE]).pop("toy", None)
 
 
-def test_models_of_a_checkout_on_the_path_are_found_even_if_it_came_there_later(checkout):
+def test_models_of_a_checkout_are_found_even_if_it_is_put_on_the_path_later(checkout):
     assert recbole_cdr.utils.get_model("Toy").__module__ == f"{PACKAGE}.toy"
 
 
 def test_a_name_that_exists_can_be_registered_and_its_module_keeps_the_rest(checkout):
-    stock_parts = _plugins["LeCDSR"]
-    mine = type("Toy", (CommonFactors,), {})
+    mine = replace(registered["LeCDSR"](), model_class=type("Toy", (CommonFactors,), {}))
     try:
-        register("Toy", *stock_parts._replace(model_class=mine))
-        assert recbole_cdr.utils.get_model("Toy") is mine
+        register("Toy", lambda: mine)
+        assert recbole_cdr.utils.get_model("Toy") is mine.model_class
         assert importlib.import_module(f"{PACKAGE}.toy").Helper
     finally:
-        _plugins.pop("Toy")
-        for owner, name in ((recbole_cdr.data.dataset, "ToyDataset"), (recbole_cdr.trainer, "ToyTrainer")):
-            delattr(owner, name)
+        registered.pop("Toy")
+
+
+def test_classes_of_a_registered_model_are_where_the_framework_looks_them_up():
+    model = registered["LeCDSR"]()
+    assert recbole_cdr.data.dataset.LeCDSRDataset is model.dataset_class
+    assert recbole_cdr.utils.get_trainer(None, "LeCDSR") is model.trainer_class
+    assert not hasattr(recbole_cdr.data.dataset, "NoSuchModelDataset")
 
 
 EPOCHS = {

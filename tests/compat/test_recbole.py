@@ -19,8 +19,8 @@ from recbole.model.sequential_recommender import SASRecF
 from recbole.trainer import Trainer
 
 from recbole_lecdsr.compat import pandas as pandas_adaptations
-from recbole_lecdsr.compat.checkpoints import _torch_load, load_checkpoint
-from recbole_lecdsr.compat.patching import _View
+from recbole_lecdsr.compat.checkpoints import load_checkpoint, stock_torch_load
+from recbole_lecdsr.compat.patching import ModuleView
 from recbole_lecdsr.compat.recbole import gradient_scaler, no_tensorboard, numpy_aliases, sparse_matrix_update
 from recbole_lecdsr.property_files import read_property_file
 from tests.helpers import stock as shop
@@ -55,7 +55,7 @@ def test_stock_configuration_fails_on_names_that_numpy_removed(stock, whole):
 
 
 @pytest.mark.parametrize("name", ["float", "float_", "int", "bool", "bool8", "complex", "object", "str", "unicode_"])
-def test_removed_names_of_numpy_are_types_again(name):
+def test_removed_names_of_numpy_are_types(name):
     assert np.issubdtype(np.zeros(1, dtype=getattr(np, name)).dtype, getattr(np, name))
 
 
@@ -74,7 +74,7 @@ def test_graph_models_can_fill_a_sparse_matrix(stock):
     assert matrix.toarray().tolist() == [[0, 3], [0, 0]]
 
 
-def test_a_sparse_matrix_with_an_update_of_its_own_keeps_it(monkeypatch):
+def test_an_existing_update_of_a_sparse_matrix_is_left_alone(monkeypatch):
     monkeypatch.setattr(scipy.sparse.dok_matrix, "_update", "mine", raising=False)
     sparse_matrix_update()
     assert scipy.sparse.dok_matrix._update == "mine"
@@ -149,14 +149,14 @@ def test_plain_tensors_are_read_as_such_without_a_warning(tmp_path, caplog):
     assert not caplog.text
 
 
-def test_who_asks_for_weights_only_gets_it(tmp_path):
+def test_an_explicit_weights_only_is_obeyed(tmp_path):
     torch.save(SimpleNamespace(), tmp_path / "objects.pth")
     with pytest.raises(Exception, match="weights_only"):
         load_checkpoint(tmp_path / "objects.pth", weights_only=True)
 
 
-def test_the_load_of_torch_itself_is_left_alone(tmp_path):
-    assert torch.load is _torch_load
+def test_torch_load_itself_is_unchanged(tmp_path):
+    assert torch.load is stock_torch_load
     torch.save(SimpleNamespace(), tmp_path / "objects.pth")
     with pytest.raises(Exception, match="weights_only"):
         torch.load(tmp_path / "objects.pth")
@@ -182,7 +182,7 @@ def test_importing_the_plugin_leaves_the_anomaly_mode_of_autograd_off(stock, fre
     assert fresh["anomaly_detection"] is False
 
 
-def test_a_trainer_writes_no_tensorboard_events_where_that_is_asked_for(tmp_path):
+def test_a_trainer_can_be_made_without_a_tensorboard_writer(tmp_path):
     with no_tensorboard():
         writer = recbole.trainer.trainer.get_tensorboard(None)
         writer.add_scalar("loss", 1.0, 0)
@@ -242,7 +242,7 @@ def frame_of(values: np.ndarray):
 ])  # fmt: skip
 def test_where_pandas_has_no_fault_nothing_is_adapted(monkeypatch, adaptation, fixed):
     monkeypatch.setattr(pd.Series, "agg", lambda self, function: self.map(function))
-    monkeypatch.setattr(pandas_adaptations, "pd", _View(pd, **fixed))
+    monkeypatch.setattr(pandas_adaptations, "pd", ModuleView(pd, **fixed))
     before = adapted_for_pandas()
     getattr(pandas_adaptations, adaptation)()
     assert adapted_for_pandas() == before

@@ -16,14 +16,15 @@ from recbole_cdr.quick_start import load_data_and_model, objective_function, run
 from recbole_cdr.trainer import CrossDomainTrainer
 from recbole_cdr.utils import CrossDomainDataLoaderState
 
-from recbole_lecdsr.compat.entry_points import _plugins, register
+from recbole_lecdsr.compat.entry_points import PluginModel, register, registered
 from tests.helpers.domains import NAMES, CommonFactors, Oracle
 
 PHASES = [["SOURCE:1"], ["TARGET:1"], ["BOTH:1"], ["SOURCE:1", "TARGET:1", "OVERLAP:1", "BOTH:1"]]
 SPLITS = {"leave one out": {"LS": "valid_and_test"}, "ratio": {"RS": [0.6, 0.2, 0.2]}}
 
 
-STOCK_PARTS = (
+STOCK_CLASSES = PluginModel(
+    CommonFactors,
     recbole_cdr.data.dataset.CrossDomainDataset,
     CrossDomainTrainer,
     recbole_cdr.config.CDRConfig,
@@ -50,7 +51,7 @@ def test_a_cross_domain_model_trains_and_is_evaluated(domains, phases, mode, spl
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("mode", ["full", "uni5"])
 @pytest.mark.parametrize("phases", [["SOURCE:1"], ["TARGET:1"], ["BOTH:1"]], ids=" ".join)
-def test_a_model_that_knows_all_events_by_token_is_given_full_marks(domains, phases, mode, split):
+def test_an_oracle_reaches_the_highest_metrics(domains, phases, mode, split):
     result = run(domains, Oracle, mode, split, train_epochs=phases)
     assert result["best_valid_result"]["recall@10"] == 1
     measured = [result["test_result"]]
@@ -65,21 +66,21 @@ def test_the_same_seed_gives_the_same_result(domains):
 
 def test_both_calls_of_the_quick_start_give_the_same_result(domains):
     values = {**domains, "eval_args": {"split": SPLITS["ratio"], "group_by": "user", "order": "RO", "mode": "full"}}
-    register("Named", CommonFactors, *STOCK_PARTS)
+    register("Named", lambda: STOCK_CLASSES)
     try:
         assert objective_function({**values, "model": "Named"}) == run_recbole_cdr("Named", config_dict=values)
     finally:
-        _plugins.pop("Named")
+        registered.pop("Named")
 
 
 def test_a_saved_run_is_loaded_again(domains, tmp_path, caplog):
-    register("CommonFactors", CommonFactors, *STOCK_PARTS)
+    register("CommonFactors", lambda: STOCK_CLASSES)
     try:
         run(domains, checkpoint_dir=str(tmp_path / "saved"))
         [path] = (tmp_path / "saved").glob("*.pth")
         _, model, dataset, *_ = load_data_and_model(str(path))
     finally:
-        _plugins.pop("CommonFactors")
+        registered.pop("CommonFactors")
     assert type(model) is CommonFactors and dataset.num_total_user == model.total_num_users
     assert "can run any code" in caplog.text
 
@@ -99,12 +100,12 @@ def test_a_data_set_is_saved_under_the_names_of_its_domains_and_found_again(doma
     assert run(domains, checkpoint_dir=str(folder)) == saved
 
 
-def test_a_saved_data_set_of_other_settings_of_a_domain_is_not_taken(domains, tmp_path):
+def test_a_saved_data_set_is_not_reused_for_different_settings_of_a_domain(domains, tmp_path):
     saved = run(domains, save_dataset=True, checkpoint_dir=str(tmp_path / "saved"))
     late = {"load_col": None, "val_interval": {"timestamp": "[300,inf)"}}
     other = {**domains, "target_domain": {**domains["target_domain"], **late}}
-    anew = run(other, checkpoint_dir=str(tmp_path / "none"))
-    assert run(other, checkpoint_dir=str(tmp_path / "saved")) == anew != saved
+    fresh = run(other, checkpoint_dir=str(tmp_path / "none"))
+    assert run(other, checkpoint_dir=str(tmp_path / "saved")) == fresh != saved
 
 
 # ------------------------------------------------------------------ one adaptation less
@@ -170,7 +171,7 @@ def test_a_phase_gets_the_batches_of_its_domain(loader, state, found):
     assert all(columns(batch) == found for batch in batches)
 
 
-def test_an_epoch_of_both_domains_has_each_event_of_the_target_once_and_repeats_the_shorter_source(loader):
+def test_an_epoch_of_both_domains_has_each_interaction_of_the_target_once_and_repeats_the_shorter_source(loader):
     loader.set_mode(CrossDomainDataLoaderState.BOTH)
     loader.source_dataloader = FewBatches(loader.source_dataloader, 1)
     batches = list(loader)

@@ -1,4 +1,4 @@
-"""A sentence encoder of a few hundred random weights, made without the network."""
+"""A sentence encoder with a few hundred random weights, made without network access."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 WORDS = ["the", "a", "of", "and", "one", "two", "three", "red", "blue", "film", "book", "cup", "tea", "user", "likes"]
-SIGNS = "abcdefghijklmnopqrstuvwxyz0123456789"
+CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def write_tiny_encoder(folder: Path, max_length: int = 16) -> Path:
-    """A sentence-transformers model in ``folder``, with vectors of 8 numbers."""
+    """Write a sentence-transformers model with vectors of 8 dimensions; returns its folder, inside ``folder``."""
     from sentence_transformers import SentenceTransformer
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
@@ -24,14 +24,14 @@ def write_tiny_encoder(folder: Path, max_length: int = 16) -> Path:
 
     bert = folder / "bert"
     bert.mkdir(parents=True)
-    pieces = [*WORDS, ".", *SIGNS, *(f"##{sign}" for sign in SIGNS)]
-    (bert / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces]) + "\n")
+    word_pieces = [*WORDS, ".", *CHARACTERS, *(f"##{character}" for character in CHARACTERS)]
+    (bert / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *word_pieces]) + "\n")
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         BertTokenizerFast(vocab=str(bert / "vocab.txt")).save_pretrained(bert)
         torch.manual_seed(0)
         config = BertConfig(
-            vocab_size=len(pieces) + 5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-            max_position_embeddings=64,
+            vocab_size=len(word_pieces) + 5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+            intermediate_size=16, max_position_embeddings=64,
         )  # fmt: skip
         BertModel(config).save_pretrained(bert)
         words = Transformer(str(bert), max_seq_length=max_length)

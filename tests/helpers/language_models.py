@@ -1,4 +1,4 @@
-"""A causal language model of a few thousand random weights, made without the network."""
+"""A causal language model with a few thousand random weights, made without network access."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHAT = (
 
 
 def write_tiny_causal(folder: Path, chat: bool = True, positions: int = 4096) -> Path:
-    """A Llama-like model with a tokenizer of bytes; without a chat template if not asked for."""
+    """Write a Llama-like model with a tokenizer of bytes, with or without a chat template; returns its folder."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 

@@ -1,6 +1,6 @@
-"""A small OpenAI-compatible server that misbehaves as told; a process of its own, of the standard library alone.
+"""A small OpenAI-compatible server that misbehaves on request, in a process that needs only the standard library.
 
-`serve` starts it. Its answers follow from the prompt, so every run gets the same.
+`serve` starts it. An answer depends only on the prompt, so every run gets the same ones.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ FAULTS = ("429", "500", "rubbish", "cut", "wrong", "slow", "drop", "refuse", "em
 
 
 def answer_to(prompt: str) -> str:
-    """What the server says to a prompt, when it does."""
+    """The server's answer to a prompt, unless it misbehaves."""
     return f"likes {hashlib.sha256(prompt.encode()).hexdigest()[:12]}"
 
 
 def vector_of(text: str, size: int) -> list[float]:
-    """The server's embedding of a text: numbers from its digest."""
+    """The server's embedding of a text, made from its digest."""
     digest = hashlib.sha256(text.encode()).digest()
     return [byte / 255 - 0.5 for byte in (digest * (size // 32 + 1))[:size]]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers of `Server`."""
+    """Answers the requests to a `Server`."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Server
 
     def log_message(self, *arguments):
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self):
-        """What the server has seen."""
+        """Report what the server has seen."""
         with self.server.lock:
             self.send(200, json.dumps(self.server.seen, default=dict).encode())
 
     def do_POST(self):
-        """A request of a client."""
+        """Answer a request of a client."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         server, seen = self.server, self.server.seen
         asked = json.loads(body)
@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
                 server.in_flight -= 1
 
     def answer(self, asked: dict, prompt: str, fault: str | None) -> None:
-        """Answer, or misbehave."""
+        """Answer, or misbehave as `fault` says."""
         server = self.server
         if server.status != 200:
             message = f"no: {self.headers['Authorization']} {self.path}" if server.echo else "no"
@@ -113,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send(200, json.dumps(completion).encode())
 
     def embed(self, asked: dict) -> None:
-        """Vectors of texts, in no particular order."""
+        """Send the vectors of texts, not in their order."""
         size = asked.get("dimensions") or 12
         vectors = [vector_of(text, size) for text in asked["input"]]
         with self.server.lock:
@@ -125,7 +125,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send(200, json.dumps(result).encode())
 
     def send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None, kind: str = "application/json"):
-        """A whole response."""
+        """Send a complete response."""
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
@@ -148,18 +148,18 @@ class Server(ThreadingHTTPServer):
         self.seen = {"requests": 0, "most_in_flight": 0, "too_early": 0, "last": None, "answered": Counter()}
 
     def handle_error(self, request, client_address):
-        """Say nothing of clients that went away."""
+        """Ignore clients that disconnect."""
 
 
 @dataclass
 class Running:
-    """A server that runs."""
+    """A running server."""
 
     port: int
 
     @property
     def url(self) -> str:
-        """Its address, for OPENAI_BASE_URL."""
+        """The address, for OPENAI_BASE_URL."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     def seen(self) -> dict:
@@ -172,15 +172,15 @@ class Running:
 def serve(
     latency: float = 0, slow_seconds: float = 0, status: int = 200, echo: bool = False, seed: int = 0, **faults: float
 ) -> Iterator[Running]:
-    """Run a server while the block runs.
+    """Run a server for the duration of a with block.
 
     Args:
         latency: seconds that each answer takes.
-        slow_seconds: seconds that a slow answer takes besides.
-        status: of every answer.
-        echo: say back the key.
-        seed: of the faults.
-        faults: share of requests with each of `FAULTS` (digits after an underscore: ``_429=0.1``).
+        slow_seconds: seconds that a slow answer takes in addition.
+        status: HTTP status of every response.
+        echo: whether answers and errors repeat the key.
+        seed: of the random choice of faults.
+        faults: share of requests with each of `FAULTS`; names that begin with a digit need an underscore: ``_429=0.1``.
     """
     shares = {name.removeprefix("_"): share for name, share in faults.items()}
     arguments = {

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_lecdsr.llm.encoders import embed as embedding
-from recbole_lecdsr.llm.encoders.embed import _mean_of_history
+from recbole_lecdsr.llm.encoders.embed import TokenVectors, average_item_vectors, write_vectors
 from recbole_lecdsr.model.lecdsr import LeCDSR
 from recbole_lecdsr.model.score_fusion.calibration import calibration_targets
 from tests.helpers.pairs import PER_TARGET, Event, random_events, write_pair
@@ -189,14 +188,18 @@ def vectors_of(dataset) -> dict[str, dict[str, np.ndarray]]:
     }
 
 
+def as_token_vectors(vectors: dict[str, dict[str, np.ndarray]]) -> dict[str, TokenVectors]:
+    return {domain: TokenVectors(list(rows), np.stack(list(rows.values()))) for domain, rows in vectors.items()}
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_user_vectors_of_history_are_means_of_training_events(tmp_path, split):
     events = random_events(10)
     dataset = load(write_pair(tmp_path, events), eval_args=SPLITS[split])
     vectors = vectors_of(dataset)
-    users, matrix = _mean_of_history(dataset, vectors)
-    assert sorted(users) == sorted(in_order(events))
-    for user, row in zip(users, matrix, strict=True):
+    users = average_item_vectors(dataset, as_token_vectors(vectors))
+    assert sorted(users.tokens) == sorted(in_order(events))
+    for user, row in users.by_token().items():
         n_train = len(in_order(events)[user]) - HELD_OUT
         own = [vectors[events[e][2]][events[e][1]] for e in in_order(events)[user][:n_train]]
         mean = np.mean(own, axis=0)
@@ -210,9 +213,10 @@ def test_other_held_out_items_leave_the_user_vectors_of_history_as_they_were(tmp
         load(write_pair(tmp_path / name, rows))
         for name, rows in (("one", events), ("other", with_other_items(events, place)))
     )
-    vectors = vectors_of(one)
-    assert _mean_of_history(one, vectors)[0] == _mean_of_history(other, vectors)[0]
-    np.testing.assert_array_equal(_mean_of_history(one, vectors)[1], _mean_of_history(other, vectors)[1])
+    items = as_token_vectors(vectors_of(one))
+    users, same_users = average_item_vectors(one, items), average_item_vectors(other, items)
+    assert users.tokens == same_users.tokens
+    np.testing.assert_array_equal(users.matrix, same_users.matrix)
 
 
 def test_popular_candidates_are_drawn_by_training_events(tmp_path):
@@ -256,5 +260,6 @@ def test_vectors_made_for_another_split_are_warned_of(tmp_path, caplog):
 
 def test_what_was_embedded_says_of_which_split(tmp_path):
     dataset = load(write_pair(tmp_path, random_events(5)))
-    embedding._write(tmp_path / "x.useremb", "user_id", ["u0"], np.ones((1, 2)), {"split": {"LS": "valid_and_test"}})
+    vectors = TokenVectors(["u0"], np.ones((1, 2)))
+    write_vectors(tmp_path / "x.useremb", "user_id", vectors, {"split": {"LS": "valid_and_test"}})
     assert json.loads((tmp_path / "x.useremb.json").read_text())["split"] == dataset.config["eval_args"]["split"]

@@ -23,30 +23,30 @@ def test_lines_may_end_as_on_any_system(tmp_path):
     assert read(tmp_path, '{"item_id": "a"}\r\n{"item_id": "b"}') == {"a": {}, "b": {}}
 
 
-def test_a_separator_of_lines_within_a_text_ends_no_line(tmp_path):
+def test_a_line_separator_within_a_text_does_not_end_the_line(tmp_path):
     assert read(tmp_path, '{"item_id": "a", "title": "one\u2028two\x85three\x0cfour"}\n'.replace("\x0c", "\\f")) == {
         "a": {"title": "one\u2028two\x85three\x0cfour"}
     }
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
-        ('{"item_id": "a"}\n{"item_id": \n', r"line 2: not JSON .*mend or delete the line"),
+        ('{"item_id": "a"}\n{"item_id": \n', r"line 2: not JSON .*correct or delete the line"),
         ('{"item_id": "a"}\n\n{"item_id": "b"}{}\n', r"line 3: not JSON"),
         ('["a", "b"]\n', r"line 1: must be an object with 'item_id', not '\[\"a\", \"b\"\]'"),
         ('{"id": "a"}\n', r"line 1: must be an object with 'item_id'"),
-        ('{"item_id": "a"}\n{"item_id": "b"}\n{"item_id": "a"}\n', r"line 3: item_id 'a' stands on an earlier line"),
-        ('{"item_id": 1}\n{"item_id": "1"}\n', r"line 2: item_id '1' stands on an earlier line"),
+        ('{"item_id": "a"}\n{"item_id": "b"}\n{"item_id": "a"}\n', r"line 3: item_id 'a' occurs in an earlier line"),
+        ('{"item_id": 1}\n{"item_id": "1"}\n', r"line 2: item_id '1' occurs in an earlier line"),
         (b'{"item_id": "\xff"}\n', r"not UTF-8 .*save it as UTF-8"),
     ],
 )
-def test_what_is_wrong_is_told_with_file_and_line(tmp_path, content, told):
-    with pytest.raises(UserError, match=rf"items\.jsonl.*{told}"):
+def test_errors_name_file_and_line(tmp_path, content, message):
+    with pytest.raises(UserError, match=rf"items\.jsonl.*{message}"):
         read(tmp_path, content)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"absent\.jsonl does not exist"):
         text_files.read_json_lines(tmp_path / "absent.jsonl", "item_id")
 
@@ -62,7 +62,7 @@ def test_all_columns_are_read_as_text_and_empty_cells_left_out(tmp_path):
     }  # fmt: skip
 
 
-def test_a_table_without_the_items_column_is_named_with_what_it_has(tmp_path):
+def test_a_table_without_the_item_column_is_named_with_its_columns(tmp_path):
     (tmp_path / "book.item").write_text("id:token\ttitle:token\na\tb\n")
     with pytest.raises(UserError, match=r"book\.item has no column 'item_id', only id, title"):
         text_files.read_item_columns(tmp_path / "book.item")
@@ -82,8 +82,10 @@ def test_a_table_without_the_items_column_is_named_with_what_it_has(tmp_path):
     ],
 )
 def test_the_given_fields_are_joined_in_their_order(record, text):
-    assert text_files.compose({"a": record}, ["title", "description"]) == {"a": text}
+    assert text_files.compose_texts({"a": record}, ["title", "description"]) == {"a": text}
 
 
 def test_a_record_without_any_of_the_fields_has_no_text():
-    assert text_files.compose({"a": {"year": "1979"}, "b": {"title": ""}, "c": {"title": "x"}}, ["title"]) == {"c": "x"}
+    assert text_files.compose_texts({"a": {"year": "1979"}, "b": {"title": ""}, "c": {"title": "x"}}, ["title"]) == {
+        "c": "x"
+    }

@@ -24,12 +24,16 @@ VARIANTS = [
 ]
 
 
+def make(**settings) -> CausalNetwork:
+    return CausalNetwork(**{"n_items": 12, "max_length": 6, "embedding_size": 8, "hidden_size": 4, **settings})
+
+
 def network(**changes) -> CausalNetwork:
     torch.manual_seed(0)
     text, profile = torch.randn(12, 7), torch.randn(5, 7)
     text[0] = text[3] = 0
     settings = {"item_embedding": text, "user_embedding": profile, **changes}
-    net = CausalNetwork(12, 6, 8, 4, **settings).eval()
+    net = make(**settings).eval()
     with torch.no_grad():  # what starts at zero would hide its faults
         for parameter in net.parameters():
             parameter += torch.randn_like(parameter) * 0.1
@@ -121,7 +125,7 @@ def test_a_fresh_network_is_self_attention_over_the_ids_alone():
     """Fusion, profile and their ablations start from the same scores, so that each has to earn its part."""
     torch.manual_seed(0)
     text, profile = torch.randn(12, 7), torch.randn(5, 7)
-    net = CausalNetwork(12, 6, 8, 4, text, profile).eval()
+    net = make(item_embedding=text, user_embedding=profile).eval()
     query = net.query(inputs(WINDOWS, DOMAINS, TIMES, ASKED, USERS))
     assert torch.allclose(query, net.query(inputs(WINDOWS, DOMAINS, TIMES, ASKED, torch.tensor([4, 3, 2]))), atol=1e-6)
 
@@ -137,13 +141,13 @@ def test_the_table_starts_as_the_principal_components_of_the_texts():
     similarity, ours = centred @ centred.T, components[known] @ components[known].T
     assert torch.allclose(ours / ours.norm(), similarity / similarity.norm(), atol=1e-4), "all 7 components fit into 8"
     torch.manual_seed(0)
-    table = CausalNetwork(12, 6, 8, 4, text, None).item_id.weight.detach()
+    table = make(item_embedding=text, user_embedding=None).item_id.weight.detach()
     assert torch.allclose(table[known], 0.5 * components[known]) and table[3].any() and not table[0].any()
 
 
 def test_texts_that_are_all_alike_leave_the_table_at_random():
     assert not principal_components(torch.ones(5, 3), 2).any()
-    assert CausalNetwork(5, 6, 8, 4, torch.ones(5, 3), None).item_id.weight[1:].any(dim=1).all()
+    assert make(n_items=5, item_embedding=torch.ones(5, 3), user_embedding=None).item_id.weight[1:].any(dim=1).all()
 
 
 def test_texts_that_are_not_there_cannot_start_a_table():

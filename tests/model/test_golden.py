@@ -1,4 +1,4 @@
-"""The mathematics of MODEL.md against numbers that the published implementation computed."""
+"""The mathematics of docs/models.md, 3 and 4, against numbers that the published implementation computed."""
 
 from __future__ import annotations
 

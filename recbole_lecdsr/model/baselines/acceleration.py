@@ -1,7 +1,7 @@
-"""RecBole's modules with the same arithmetic in less time; what they compute differs by rounding only.
+"""Faster forms of RecBole's modules; their results differ by rounding only.
 
 Measured on a CPU, RecBole's SASRec spends a third of a step in an activation of seven passes over memory, a seventh in
-drawing dropout masks, and two fifths in places of the last layer that no one reads.
+drawing dropout masks, and two fifths at positions of the last layer that no model reads.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from recbole.model.layers import FeedForward, TransformerEncoder, TransformerLayer
 from torch import Tensor, nn
 
-# Models that read the last event's place of these encoders and no other.
-_LAST_PLACE_ONLY = {
+# Models that read these encoders at the last interaction only.
+_LAST_POSITION_ONLY = {
     "SASRec": ("trm_encoder",),
     "SASRecF": ("trm_encoder",),
     "FDSA": ("item_trm_encoder", "feature_trm_encoder"),
@@ -51,12 +51,12 @@ class Dropout(nn.Module):
         return values * kept.to(values.dtype).mul_(_LEVELS / (_LEVELS - dropped))
 
 
-class LastPlaceLayer(nn.Module):
-    """The last layer of a `TransformerEncoder`, worked out for the last event of each window alone.
+class LastPositionLayer(nn.Module):
+    """The last layer of a `TransformerEncoder`, computed for the last interaction of each window alone.
 
     Args:
         layer: RecBole's layer, whose parameters it uses.
-        last: gives the place of each window's last event, (B,) int64.
+        last: gives the position of each window's last interaction, (B,) int64.
     """
 
     def __init__(self, layer: TransformerLayer, last: Callable[[], Tensor]):
@@ -65,7 +65,7 @@ class LastPlaceLayer(nn.Module):
         self.last = last
 
     def forward(self, states: Tensor, attention_mask: Tensor) -> Tensor:
-        """States (B, L, d) and mask (B, 1, L, L) -> (B, L, d), the last event's new state in every place."""
+        """States (B, L, d), mask (B, 1, L, L) -> (B, L, d), the new state of the last interaction at every position."""
         attention = self.multi_head_attention
         row = torch.arange(len(states), device=states.device)
         last = self.last()
@@ -83,11 +83,11 @@ class LastPlaceLayer(nn.Module):
 
 
 def accelerate(model: nn.Module, last: Callable[[], Tensor]) -> None:
-    """Exchange slow parts of one of RecBole's models in place; names and shapes of its parameters stay.
+    """Replace slow parts of one of RecBole's models in place; names and shapes of its parameters stay.
 
     Args:
         model: the model.
-        last: gives the place of each window's last event in the batch under way, (B,) int64.
+        last: gives the position of each window's last interaction in the current batch, (B,) int64.
     """
     for module in list(model.modules()):
         if isinstance(module, FeedForward) and _is_slow_gelu(module.intermediate_act_fn):
@@ -98,7 +98,7 @@ def accelerate(model: nn.Module, last: Callable[[], Tensor]) -> None:
     for name in _encoders(model):
         encoder = getattr(model, name)
         if isinstance(encoder, TransformerEncoder) and type(encoder.layer[-1]) is TransformerLayer:
-            encoder.layer[-1] = LastPlaceLayer(encoder.layer[-1], last)
+            encoder.layer[-1] = LastPositionLayer(encoder.layer[-1], last)
 
 
 def _is_slow_gelu(function: Callable[[Tensor], Tensor]) -> bool:
@@ -106,5 +106,5 @@ def _is_slow_gelu(function: Callable[[Tensor], Tensor]) -> bool:
 
 
 def _encoders(model: nn.Module) -> Iterable[str]:
-    """Exactly RecBole's classes: one derived from them may read other places."""
-    return _LAST_PLACE_ONLY.get(type(model).__name__, ()) if type(model).__module__.startswith("recbole.") else ()
+    """Exactly RecBole's classes: one derived from them may read other positions."""
+    return _LAST_POSITION_ONLY.get(type(model).__name__, ()) if type(model).__module__.startswith("recbole.") else ()

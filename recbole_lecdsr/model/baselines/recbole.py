@@ -1,12 +1,13 @@
-"""RecBole's own models on the samples, candidates and seeds that LeCDSR sees.
+"""RecBole's own models on the samples, candidates and seeds that LeCDSR sees (docs/models.md, 9).
 
-`baseline_class` makes a model of the plugin out of a general or sequential model class of RecBole. The class itself is
-RecBole's and unchanged: it gets the data set and the batches in the form it knows.
+`baseline_class` wraps a general or sequential model class of RecBole. The class itself is unchanged: it gets the data
+set and the batches in the form that RecBole gives it.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from copy import copy
 from functools import cached_property
 from typing import Any, ClassVar
@@ -17,20 +18,21 @@ from recbole.data.interaction import Interaction
 from recbole.data.transform import construct_transform
 from recbole.model.abstract_recommender import GeneralRecommender, SequentialRecommender
 from recbole.utils import FeatureType, InputType, ModelType
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, spmatrix
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from recbole_lecdsr.data.constants import DOMAIN_FIELD, TRAIN
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.windows import SingleDomainGatherer, WindowGatherer
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
+from recbole_lecdsr.model.base import ITEM_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.acceleration import accelerate
 
 _PLACES = ("general_recommender", "sequential_recommender")
 # Models whose loss is no sum over the rows of a batch, beside those that only count (`ModelType.TRADITIONAL`).
 _NOT_DISTRIBUTED = {"CDAE", "ConvNCF", "ENMF", "NCEPLRec", "NCL", "SGL"}
-# Numbers of the LLM embedding that models with item features get: RecBole makes a vector of each.
+# Components of the LLM embedding that models with item features get: RecBole embeds each of them.
 TEXT_SIZE = 32
 TEXT_FIELD = "text"
 
@@ -51,8 +53,8 @@ def recbole_class(name: str) -> type | None:
     return None
 
 
-def baseline_class(recbole_model: type) -> type:
-    """A model class of the plugin around a model class of RecBole, with its name."""
+def baseline_class(recbole_model: Any) -> type[Baseline]:
+    """A model class of the contract around a model class of RecBole, with its name."""
     members = {
         "recbole_class": recbole_model,
         "__doc__": recbole_model.__doc__,
@@ -66,15 +68,15 @@ def baseline_class(recbole_model: type) -> type:
 
 
 class RecBoleView:
-    """The mixed data set as RecBole's models know data sets: one user field, one item field, training events.
+    """The mixed data set in the interface of RecBole's own: one user field, one item field, training interactions.
 
     Args:
         config: the run's configuration.
-        dataset: `recbole_lecdsr.data.dataset.CrossDomainSequentialDataset`.
-        single: users of the two domains are two users each, so that nothing is learned across.
+        dataset: of the run.
+        single: a user of both domains counts as two users, so that nothing is learned across.
     """
 
-    def __init__(self, config, dataset, single: bool):
+    def __init__(self, config: Any, dataset: CrossDomainSequentialDataset, single: bool):
         self.config, self.dataset = config, dataset
         self.uid_field, self.iid_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
         self.item_num = dataset.num_total_item
@@ -90,14 +92,14 @@ class RecBoleView:
     @cached_property
     def _train(self) -> tuple[np.ndarray, np.ndarray]:
         log = self.dataset.log
-        train = log.split == 0
+        train = log.split == TRAIN
         user = log.user[train].astype(np.int64)
         if self.single:
             user += log.domain[train].astype(np.int64) * self.dataset.num_total_user
         return user, log.item[train].astype(np.int64)
 
-    def inter_matrix(self, form: str = "coo", value_field: str | None = None):
-        """(n_users, n_items) matrix of ones at the training events, a pair counted once."""
+    def inter_matrix(self, form: str = "coo", value_field: str | None = None) -> spmatrix:
+        """(n_users, n_items) matrix of ones at the training interactions, a pair counted once."""
         pairs = np.unique(np.stack(self._train), axis=1)
         matrix = coo_matrix((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), shape=(self.user_num, self.item_num))
         return matrix if form == "coo" else matrix.asformat(form)
@@ -105,7 +107,7 @@ class RecBoleView:
     def get_item_feature(self) -> Interaction:
         """The items with their LLM embedding: the first principal components, of unit variance each.
 
-        ``text`` (n_items, TEXT_SIZE, 2): numbers, and the rows of the vectors that they weigh, 0 where there is none.
+        ``text`` (n_items, TEXT_SIZE, 2): components, and the rows of the embedding table that they weigh, 0 for none.
         """
         vectors = self.dataset.item_embedding()
         known = vectors.any(axis=1)
@@ -117,7 +119,7 @@ class RecBoleView:
 
     @cached_property
     def inter_feat(self) -> Interaction:
-        """All training samples with their windows, on the CPU: (S, L), for the few models that ask for them."""
+        """All training samples with their windows, on the CPU: (S, L), for the few models that read them."""
         gatherer = SingleDomainGatherer if self.single else WindowGatherer
         windows = gatherer(self.dataset.log, self.config["MAX_ITEM_LIST_LENGTH"])
         target = torch.from_numpy(self.dataset.targets("train"))
@@ -132,13 +134,13 @@ class RecBoleView:
 
 
 def right_padded(item_seq: Tensor) -> tuple[Tensor, Tensor]:
-    """Windows as RecBole's models read them: events first, padding behind.
+    """Windows as RecBole's models read them: interactions first, padding behind.
 
     Args:
-        item_seq: (B, L) int64, padding 0 before the events.
+        item_seq: (B, L) int64, padding 0 before the interactions.
 
     Returns:
-        (B, L) int64, and (B,) int64, the number of events.
+        (B, L) int64, and (B,) int64, the number of interactions.
     """
     length = item_seq.ne(0).sum(dim=1)
     place = torch.arange(item_seq.shape[1], device=item_seq.device) - length.unsqueeze(1)
@@ -148,11 +150,11 @@ def right_padded(item_seq: Tensor) -> tuple[Tensor, Tensor]:
 class Baseline(CrossDomainSequentialRecommender):
     """A general or sequential model of RecBole in a cross-domain run; made by `baseline_class`.
 
-    Settings: those of RecBole's model, and ``sequence``: ``mixed`` gives it the events of both domains, ``single``
-    those of the target's domain alone (and a user of both domains is two users to it).
+    Parameters: those of RecBole's model, and ``sequence``: ``mixed`` gives it the interactions of both domains,
+    ``single`` those of the target's domain alone (a user of both domains then counts as two users).
     """
 
-    recbole_class: ClassVar[type]
+    recbole_class: ClassVar[Any]
     deterministic_on_gpu = False
 
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
@@ -169,10 +171,22 @@ class Baseline(CrossDomainSequentialRecommender):
             self.recbole_model = self.recbole_class(config, self.view)
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise UserError(
-                f"{self.recbole_class.__name__} needs more of a data set than ids ({error!r}): leave it out"
+                f"{self.recbole_class.__name__} needs more of a data set than ids and item texts ({error!r}): "
+                "leave it out"
             ) from error
-        self._length = torch.ones(0, dtype=torch.int64)  # of the windows under way
+        self._length = torch.ones(0, dtype=torch.int64)  # of the windows of the current batch
         accelerate(self.recbole_model, lambda: self._length - 1)
+
+    @classmethod
+    def resolve_input_type(cls, values: Mapping[str, Any]) -> InputType:
+        """That of the framework's class; where it has none, what RecBole makes of ``loss_type``."""
+        by_loss = InputType.POINTWISE if values.get("loss_type") == "CE" else InputType.PAIRWISE
+        return getattr(cls.recbole_class, "input_type", by_loss)
+
+    @classmethod
+    def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
+        """Item texts, where RecBole's model embeds item features."""
+        return frozenset() if values.get("selected_features") is None else frozenset({ITEM_TEXT})
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The tensors that RecBole's model keeps outside its parameters, for the checkpoint."""
@@ -181,7 +195,7 @@ class Baseline(CrossDomainSequentialRecommender):
         return {name: value.detach().clone() for name, value in values.items() if isinstance(value, Tensor)}
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Put them back, on the device of the model."""
+        """Restore these tensors, on the device of the model."""
         device = next(self.parameters()).device
         for name, value in state.items():
             setattr(self.recbole_model, name, value.to(device))
@@ -190,7 +204,7 @@ class Baseline(CrossDomainSequentialRecommender):
         """A batch as RecBole's dataloaders make it."""
         fields = dict(interaction.interaction)
         if self.single:
-            fields[self.user_field] = fields[self.user_field] + fields["domain"] * self.total_num_users
+            fields[self.user_field] = fields[self.user_field] + fields[DOMAIN_FIELD] * self.total_num_users
         if self.sequential:
             item_seq, length = right_padded(fields[self.item_seq_field])
             # RecBole's models read the state at place length - 1.
@@ -200,11 +214,11 @@ class Baseline(CrossDomainSequentialRecommender):
         return Interaction(fields)
 
     def calculate_loss(self, interaction: Interaction) -> Tensor | tuple[Tensor, ...]:
-        """RecBole's loss. Samples without an event in the window teach a sequential model nothing and are left out."""
+        """RecBole's loss; samples with an empty window, which teach a sequential model nothing, are left out."""
         batch = self._batch(interaction)
         if self.sequential:
             batch = batch[batch[self.item_seq_field][:, 0].ne(0)]
-            if not len(batch):  # the mean over no sample would be no number
+            if not len(batch):  # the mean over no sample would be NaN
                 return sum(weight.sum() for weight in self.recbole_model.parameters()) * 0
             self._length = batch[self.length_field]
             batch = self.transform(self.view, batch)
@@ -233,7 +247,7 @@ class Baseline(CrossDomainSequentialRecommender):
         return scores[:, : self.total_num_items].to(batch[self.user_field].device)  # EASE's are on the CPU
 
     def _score_one_by_one(self, batch: Interaction) -> Tensor:
-        """For models that score pairs of a user and an item only: (B, n_items) by way of as many pairs."""
+        """For models that score pairs of a user and an item only: (B, n_items), pair by pair."""
         items = torch.arange(self.total_num_items, device=batch[self.user_field].device)
         rows = [
             self.recbole_model.predict(Interaction({self.user_field: user.expand(len(items)), self.item_field: items}))
@@ -242,7 +256,7 @@ class Baseline(CrossDomainSequentialRecommender):
         return torch.stack(rows)
 
     def transform_for_scoring(self, batch: Interaction) -> Interaction:
-        """RecBole turns windows round for scoring too where its model wants them so; masks are for training."""
+        """RecBole reverses windows for scoring too where its model reads them so; masks are for training alone."""
         return self.transform(self.view, batch) if self.view.config["transform"] == "inverse_itemseq" else batch
 
     def predict(self, interaction: Interaction) -> Tensor:

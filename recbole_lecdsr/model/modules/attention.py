@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class AttentionBlock(nn.Module):
-    """Pre-norm causal self-attention and feed-forward layer of a transformer."""
+    """Pre-norm self-attention and feed-forward layer of a transformer (docs/models.md, eq. 24)."""
 
     def __init__(self, embedding_size: int, heads: int, dropout: float):
         super().__init__()
@@ -26,19 +26,20 @@ class AttentionBlock(nn.Module):
 
         Args:
             hidden: (B, L, d).
-            allowed: (B, 1, L, L) bool, which events (last axis) each event may look at.
+            allowed: (B, 1, L, L) bool, which positions (last axis) each position may attend to.
 
         Returns:
             (B, L, d).
         """
         parts = self.query_key_value(self.norm(hidden)).unflatten(2, (3 * self.heads, -1)).transpose(1, 2)
-        found = F.scaled_dot_product_attention(*parts.chunk(3, dim=1), attn_mask=allowed)
+        query, key, value = parts.chunk(3, dim=1)
+        found = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
         hidden = hidden + self.dropout(self.output(found.transpose(1, 2).flatten(2)))
         return hidden + self.dropout(self.feed_forward(self.forward_norm(hidden)))
 
 
 class TimeEmbedding(nn.Module):
-    """Vectors of times: a table of a few, and a line between each two neighbours."""
+    """Vectors of times in [0, 1]: a table of a few, linearly interpolated (docs/models.md, eq. 26)."""
 
     def __init__(self, size: int, embedding_size: int):
         super().__init__()

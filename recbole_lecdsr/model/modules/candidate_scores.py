@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,7 +15,7 @@ class _CandidateScores(torch.autograd.Function):
     """r_{bc} = q_b · W_{k(b,c)}; each gradient is one weighted bag sum."""
 
     @staticmethod
-    def forward(ctx, query: Tensor, weight: Tensor, candidates: Tensor) -> Tensor:
+    def forward(ctx: Any, query: Tensor, weight: Tensor, candidates: Tensor) -> Tensor:
         ctx.save_for_backward(query, weight, candidates)
         rows = max(1, _CHUNK_BYTES // (candidates.shape[1] * weight.shape[1] * weight.element_size()))
         scores = query.new_empty(candidates.shape)
@@ -23,7 +25,7 @@ class _CandidateScores(torch.autograd.Function):
         return scores
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         query, weight, candidates = ctx.saved_tensors
         grad = grad.contiguous()
         grad_query = F.embedding_bag(candidates, weight, per_sample_weights=grad, mode="sum")

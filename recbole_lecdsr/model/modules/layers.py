@@ -1,8 +1,8 @@
-"""The layers of LeCDSR as plain modules that know nothing of RecBole.
+"""The layers of the published network as plain modules.
 
 Notation, here and in the rest of the package: B batch, L window length, d embedding size, D size of an LLM
 embedding, H hidden size of an adapter, C number of candidates. ``mask`` is a (B, L) bool tensor, true where
-the window holds an event and false where it is padding; ``None`` treats padding as if it were an event, as
+the window holds an interaction and false at padding; ``None`` treats padding as if it were an interaction, as
 the published implementation does.
 """
 
@@ -45,7 +45,7 @@ class Adapter(nn.Sequential):
 
 
 class FeatureGate(nn.Module):
-    """Which dimensions of each event matter to this user (MODEL.md, forward 2)."""
+    """Which dimensions of each interaction matter to this user (docs/models.md, eq. 6 and 11)."""
 
     def __init__(self, embedding_size: int):
         super().__init__()
@@ -53,7 +53,7 @@ class FeatureGate(nn.Module):
         self.user = nn.Linear(embedding_size, embedding_size)
 
     def forward(self, item: Tensor, user: Tensor, semantics: Tensor | None = None) -> Tensor:
-        """Gate the events of a window.
+        """Gate the interactions of a window.
 
         Args:
             item: Ê (or E), (B, L, d).
@@ -72,7 +72,7 @@ class FeatureGate(nn.Module):
 
 
 class InstanceGate(nn.Module):
-    """Which events of the window matter (MODEL.md, forward 3 and 4)."""
+    """Which interactions of the window matter (docs/models.md, eq. 7 and 8)."""
 
     def __init__(self, max_length: int, embedding_size: int):
         super().__init__()
@@ -87,7 +87,7 @@ class InstanceGate(nn.Module):
         return F.embedding(position, frozen @ self.position).squeeze(-1)
 
     def forward(self, gated: Tensor, user: Tensor, position: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Weigh the gated events and add them up.
+        """Weighted mean of the gated interactions.
 
         Args:
             gated: Z, (B, L, d).

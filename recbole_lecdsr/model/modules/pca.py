@@ -9,6 +9,8 @@ from torch import Tensor
 def principal_components(vectors: Tensor, size: int) -> Tensor:
     """The first principal components of the rows that are not zero, of unit mean square length.
 
+    Source: docs/models.md, eq. 20.
+
     Args:
         vectors: (N, D) float.
         size: d; components beyond the rank are zero.
@@ -22,7 +24,7 @@ def principal_components(vectors: Tensor, size: int) -> Tensor:
     directions = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(dims=[1])[:, :width]
     components = centred @ directions
     result = vectors.new_zeros(len(vectors), size)
-    # Vectors that are all alike have none.
+    # Equal vectors have none.
     length = components.square().sum(dim=1).mean().sqrt()
     if length > 1e-6 * vectors[known].square().sum(dim=1).mean().sqrt():
         result[known, :width] = components / length

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ class Items(NamedTuple):
 
 
 class SpectralGate(nn.Module):
-    """Fusion of ID and text in the frequency domain, event by event (after MODEL.md, forward 1).
+    """Fusion of ID and text in the frequency domain, item by item (docs/models.md, eq. 21 and 22).
 
     The published fusion transforms along the window, where each frequency knows all events, later ones too. Along the
     features instead it is causal: I = E + irfft(rfft(E) ⊙ C), M = irfft(rfft(E) ⊙ rfft(T)), and Ê = g_I I + g_M w ⊙ M
@@ -33,9 +33,9 @@ class SpectralGate(nn.Module):
         self.fusion_gate = nn.Linear(embedding_size, 1)
         self.fusion_weight = nn.Parameter(torch.zeros(embedding_size))
 
-    def forward(self, items: Items) -> Tensor:
-        """E and T of N items -> Ê, (N, d)."""
-        identity, semantics = (part.float() for part in items)
+    def forward(self, identity: Tensor, semantics: Tensor) -> Tensor:
+        """E and T of N items, (N, d) each -> Ê, (N, d) float32."""
+        identity, semantics = identity.float(), semantics.float()
         size = identity.shape[1]
         spectrum = torch.fft.rfft(identity, norm="ortho")
         filtered = identity + torch.fft.irfft(spectrum * torch.view_as_complex(self.filter), n=size, norm="ortho")
@@ -86,7 +86,9 @@ class _SpectralFusion(torch.autograd.Function):
     transforms. The gradients by hand take half the passes over memory that autograd's would."""
 
     @staticmethod
-    def forward(ctx, item: Tensor, semantics: Tensor, spectrum: Tensor, fourier: Tensor, inverse: Tensor):
+    def forward(
+        ctx: Any, item: Tensor, semantics: Tensor, spectrum: Tensor, fourier: Tensor, inverse: Tensor
+    ) -> tuple[Tensor, Tensor]:
         item_hat, semantics_hat = torch.matmul(fourier, item), torch.matmul(fourier, semantics)
         ctx.save_for_backward(item_hat, semantics_hat, spectrum, fourier, inverse)
         product = _multiply(item_hat, spectrum)
@@ -94,7 +96,7 @@ class _SpectralFusion(torch.autograd.Function):
         return filtered, torch.matmul(inverse, _multiply(item_hat, semantics_hat, out=product))
 
     @staticmethod
-    def backward(ctx, grad_filtered: Tensor, grad_fused: Tensor):
+    def backward(ctx: Any, grad_filtered: Tensor, grad_fused: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         item_hat, semantics_hat, spectrum, fourier, inverse = ctx.saved_tensors
         filtered_hat, fused_hat = torch.matmul(inverse.T, grad_filtered), torch.matmul(inverse.T, grad_fused)
         product = _multiply(filtered_hat, item_hat, conjugate=True)
@@ -106,7 +108,7 @@ class _SpectralFusion(torch.autograd.Function):
 
 
 class SemanticFusion(nn.Module):
-    """ID embeddings and item semantics fused in the frequency domain (MODEL.md, forward 1).
+    """ID embeddings and item semantics fused in the frequency domain (docs/models.md, eq. 3 to 5).
 
     A learned complex filter of shape (L // 2 + 1, d) acts on the IDs alone, and the spectrum of the semantics
     acts on them as a second, item-dependent filter; one scalar gate per position weighs each of the two.

@@ -52,6 +52,14 @@ class CandidateFeatures(nn.Module):
     """
 
     num_popularity = len(_RECENT_BINS) + 1
+    cumulative_count: Tensor
+    similarity: Tensor  # co-occurrence: a dense matrix, or the values of a sparse one
+    row_start: Tensor
+    column: Tensor
+    vector: Tensor
+    missing: Tensor
+    nearest: Tensor
+    share: Tensor
 
     def __init__(self, log: EventLog, n_items: int, max_length: int, texts: TextNeighbors | None):
         super().__init__()
@@ -115,10 +123,8 @@ class CandidateFeatures(nn.Module):
             parts.append((self._text_similarity(weights, item_seq, candidates) / _UNIT).log1p())
             smoothed = self._smoothed_cooccurrence(weights, item_seq, by_cooccurrence, candidates)
             parts.append((smoothed / _SMOOTHED_UNIT).log1p())
-            every = candidates is None
-            parts.append(
-                (self.missing.expand(len(item_seq), -1) if every else take_rows(self.missing, candidates))[None]
-            )
+            missing = self.missing.expand(len(item_seq), -1)
+            parts.append((missing if candidates is None else take_rows(self.missing, candidates))[None])
         return torch.cat([part.float() for part in parts])
 
     def _recent_counts(self, time: Tensor, candidates: Tensor | None) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import Any, ClassVar
 
@@ -40,6 +42,7 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, withhold_calibration(dataset))
         self._config, self._dataset = config, dataset
+        self._is_model_alone = False
         texts = None
         if not config["no_item_semantics"]:
             texts = find_text_neighbors(torch.from_numpy(np.ascontiguousarray(dataset.item_embedding(), np.float32)))
@@ -73,7 +76,7 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
             return  # a phase that only prepares the next
         self.eval()
         scores = [
-            self._model_scores(batch, items).float().masked_fill(hidden, -torch.inf)
+            self._predict_alone(batch, items).float().masked_fill(hidden, -torch.inf)
             for batch, items, hidden in self._calibration_samples
         ]
         self.train()
@@ -81,18 +84,33 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
             domain = self._calibration_samples.domain.to(scores[0].device)
             self.score_fusion.fit(torch.cat(scores), self._calibration_features, domain)
 
-    def _model_scores(self, interaction: Interaction, items: Tensor) -> Tensor:
-        """Scores of the model alone, items (B, C) int64 -> (B, C)."""
-        return super().predict(Interaction({**interaction.interaction, self.item_field: items}))
+    @contextmanager
+    def _model_alone(self) -> Iterator[None]:
+        """Scores are the model's own within the block: its `predict` may call its `full_sort_predict`."""
+        self._is_model_alone = True
+        try:
+            yield
+        finally:
+            self._is_model_alone = False
+
+    def _predict_alone(self, interaction: Interaction, items: Tensor) -> Tensor:
+        """Scores of the model alone: items (B, C) int64 -> (B, C)."""
+        with self._model_alone():
+            return super().predict(Interaction({**interaction.interaction, self.item_field: items}))
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Fused scores of the given items: item ids (B,) -> (B,), or (B, C) -> (B, C)."""
+        if self._is_model_alone:
+            return super().predict(interaction)
         item = interaction[self.item_field]
         candidates = item.view(len(item), -1)
-        score = super().predict(interaction).view(candidates.shape)
+        score = self._predict_alone(interaction, candidates)
         return self.score_fusion(score.float(), self.sequence_input(interaction), candidates).view(item.shape)
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Fused scores of all items of both domains, (B, n_items)."""
-        score = super().full_sort_predict(interaction).view(len(interaction), -1)
+        if self._is_model_alone:
+            return super().full_sort_predict(interaction)
+        with self._model_alone():
+            score = super().full_sort_predict(interaction).view(len(interaction), -1)
         return self.score_fusion(score.float(), self.sequence_input(interaction), None)

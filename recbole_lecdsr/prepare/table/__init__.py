@@ -1,1 +1,1 @@
-"""CSV, TSV or Parquet tables to an atomic pair."""
+"""Tables of interactions and items (CSV, TSV, Parquet) come in; an atomic pair goes out."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.llm.encoders.reduction import fit
+from recbole_lecdsr.llm.encoders.reduction import fit_reduction
 
 
 @pytest.fixture
@@ -14,19 +14,19 @@ def matrix() -> np.ndarray:
 
 
 def test_principal_components_keep_the_variance(matrix):
-    reduced = fit(matrix, "pca", 3).apply(matrix, normalize=False)
+    reduced = fit_reduction(matrix, "pca", 3).apply(matrix, normalize=False)
     values = np.sort(np.linalg.eigvalsh(np.cov(matrix.T)))[::-1]
     np.testing.assert_allclose(np.cov(reduced.T), np.diag(values[:3]), atol=1e-2)
     np.testing.assert_allclose(reduced.mean(axis=0), 0, atol=1e-4)
 
 
-def test_whitening_gives_each_direction_a_variance_of_one(matrix):
-    reduced = fit(matrix, "whitening", 4).apply(matrix, normalize=False)
+def test_whitening_gives_each_component_variance_one(matrix):
+    reduced = fit_reduction(matrix, "whitening", 4).apply(matrix, normalize=False)
     np.testing.assert_allclose(np.cov(reduced.T), np.eye(4), atol=1e-3)
 
 
 def test_the_map_is_stored_as_it_is_applied(tmp_path, matrix):
-    reduction = fit(matrix, "pca", 2)
+    reduction = fit_reduction(matrix, "pca", 2)
     reduction.save(tmp_path / "r.npz")
     with np.load(tmp_path / "r.npz") as stored:
         other = (matrix[:3] - stored["mean"]) @ stored["components"]
@@ -34,6 +34,8 @@ def test_the_map_is_stored_as_it_is_applied(tmp_path, matrix):
     np.testing.assert_allclose(np.linalg.norm(reduction.apply(matrix, normalize=True), axis=1), 1, rtol=1e-5)
 
 
-def test_a_size_that_the_vectors_do_not_have_is_told(matrix):
-    with pytest.raises(UserError, match="embedding_reduction_size is 7, but there are 200 item vectors of 6 numbers"):
-        fit(matrix, "pca", 7)
+def test_a_size_beyond_the_dimensions_of_the_vectors_is_refused(matrix):
+    with pytest.raises(
+        UserError, match="embedding_reduction_size is 7, but there are 200 item vectors of 6 dimensions"
+    ):
+        fit_reduction(matrix, "pca", 7)

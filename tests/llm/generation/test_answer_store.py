@@ -9,43 +9,43 @@ import time
 import pytest
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.llm.generation.answer_store import VALID, Store, key_of
+from recbole_lecdsr.llm.generation.answer_store import VALID, AnswerStore, Record, record_key
 
-FORK = multiprocessing.get_context("fork")  # a child that need not import torch again
+FORK = multiprocessing.get_context("fork")  # children need not import torch again
 
 
-def record(key: str, answer: str = "x", status: str = VALID) -> dict[str, object]:
-    return {"key": key, "status": status, "answer": answer}
+def record(key: str, answer: str = "x", status: str = VALID) -> Record:
+    return Record(key=key, status=status, answer=answer)
 
 
 def lines(path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
-def test_what_was_appended_is_there_after_opening_anew(tmp_path):
+def test_appended_records_are_there_after_reopening(tmp_path):
     path = tmp_path / "store.jsonl"
-    with Store(path) as store:
+    with AnswerStore(path) as store:
         assert store.append(record("a", "line\nbreak, Ä, \u2028 and \ud800"))
         assert store.append(record("b", "no", "refused")) and store.append(record("b", "", "empty"))
         assert "a" in store and "b" not in store and len(store) == 1
-    with Store(path) as store:
-        assert store.get("a")["answer"] == "line\nbreak, Ä, \u2028 and \ud800" and store.get("b") is None
-        assert store.failed("b") == 2 and [one["status"] for one in store.failures("b")] == ["refused", "empty"]
+    with AnswerStore(path) as store:
+        assert store.get("a").answer == "line\nbreak, Ä, \u2028 and \ud800" and store.get("b") is None
+        assert store.failure_count("b") == 2 and [one.status for one in store.failures("b")] == ["refused", "empty"]
     assert len(lines(path)) == 3
 
 
 def test_a_key_gets_one_valid_record_only(tmp_path):
-    with Store(tmp_path / "s") as store:
+    with AnswerStore(tmp_path / "s") as store:
         assert store.append(record("a", "first"))
         assert not store.append(record("a", "second")) and not store.append(record("a", "no", "refused"))
-        assert store.get("a")["answer"] == "first" and len(lines(tmp_path / "s")) == 1
+        assert store.get("a").answer == "first" and len(lines(tmp_path / "s")) == 1
 
 
 def test_two_open_stores_see_what_the_other_writes(tmp_path):
-    with Store(tmp_path / "s") as one, Store(tmp_path / "s") as other:
+    with AnswerStore(tmp_path / "s") as one, AnswerStore(tmp_path / "s") as other:
         one.append(record("a", "of one"))
         assert "a" not in other
-        assert not other.append(record("a", "of other")), "seen when it writes"
+        assert not other.append(record("a", "of other")), "noticed when it writes"
         other.append(record("b"))
         one.refresh()
         assert "b" in one and one.get("a") == other.get("a") == record("a", "of one")
@@ -54,11 +54,11 @@ def test_two_open_stores_see_what_the_other_writes(tmp_path):
 @pytest.mark.parametrize("torn", [b'{"key": "c", "sta', b"{", b'{"key": "c", "status": "valid", "answer": "\xc3'])
 def test_a_torn_last_line_is_cut_off(tmp_path, torn, caplog):
     path = tmp_path / "s"
-    with Store(path) as store:
+    with AnswerStore(path) as store:
         store.append(record("a"))
     good = path.read_bytes()
     path.write_bytes(good + torn)
-    with Store(path) as store:
+    with AnswerStore(path) as store:
         assert f"{len(torn)} bytes" in caplog.text
         assert path.read_bytes() == good
         store.append(record("b"))
@@ -67,7 +67,7 @@ def test_a_torn_last_line_is_cut_off(tmp_path, torn, caplog):
 
 def test_a_line_torn_by_another_process_while_the_store_is_open_is_cut_off_too(tmp_path):
     path = tmp_path / "s"
-    with Store(path) as store:
+    with AnswerStore(path) as store:
         with path.open("ab") as file:
             file.write(b'{"key": "torn')
         store.append(record("b"))
@@ -75,22 +75,22 @@ def test_a_line_torn_by_another_process_while_the_store_is_open_is_cut_off_too(t
 
 
 @pytest.mark.parametrize("line", ["rubbish", "[]", '{"key": "a"}', '{"key": 1, "status": "valid"}', ""])
-def test_a_line_that_is_no_record_is_named(tmp_path, line):
+def test_a_line_that_is_not_a_record_is_named(tmp_path, line):
     path = tmp_path / "store.jsonl"
-    path.write_text(f"{json.dumps(record('a'))}\n{line}\n")
-    with pytest.raises(UserError, match=r"store\.jsonl, line 2: .* mend or delete"):
-        Store(path)
+    path.write_text(f"{record('a').to_line().decode()}{line}\n")
+    with pytest.raises(UserError, match=r"store\.jsonl, line 2: .* correct or delete"):
+        AnswerStore(path)
 
 
 def test_a_store_that_cannot_be_opened_is_named(tmp_path):
     with pytest.raises(UserError, match=r"absent/store cannot be opened"):
-        Store(tmp_path / "absent" / "store")
+        AnswerStore(tmp_path / "absent" / "store")
 
 
 @pytest.mark.parametrize("fault", ["short", "error"])
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, fault):
     path = tmp_path / "s"
-    with Store(path) as store:
+    with AnswerStore(path) as store:
         store.append(record("a"))
         before = path.read_bytes()
         write = os.write
@@ -108,23 +108,25 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, fault):
         assert store.append(record("b")) and "b" in store
 
 
-def test_the_key_follows_from_every_part():
-    keys = {key_of(template="t", text=text, sampling=sampling) for text in ("a", "b") for sampling in ({}, {"n": 1})}
+def test_the_key_depends_on_every_part():
+    keys = {
+        record_key(template="t", text=text, sampling=sampling) for text in ("a", "b") for sampling in ({}, {"n": 1})
+    }
     assert len(keys) == 4 and all(len(key) == 64 for key in keys)
-    assert key_of(a=1, b={"c": 2, "d": 3}) == key_of(b={"d": 3, "c": 2}, a=1)
+    assert record_key(a=1, b={"c": 2, "d": 3}) == record_key(b={"d": 3, "c": 2}, a=1)
 
 
 # ------------------------------------------------------------------ processes
 
 
 def write_many(path, own: int, shared: int) -> None:
-    with Store(path) as store:
+    with AnswerStore(path) as store:
         for number in range(200):
             store.append(record(f"{own}-{number}", "y" * 3000))
             store.append(record(f"shared-{number % shared}", f"of {own}"))
 
 
-def test_processes_that_share_a_store_do_not_harm_it(tmp_path):
+def test_processes_can_share_a_store(tmp_path):
     path = tmp_path / "s"
     workers = [FORK.Process(target=write_many, args=(path, own, 50)) for own in range(4)]
     for worker in workers:
@@ -137,12 +139,12 @@ def test_processes_that_share_a_store_do_not_harm_it(tmp_path):
 
 
 def write_without_end(path, own: int) -> None:
-    with Store(path) as store:
+    with AnswerStore(path) as store:
         for number in range(10**9):
             store.append(record(f"{own}-{os.getpid()}-{number}", "z" * 20_000))
 
 
-def test_killed_writers_lose_nothing_that_was_whole(tmp_path):
+def test_killed_writers_lose_no_complete_record(tmp_path):
     path = tmp_path / "s"
     known: dict[str, int] = {}
     for kill in range(6):
@@ -157,7 +159,7 @@ def test_killed_writers_lose_nothing_that_was_whole(tmp_path):
         for writer in writers:
             os.kill(writer.pid, signal.SIGKILL)
             writer.join()
-        with Store(path) as store:
+        with AnswerStore(path) as store:
             assert all(key in store for key in known)
         records = lines(path)
         assert [one["key"] for one in records][: len(known)] == list(known)

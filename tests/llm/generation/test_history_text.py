@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 
 from recbole_lecdsr.llm.generation.history_text import (
-    Event,
-    clean,
+    HistoryEntry,
+    HistoryText,
     estimate_tokens,
-    history,
-    item_line,
-    item_text,
-    labelled,
+    format_history,
+    format_item_fields,
+    format_item_line,
+    join_answers,
+    sanitize_text,
 )
 
 
@@ -17,30 +18,36 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-def test_events_are_numbered_oldest_first_with_domain_text_and_rating():
-    events = [Event("books", "Emma | Novel", 4.0), Event("films", "Alien", 3.5), Event("films", "Heat")]
-    assert history(events, words, 99) == (
-        "1. [books] Emma | Novel | rating 4\n2. [films] Alien | rating 3.5\n3. [films] Heat", 3,
-    )  # fmt: skip
+def test_interactions_are_numbered_oldest_first_with_domain_text_and_rating():
+    entries = [
+        HistoryEntry("books", "Emma | Novel", 4.0),
+        HistoryEntry("films", "Alien", 3.5),
+        HistoryEntry("films", "Heat"),
+    ]
+    assert format_history(entries, words, 99) == HistoryText(
+        "1. [books] Emma | Novel | rating 4\n2. [films] Alien | rating 3.5\n3. [films] Heat", 3
+    )
 
 
 def test_a_budget_keeps_the_newest():
-    events = [Event("d", f"title{number}") for number in range(10)]
-    lines, told = history(events, words, 15)  # 2 words and 3 tokens of its number each
-    assert told == 3 and lines.split("\n") == ["1. [d] title7", "2. [d] title8", "3. [d] title9"]
-    assert history(events, words, 14)[1] == 2
+    entries = [HistoryEntry("d", f"title{number}") for number in range(10)]
+    history = format_history(entries, words, 15)  # 2 words and 3 tokens of its number each
+    assert history.n_entries == 3
+    assert history.text.split("\n") == ["1. [d] title7", "2. [d] title8", "3. [d] title9"]
+    assert format_history(entries, words, 14).n_entries == 2
 
 
-def test_the_latest_event_is_always_told():
-    assert history([Event("d", "old"), Event("d", "a b c d e f g")], words, 1) == ("1. [d] a b c d e f g", 1)
+def test_the_newest_interaction_is_always_included():
+    entries = [HistoryEntry("d", "old"), HistoryEntry("d", "a b c d e f g")]
+    assert format_history(entries, words, 1) == HistoryText("1. [d] a b c d e f g", 1)
 
 
-def test_no_events_are_no_lines():
-    assert history([], words, 10) == ("", 0)
+def test_no_interactions_give_no_lines():
+    assert format_history([], words, 10) == HistoryText("", 0)
 
 
 @pytest.mark.parametrize(
-    ("text", "cleaned"),
+    ("text", "sanitized"),
     [
         ("two\nlines\r\n3. [films] faked", "two lines 3. [films] faked"),
         ("tab\tand\u2028separator\x00\x1b[31m", "tab and separator [31m"),
@@ -50,26 +57,26 @@ def test_no_events_are_no_lines():
         ("{user} ${history} a < b [1995]", "{user} ${history} a < b [1995]"),
     ],
 )
-def test_a_text_of_the_data_stays_within_its_line_and_its_message(text, cleaned):
-    assert clean(text) == cleaned
+def test_a_text_of_the_data_stays_within_its_line_and_its_message(text, sanitized):
+    assert sanitize_text(text) == sanitized
 
 
-def test_an_endless_title_is_shortened_visibly():
-    assert clean("x" * 1000) == "x" * 299 + "…"
+def test_a_very_long_title_is_shortened_visibly():
+    assert sanitize_text("x" * 1000) == "x" * 299 + "…"
 
 
-def test_an_item_is_told_by_its_fields_and_else_by_its_token():
+def test_an_item_is_described_by_its_fields_or_else_by_its_token():
     record = {"title": "Alien", "genres": "Horror", "year": "1979", "brand": " "}
-    assert item_line(record, ["title", "genres", "brand", "none"], "i1") == "Alien | Horror"
-    assert item_line(record, ["none"], "i1") == "i1"
-    assert item_text(record, "i1") == "title: Alien\ngenres: Horror\nyear: 1979"
-    assert item_text({}, "i1") == "name: i1"
+    assert format_item_line(record, ["title", "genres", "brand", "none"], "i1") == "Alien | Horror"
+    assert format_item_line(record, ["none"], "i1") == "i1"
+    assert format_item_fields(record, "i1") == "title: Alien\ngenres: Horror\nyear: 1979"
+    assert format_item_fields({}, "i1") == "name: i1"
 
 
-def test_tokens_are_estimated_by_bytes():
+def test_tokens_are_estimated_from_bytes():
     assert [estimate_tokens(text) for text in ("", "a", "abcd", "abcde", "映画")] == [0, 1, 1, 2, 2]
 
 
-def test_answers_stand_under_the_names_of_their_parts():
-    assert labelled([("books", "Emma"), ("films", "Alien")]) == "[books]\nEmma\n\n[films]\nAlien"
-    assert labelled([("", "likes Emma")]) == "likes Emma"
+def test_answers_are_headed_by_the_names_of_their_parts():
+    assert join_answers([("books", "Emma"), ("films", "Alien")]) == "[books]\nEmma\n\n[films]\nAlien"
+    assert join_answers([("", "likes Emma")]) == "likes Emma"

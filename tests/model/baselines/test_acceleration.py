@@ -6,7 +6,7 @@ from recbole.data.interaction import Interaction
 from recbole.model.layers import FeedForward, TransformerEncoder
 from torch import nn
 
-from recbole_lecdsr.model.baselines.acceleration import Dropout, LastPlaceLayer, accelerate
+from recbole_lecdsr.model.baselines.acceleration import Dropout, LastPositionLayer, accelerate
 from recbole_lecdsr.model.baselines.recbole import recbole_class
 from recbole_lecdsr.quick_start import load_dataset
 from tests.helpers.pairs import random_events, write_pair
@@ -81,7 +81,7 @@ def test_a_faster_model_computes_the_same_scores(pair_of_models, name):
 @pytest.mark.parametrize("name", ["SASRec", "SASRecF", "FDSA"])
 def test_the_last_layer_is_worked_out_for_the_last_event_with_the_same_gradients(pair_of_models, name):
     stock, fast, batch = pair_of_models(name)
-    assert any(isinstance(module, LastPlaceLayer) for module in fast.modules())
+    assert any(isinstance(module, LastPositionLayer) for module in fast.modules())
     assert list(fast.state_dict()) == list(stock.state_dict()), "checkpoints stay as they are"
     for model in (stock, fast):
         model.calculate_loss(batch).backward()
@@ -93,7 +93,7 @@ def test_the_last_layer_is_worked_out_for_the_last_event_with_the_same_gradients
 
 def test_models_that_read_other_places_and_classes_of_a_users_own_keep_their_last_layer(pair_of_models):
     _, fast, _ = pair_of_models("BERT4Rec")
-    assert not any(isinstance(module, LastPlaceLayer) for module in fast.modules())
+    assert not any(isinstance(module, LastPositionLayer) for module in fast.modules())
 
     class SASRec(nn.Module):
         def __init__(self):
@@ -102,7 +102,7 @@ def test_models_that_read_other_places_and_classes_of_a_users_own_keep_their_las
 
     model = SASRec()
     accelerate(model, lambda: torch.zeros(1, dtype=torch.int64))
-    assert not any(isinstance(module, LastPlaceLayer) for module in model.modules())
+    assert not any(isinstance(module, LastPositionLayer) for module in model.modules())
 
 
 def test_another_activation_and_a_class_derived_from_dropout_stay():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from recbole_lecdsr.prepare.amazon.html_text import clean
+from recbole_lecdsr.prepare.amazon.html_text import clean_html
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from recbole_lecdsr.prepare.amazon.html_text import clean
     ],
 )  # fmt: skip
 def test_html_becomes_one_line_of_text(text, expected):
-    assert clean(text) == expected
+    assert clean_html(text) == expected

@@ -7,7 +7,7 @@ import pytest
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.amazon import line_blocks
-from recbole_lecdsr.prepare.amazon.line_blocks import BadLines, blocks
+from recbole_lecdsr.prepare.amazon.line_blocks import read_blocks
 
 TEXT = b"".join(b"line %d\n" % number for number in range(1, 1001))
 
@@ -27,7 +27,7 @@ def write(folder: Path, data: bytes, name: str = "f.json") -> Path:
 )
 def test_blocks_hold_whole_lines_and_know_their_numbers(tmp_path, data):
     read = []
-    found = list(blocks(write(tmp_path, data), read.append))
+    found = list(read_blocks(write(tmp_path, data), read.append))
     assert len(found) > 50
     lines = [line for block in found for line in block.lines()]
     assert lines == [(number, b"line %d" % number) for number in range(1, 1001)]
@@ -35,9 +35,9 @@ def test_blocks_hold_whole_lines_and_know_their_numbers(tmp_path, data):
 
 
 def test_a_line_longer_than_a_block_is_whole_and_blank_lines_count(tmp_path):
-    (block, *_) = blocks(write(tmp_path, b"\xef\xbb\xbf" + b"a" * 350 + b"\n\n \r\nb\r\n"))
+    (block, *_) = read_blocks(write(tmp_path, b"\xef\xbb\xbf" + b"a" * 350 + b"\n\n \r\nb\r\n"))
     assert block.data.startswith(b"a" * 350)
-    lines = [line for block in blocks(tmp_path / "f.json") for line in block.lines()]
+    lines = [line for block in read_blocks(tmp_path / "f.json") for line in block.lines()]
     assert lines == [(1, b"a" * 350), (4, b"b")]
 
 
@@ -45,32 +45,23 @@ def test_a_line_longer_than_a_block_is_whole_and_blank_lines_count(tmp_path):
 def test_gzip_that_is_cut_short_is_an_error_with_a_remedy(tmp_path, cut):
     path = write(tmp_path, gzip.compress(TEXT)[:cut], "f.json.gz")
     with pytest.raises(UserError, match=r"f\.json\.gz ends in the middle of its gzip data.*get it again"):
-        list(blocks(path))
+        list(read_blocks(path))
 
 
 def test_damaged_gzip_is_an_error(tmp_path):
     data = bytearray(gzip.compress(TEXT))
     data[-6] ^= 255
     with pytest.raises(UserError, match=r"f\.json cannot be read \(.*data check.*get it again"):
-        list(blocks(write(tmp_path, bytes(data))))
+        list(read_blocks(write(tmp_path, bytes(data))))
 
 
 def test_what_is_no_text_file_is_an_error(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="does not exist"):
-        list(blocks(tmp_path / "none.json"))
+        list(read_blocks(tmp_path / "none.json"))
     with pytest.raises(UserError, match="is not a file"):
-        list(blocks(tmp_path))
+        list(read_blocks(tmp_path))
     with pytest.raises(UserError, match="is empty"):
-        list(blocks(write(tmp_path, b"")))
+        list(read_blocks(write(tmp_path, b"")))
     monkeypatch.setattr(line_blocks, "_LONGEST_LINE", 1000)
     with pytest.raises(UserError, match=r"line 1: no line break"):
-        list(blocks(write(tmp_path, b"x" * 5000)))
-
-
-def test_a_bad_line_ends_the_work_unless_bad_lines_are_counted():
-    with pytest.raises(UserError, match=r"f\.json, line 7: no JSON; mend .* --skip_bad_lines"):
-        BadLines(skip=False).add(Path("f.json"), 7, "no JSON")
-    bad = BadLines(skip=True)
-    for line in (7, 9):
-        bad.add(Path("f.json"), line, f"fault of {line}")
-    assert bad.report() == {"f.json": "2 left out; the first, line 7: fault of 7"}
+        list(read_blocks(write(tmp_path, b"x" * 5000)))
