@@ -25,7 +25,7 @@ from recbole_lecdsr.evaluation.metrics import model_scores
 from recbole_lecdsr.quick_start import restore
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
 from recbole_lecdsr.runs import run_directory
-from recbole_lecdsr.runs.checkpoint import load_checkpoint
+from recbole_lecdsr.runs.checkpoint import Checkpoint
 
 _MAX_SCORES = 1 << 25  # of a batch: 128 MB
 _MAX_NAMED_RUNS = 5  # other runs that an error names
@@ -153,20 +153,21 @@ def load_run(
     folder = Path(folder)
     if folder.name == run_directory.MODEL:
         folder = folder.parent
-    checkpoint = folder / run_directory.MODEL
-    if not checkpoint.exists():
+    path = folder / run_directory.MODEL
+    if not path.exists():
         raise UserError(_missing_run(folder))
-    state = load_checkpoint(checkpoint)
-    if not (folder / run_directory.RESULT).exists() and not _training_is_complete(state):
+    checkpoint = Checkpoint.load(path)
+    # Without test samples a finished run leaves no result.json.
+    if not (folder / run_directory.RESULT).exists() and not checkpoint.training_ended:
         raise UserError(
-            f"the run in {folder} is not finished (after epoch {state.get('epoch')}): resume it with --resume=True and "
+            f"the run in {folder} is not finished (after epoch {checkpoint.epoch}): resume it with --resume=True and "
             "the settings in its config.yaml"
         )
-    config, model, dataset = restore(state, config_dict)
+    config, model, dataset = restore(checkpoint, config_dict)
     models = dict.fromkeys(DOMAINS, model)
-    best = state.get("best", {})
+    best = checkpoint.best
     if config["selection"] == "per_domain_best" and all(name in best for name in DOMAINS):
-        models = {name: _make_model(config, dataset, best[name]["state_dict"]) for name in DOMAINS}
+        models = {name: _make_model(config, dataset, best[name].state_dict) for name in DOMAINS}
     return models, dataset
 
 
@@ -177,15 +178,6 @@ def _missing_run(folder: Path) -> str:
     found += sorted(str(path.parent) for path in folder.glob(f"**/{run_directory.MODEL}"))[:_MAX_NAMED_RUNS]
     remedy = f"there is {', '.join(found[:_MAX_NAMED_RUNS])}" if found else "train first (`run_lecdsr.py`)"
     return f"run directory {folder} {problem}: {remedy}"
-
-
-def _training_is_complete(state: Mapping[str, object]) -> bool:
-    """Whether the training has ended; a split without test samples leaves no result.json that would tell."""
-    parameters = state["parameters"]
-    phases = parameters["train_epochs"]
-    epochs = int(str(phases[-1]).partition(":")[2])
-    ended = state["epoch"] + parameters["eval_step"] >= epochs or state["cur_step"] > parameters["stopping_step"]
-    return state["phase"] == len(phases) - 1 and ended
 
 
 def _make_model(

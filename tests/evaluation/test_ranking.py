@@ -30,9 +30,9 @@ def test_full_and_sampled_ranks_agree_when_all_items_are_candidates():
 
 
 def test_scores_that_are_not_numbers_are_refused_instead_of_ranking_first():
-    with pytest.raises(ValueError, match="not numbers"):
+    with pytest.raises(ranking.InvalidScoresError, match="not numbers"):
         ranking.ranks_among(torch.tensor([[1.0]]), torch.tensor([torch.nan]))
-    with pytest.raises(ValueError, match="not numbers"):
+    with pytest.raises(ranking.InvalidScoresError, match="not numbers"):
         ranking.ranks_in_domain(
             torch.tensor([[0.0, torch.nan, 1.0]]), torch.tensor([2]), torch.ones(1, 3, dtype=torch.bool)
         )
