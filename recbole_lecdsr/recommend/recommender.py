@@ -22,6 +22,7 @@ from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.event_log import EventLog, build_event_log, latest_interactions
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.metrics import model_scores
+from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.quick_start import restore
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
 from recbole_lecdsr.runs import run_directory
@@ -136,7 +137,7 @@ def to_frame(batch: Recommendations | None, vocabulary: Vocabulary) -> pd.DataFr
 
 def load_run(
     folder: str | Path, config_dict: Mapping[str, object] | None = None
-) -> tuple[dict[str, nn.Module], CrossDomainSequentialDataset]:
+) -> tuple[dict[str, CrossDomainSequentialRecommender], CrossDomainSequentialDataset]:
     """A run's selected models and its data set.
 
     Args:
@@ -182,7 +183,7 @@ def _missing_run(folder: Path) -> str:
 
 def _make_model(
     config: LeCDSRConfig, dataset: CrossDomainSequentialDataset, weights: Mapping[str, Tensor]
-) -> nn.Module:
+) -> CrossDomainSequentialRecommender:
     model = config.model_class(config, dataset).to(config["device"])
     model.load_state_dict(weights)
     return model.eval()
