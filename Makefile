@@ -47,7 +47,7 @@ bench: $(READY) ## the benchmarks, as JSON
 same-numbers: $(READY) ## compare metrics with another commit: BASE=<commit>; options in ARGS="…"
 	$(BIN)/python benchmarks/same_numbers.py --base "$(BASE)" $(ARGS)
 
-docs-configuration: $(READY) ## the tables of docs/configuration.md from the declared parameters
+docs-configuration: $(READY) ## properties/overall.yaml and the tables of docs/configuration.md
 	$(BIN)/python docs/generate_configuration.py
 
 wheel: $(READY) ## dist/recbole_lecdsr-*.whl

@@ -130,6 +130,6 @@ def _describe_parameters(arguments: Sequence[str]) -> str:
         from recbole_lecdsr.model.parameters import LECDSR_PARAMETERS
 
         return schema.describe(LECDSR_PARAMETERS if everything else (), "LeCDSR", everything, width)
-    from recbole_lecdsr.model.registry import find_model  # imports torch and the frameworks
+    from recbole_lecdsr.model.registry import model_parameters  # imports torch and the frameworks
 
-    return schema.describe(find_model(model).declared_parameters(), model, everything, width)
+    return schema.describe(model_parameters(model), model, everything, width)
