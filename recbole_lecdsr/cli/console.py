@@ -44,9 +44,9 @@ def show(result: Mapping[str, Any], folder: Path) -> None:
 def _metrics_table(result: Mapping[str, Any], domains: Mapping[str, str]) -> Table:
     """Metrics of the model and of the reference rankings in each domain."""
     from recbole_lecdsr.evaluation.sample_metrics import display_name  # imports NumPy
+    from recbole_lecdsr.leaderboard.model_names import model_name, uses_score_fusion
 
-    # A model and its late fusion with count-based scores are different recommenders.
-    model = result["model"] + (" + fusion" if result["parameters"].get("score_fusion") else "")
+    model = model_name(result["model"], score_fusion=uses_score_fusion(result["parameters"]))
     parts = [part for part in domains if part in result["test"]]
     metrics = [key for key in ("hit@10", "ndcg@10", "mrr") if key in result["test"][parts[0]]]
     table = Table(title=escape(f"{model} on {result['dataset']}, test"), title_justify="left")

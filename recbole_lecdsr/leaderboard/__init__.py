@@ -1,1 +1,1 @@
-"""A study in, a leaderboard out: models run under one protocol, compared, and reported on."""
+"""Leaderboards: model labels and seeds come in; a study of comparable runs and a report of it go out."""

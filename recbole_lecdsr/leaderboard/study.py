@@ -1,4 +1,4 @@
-"""A study folder read back: which runs there are, how each ended, and that they can stand in one table.
+"""A study folder: its runs, how each ended, and the check that their results are comparable.
 
 ``study.json`` names the data set, the models and the seeds; each run has its directory under
 ``runs/<label>/<dataset>/``. A run is
@@ -11,293 +11,226 @@
 
 from __future__ import annotations
 
-import json
 import re
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.leaderboard.model_names import model_name
+from recbole_lecdsr.leaderboard.run_results import RunSummary, Samples, read_run
+from recbole_lecdsr.leaderboard.study_description import (
+    RUNS_FOLDER,
+    StudyDescription,
+    label_folder,
+    read_description,
+)
+from recbole_lecdsr.runs.run_directory import RESULT
 
-STUDY, RUNS, RESULT, RANKS, ERROR = "study.json", "runs", "result.json", "ranks.npz", "error.txt"
-FINISHED, FAILED, UNFINISHED, MISSING = "finished", "failed", "unfinished", "missing"
-_NEEDED = (
-    "model", "dataset", "domains", "seed", "test", "test_samples", "candidates", "history", "parameters", "seconds",
-    "peak_memory_bytes", "device", "recommended",
-)  # fmt: skip
+ERROR_FILE = "error.txt"  # traceback of a failed run; the last line is the message
 
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """What is known of each test sample, the same for every run of a study.
-
-    Attributes:
-        domain: (S,) int8, 0 source, 1 target.
-        user, item: (S,) str, tokens of the user and of the target.
-        history: (S,) int64, earlier events of the user.
-        popularity: (S,) int64, events of the target in training.
-    """
-
-    domain: np.ndarray
-    user: np.ndarray
-    item: np.ndarray
-    history: np.ndarray
-    popularity: np.ndarray
-
-    @cached_property
-    def parts(self) -> dict[str, np.ndarray]:
-        """``overall``, ``source`` and ``target`` (those that have samples) -> (S,) bool."""
-        parts = {name: self.domain == code for code, name in enumerate(DOMAINS) if np.any(self.domain == code)}
-        return {"overall": np.ones(len(self.domain), dtype=bool), **parts}
+Status = Literal["finished", "failed", "unfinished", "missing"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Run:
-    """One (model, seed) of a study.
+    """One model with one seed of a study.
 
     Attributes:
         label: the model's label in the study, such as ``SASRec:sequence=single``.
         seed: its seed.
+        status: how it ended.
         folder: its run directory, or None when missing.
-        status: ``finished``, ``failed``, ``unfinished`` or ``missing``.
-        result: result.json of a finished run.
-        rank: (S,) int64 from 1, of a finished run; 0 for all samples of a domain that the model does not score.
         error: the message of a failed run.
     """
 
     label: str
     seed: int
-    folder: Path | None
-    status: str
-    result: Mapping | None = None
-    rank: np.ndarray | None = None
+    status: Status
+    folder: Path | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FinishedRun(Run):
+    """A run with a result.
+
+    Attributes:
+        folder: its run directory.
+        result: from its result.json.
+        rank: (S,) int64 from 1; 0 for all samples of a domain that the model does not score.
+    """
+
+    folder: Path
+    result: RunSummary
+    rank: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """All runs of a study, models in the order of study.json and seeds within.
+    """All runs of a study.
 
     Attributes:
         folder: of the study.
-        dataset: name of the pair of domains.
-        models: labels; the first is the one that the others are compared with.
-        seeds: the seeds asked for.
-        runs: one for each model and seed.
+        description: its data set, models and seeds.
+        runs: one for each model and seed, in the order of the description, models first.
         samples: the test samples that all finished runs share.
     """
 
     folder: Path
-    dataset: str
-    models: tuple[str, ...]
-    seeds: tuple[int, ...]
+    description: StudyDescription
     runs: tuple[Run, ...]
     samples: Samples
 
-    def with_status(self, *status: str) -> list[Run]:
-        """Runs that ended so."""
-        return [run for run in self.runs if run.status in status]
+    @property
+    def dataset(self) -> str:
+        """Name of the pair of domains."""
+        return self.description.dataset
 
-    def finished(self, label: str) -> list[Run]:
-        """Finished runs of a model, by seed."""
-        return [run for run in self.runs if run.label == label and run.status == FINISHED]
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Labels of the models; the first is the one that the others are compared with."""
+        return self.description.models
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the study, whether their runs have finished or not."""
+        return self.description.seeds
+
+    @cached_property
+    def finished(self) -> list[FinishedRun]:
+        """All finished runs."""
+        return [run for run in self.runs if isinstance(run, FinishedRun)]
+
+    def finished_runs(self, label: str) -> list[FinishedRun]:
+        """The finished runs of a model, by seed."""
+        return [run for run in self.finished if run.label == label]
 
     def scored_parts(self, label: str) -> dict[str, np.ndarray]:
         """The parts of the samples that a model scores in all its finished runs: name -> (S,) bool."""
-        runs = self.finished(label)
+        runs = self.finished_runs(label)
         return {
             name: chosen for name, chosen in self.samples.parts.items() if all(run.rank[chosen].all() for run in runs)
         }
 
     @property
-    def any_result(self) -> Mapping:
-        """The result of the first finished run, for what all share."""
-        return self.with_status(FINISHED)[0].result
+    def first_result(self) -> RunSummary:
+        """The result of the first finished run, for what all runs have in common."""
+        return self.finished[0].result
 
     @property
     def part_names(self) -> dict[str, str]:
         """``overall``, ``source`` and ``target`` (those with samples) -> name to show."""
-        names = {**self.any_result["domains"], "overall": "both domains"}
+        names = {**self.first_result.domains, "overall": "both domains"}
         return {part: names[part] for part in self.samples.parts}
 
-
-def label_folder(label: str) -> str:
-    """Name of a label's folder: characters other than letters, digits, ``.``, ``_``, ``=``, ``-`` become ``_``."""
-    return re.sub(r"[^\w.=-]", "_", label)
+    def model_name(self, label: str) -> str:
+        """Name of a model to show; see `recbole_lecdsr.leaderboard.model_names.model_name`."""
+        runs = self.finished_runs(label)
+        return model_name(label, score_fusion=runs[0].result.score_fusion if runs else None)
 
 
 def read_study(folder: str | Path) -> Study:
-    """Read a study, finished or not.
+    """Read a study, whether all its runs have finished or not.
 
     Args:
         folder: the study folder.
 
     Raises:
-        UserError: no study there, no run of it finished, a run that cannot be read, or runs that cannot stand in one
-            table: of another data set, split or kind of candidates, or of other test samples.
+        UserError: no study there; no finished run; a run that cannot be read; or runs that are not comparable, since
+            their data set, split, candidates or test samples differ.
     """
     folder = Path(folder)
-    dataset, models, seeds = _read_description(folder)
-    pairs = [_read_run(folder, dataset, label, seed) for label in models for seed in seeds]
-    runs = tuple(run for run, _ in pairs)
-    finished = [(run, samples) for run, samples in pairs if run.status == FINISHED]
+    description = read_description(folder)
+    runs: list[Run] = []
+    samples_of_finished: list[Samples] = []
+    for label in description.models:
+        for seed in description.seeds:
+            run, samples = _read_run(folder, description.dataset, label, seed)
+            runs.append(run)
+            if samples is not None:
+                samples_of_finished.append(samples)
+    finished = [run for run in runs if isinstance(run, FinishedRun)]
     if not finished:
-        failed = [f"  {run.label}, seed {run.seed}: {run.error}" for run in runs if run.status == FAILED]
+        failed = [f"  {run.label}, seed {run.seed}: {run.error}" for run in runs if run.status == "failed"]
         reasons = ["these runs failed:", *failed] if failed else ["none has failed either: start or resume it"]
-        raise UserError("\n".join([f"no run of the study {folder} is finished, so there is no table;", *reasons]))
-    _refuse_mixtures(finished)
-    return Study(folder, dataset, models, seeds, runs, finished[0][1])
-
-
-def _read_description(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, ...]]:
-    path = folder / STUDY
-    values = _read_json(path, f"{folder} is not the folder of a study (no {STUDY}): give what `compare` wrote")
-    models, seeds = values.get("models"), values.get("seeds")
-    wrong = [
-        f"{path}: {key} must be {wanted}, not {values.get(key)!r}"
-        for key, wanted, good in (
-            ("dataset", "a name", isinstance(values.get("dataset"), str)),
-            ("models", "a list of distinct labels", _distinct(models, str)),
-            ("seeds", "a list of distinct whole numbers", _distinct(seeds, int)),
-        )
-        if not good
-    ]
-    if wrong:
-        raise UserError("\n".join(wrong))
-    by_folder: dict[str, str] = {}
-    for label in models:
-        other = by_folder.setdefault(label_folder(label), label)
-        if other != label:
-            raise UserError(f"{path}: the labels {other!r} and {label!r} share the folder {label_folder(label)}")
-    return values["dataset"], tuple(models), tuple(seeds)
-
-
-def _distinct(values: object, kind: type) -> bool:
-    return (
-        isinstance(values, list)
-        and len(values) > 0
-        and all(isinstance(value, kind) for value in values)
-        and len(set(values)) == len(values)
-    )
-
-
-def _read_json(path: Path, missing: str) -> dict:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(missing) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}): delete the run and start it again") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path} must hold a mapping, not {type(values).__name__}")
-    return values
-
-
-# ---------------------------------------------------------------------- runs
+        raise UserError("\n".join([f"the study {folder} has no finished run, so there is no table;", *reasons]))
+    _require_comparable(finished, samples_of_finished)
+    return Study(folder, description, tuple(runs), samples_of_finished[0])
 
 
 def _read_run(folder: Path, dataset: str, label: str, seed: int) -> tuple[Run, Samples | None]:
-    parent = folder / RUNS / label_folder(label) / dataset
-    places = [place for place in _folders(parent) if place.name.rpartition("-")[2] == str(seed)]
-    if not places:
-        return Run(label, seed, None, MISSING), None
-    if len(places) > 1:
-        names = ", ".join(place.name for place in places)
-        raise UserError(f"{parent} holds {len(places)} runs of {label} with seed {seed} ({names}): keep one")
-    place = places[0]
-    if (place / RESULT).exists():
-        return _finished_run(place, label, seed)
-    if (place / ERROR).exists():
-        lines = (place / ERROR).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return Run(label, seed, place, FAILED, error=lines[-1].strip() if lines else "no message"), None
-    return Run(label, seed, place, UNFINISHED), None
+    """A run of the study, and its samples if it has finished."""
+    parent = folder / RUNS_FOLDER / label_folder(label) / dataset
+    # A digest of parameters may follow the seed.
+    name = re.compile(rf"{re.escape(label.partition(':')[0])}-{seed}(-.+)?")
+    found = sorted(path for path in parent.glob("*") if path.is_dir() and name.fullmatch(path.name))
+    if not found:
+        return Run(label=label, seed=seed, status="missing"), None
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise UserError(f"{parent} holds {len(found)} runs of {label} with seed {seed} ({names}): keep one of them")
+    (run_folder,) = found
+    if (run_folder / RESULT).exists():
+        result, rank, samples = read_run(run_folder, seed)
+        run = FinishedRun(label=label, seed=seed, status="finished", folder=run_folder, result=result, rank=rank)
+        return run, samples
+    if (run_folder / ERROR_FILE).exists():
+        lines = (run_folder / ERROR_FILE).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        message = lines[-1].strip() if lines else "no message"
+        return Run(label=label, seed=seed, status="failed", folder=run_folder, error=message), None
+    return Run(label=label, seed=seed, status="unfinished", folder=run_folder), None
 
 
-def _folders(parent: Path) -> Iterator[Path]:
-    return (place for place in sorted(parent.iterdir()) if place.is_dir()) if parent.is_dir() else iter(())
+# ---------------------------------------------------------------------- comparability
 
 
-def _finished_run(place: Path, label: str, seed: int) -> tuple[Run, Samples]:
-    result = _read_json(place / RESULT, "")
-    lacking = [key for key in _NEEDED if key not in result]
-    if lacking:
-        raise UserError(f"{place / RESULT} has no {', '.join(lacking)}: it is of another version; run it again")
-    if result["seed"] != seed:
-        raise UserError(f"{place / RESULT} is of seed {result['seed']}, its folder of seed {seed}: run it again")
-    rank, samples = _read_ranks(place / RANKS)
-    counts = {name: int(samples.parts[name].sum()) for name in DOMAINS if name in samples.parts}
-    said = {name: count for name, count in result["test_samples"].items() if count}
-    if counts != said:
-        raise UserError(f"{place}: {RANKS} holds {counts} test samples, {RESULT} says {said}: run it again")
-    return Run(label, seed, place, FINISHED, result, rank), samples
+def _require_comparable(runs: Sequence[FinishedRun], samples: Sequence[Samples]) -> None:
+    """Refuse runs that were not tested as the first one was.
 
-
-def _read_ranks(path: Path) -> tuple[np.ndarray, Samples]:
-    names = ("rank", "domain", "user", "item", "history", "popularity")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in names if name in file.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} cannot be read ({error}): delete the run and start it again") from None
-    lacking = [name for name in names if name not in arrays]
-    if lacking:
-        raise UserError(f"{path} has no {', '.join(lacking)}: it is of another version; run it again")
-    shapes = {array.shape for array in arrays.values()}
-    if len(shapes) != 1 or arrays["rank"].ndim != 1:
-        raise UserError(f"{path}: its arrays must have one length, not {sorted(shapes)}")
-    rank = arrays.pop("rank")
-    domains = [rank[arrays["domain"] == code] for code in range(len(DOMAINS))]
-    if not rank.any() or any(part.min() < 1 for part in domains if part.any()):
-        raise UserError(f"{path}: ranks must be whole numbers from 1 on (0 for a whole domain only), at least one")
-    return rank.astype(np.int64), Samples(**arrays)
-
-
-# ---------------------------------------------------------------------- one table
-
-
-def _refuse_mixtures(finished: list[tuple[Run, Samples]]) -> None:
-    """Every run must have been tested as the first was."""
-    (first, samples), *others = finished
-    digests = {first.seed: first}
-    for run, its in others:
-        names = f"{first.label} (seed {first.seed}) and {run.label} (seed {run.seed})"
-        for what, of in _PROTOCOL.items():
-            if of(first.result) != of(run.result):
+    Args:
+        runs: the finished runs.
+        samples: the test samples of each.
+    """
+    first, first_samples = runs[0], samples[0]
+    expected = _protocol(first.result)
+    first_of_seed: dict[int, FinishedRun] = {}
+    for run, run_samples in zip(runs, samples, strict=True):
+        pair = f"{first.label} (seed {first.seed}) and {run.label} (seed {run.seed})"
+        for name, value in _protocol(run.result).items():
+            if value != expected[name]:
                 raise UserError(
-                    f"{names} cannot stand in one table: {what} {of(first.result)} and {of(run.result)}"
-                    + ("; sampled and full ranking never stand in one table" if what == "candidates" else "")
+                    f"{pair} are not comparable: {name} {expected[name]} and {value}"
+                    + ("; sampled and full ranking never share a table" if name == "candidates" else "")
                 )
-        # The candidates of a sampled ranking are drawn once for a seed, so each seed has a digest of its own.
-        same_seed = digests.setdefault(run.seed, run)
-        pair = [one.result["candidates"]["digest"] for one in (same_seed, run)]
-        if pair[0] != pair[1]:
+        # The negatives of a sampled ranking are drawn once for a seed, so each seed has its own digest.
+        same_seed = first_of_seed.setdefault(run.seed, run)
+        digests = [one.result.candidates.digest for one in (same_seed, run)]
+        if digests[0] != digests[1]:
             raise UserError(
-                f"{same_seed.label} and {run.label} (seed {run.seed}) were tested on other candidates (digests "
-                f"{pair[0]} and {pair[1]}): run them on the same data and candidates"
+                f"{same_seed.label} and {run.label} (seed {run.seed}) were tested on different candidates (digests "
+                f"{digests[0]} and {digests[1]}): run them on the same data and candidates"
             )
-        for name in ("domain", "user", "item"):
-            if not np.array_equal(getattr(samples, name), getattr(its, name)):
-                raise UserError(f"{names} have other test samples (column {name}): run them on the same data")
+        for column, one, other in (
+            ("domain", first_samples.domain, run_samples.domain),
+            ("user", first_samples.user, run_samples.user),
+            ("item", first_samples.item, run_samples.item),
+        ):
+            if not np.array_equal(one, other):
+                raise UserError(f"{pair} have different test samples (column {column}): run them on the same data")
 
 
-def _split(result: Mapping) -> object:
-    parameters = result["parameters"]
-    if parameters.get("benchmark_filename"):
-        return parameters["benchmark_filename"]
-    arguments = parameters["eval_args"]
-    return {key: arguments.get(key) for key in ("split", "order", "group_by")}
-
-
-_PROTOCOL = {
-    "data set": lambda result: result["dataset"],
-    "domains": lambda result: result["domains"],
-    "candidates": lambda result: result["candidates"]["mode"],
-    "history masked": lambda result: result["candidates"]["history_masked"],
-    "split": _split,
-    "refit": lambda result: bool(result["parameters"].get("refit")),
-}
+def _protocol(result: RunSummary) -> dict[str, object]:
+    """What must be equal in all runs of a table: its name in an error -> value."""
+    return {
+        "data set": result.dataset,
+        "domains": result.domains,
+        "candidates": result.candidates.mode,
+        "history masked": result.candidates.history_masked,
+        "split": result.split,
+        "refit": result.refit,
+    }

@@ -1,5 +1,5 @@
-"""Serving: a trained run comes in; top items of each domain, with tokens and titles, go out."""
+"""Serving: a trained run comes in; the top items of each domain, with tokens and titles, go out."""
 
-from recbole_lecdsr.recommend.recommender import recommend
+from recbole_lecdsr.recommend.recommender import load_run, recommend, recommend_for_history
 
-__all__ = ["recommend"]
+__all__ = ["load_run", "recommend", "recommend_for_history"]

@@ -1,6 +1,6 @@
-"""Recommendations: the top items of each domain for what a user does next, after all events that are known.
+"""The top items of each domain for the next interaction of a user, after all interactions that are known.
 
-The window is the user's latest L events of all splits. Users and items go in and come out by their tokens.
+The window is the user's latest L interactions of all splits. Users and items are given and returned by their tokens.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -26,21 +27,22 @@ from recbole_lecdsr.recommend.vocabulary import Vocabulary
 from recbole_lecdsr.runs import run_directory
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 
-_CELLS = 1 << 25  # scores of a batch: 128 MB
-_SHOWN = 5  # other runs named in an error
+_MAX_SCORES = 1 << 25  # of a batch: 128 MB
+_MAX_NAMED_RUNS = 5  # other runs that an error names
 
 
 @dataclass(frozen=True)
-class Recommended:
+class Recommendations:
     """What a batch of users is recommended, as ids.
 
     Attributes:
-        user: (B,) int64; 0 for a user whom the data set does not have.
-        item: (B, 2, K) int64, the items of the source and of the target domain, best first; 0 behind the last one
-            where a domain has fewer than K.
+        user: (B,) int64; 0 for a user who is not in the data set.
+        item: (B, 2, K) int64, items of the source and of the target domain, best first; 0 after the last one where a
+            domain has fewer than K.
         score: (B, 2, K) float32.
-        history, history_domain: (B, L) int64, the latest events, newest last; padding 0 before them.
-        n_events: (B,) int64, how many events there are in all.
+        history, history_domain: (B, L) int64, items and domains of the latest interactions, newest last; padding 0
+            before them.
+        n_interactions: (B,) int64, number of interactions in all.
     """
 
     user: np.ndarray
@@ -48,7 +50,7 @@ class Recommended:
     score: np.ndarray
     history: np.ndarray
     history_domain: np.ndarray
-    n_events: np.ndarray
+    n_interactions: np.ndarray
 
 
 def recommend(
@@ -56,30 +58,31 @@ def recommend(
     dataset: CrossDomainSequentialDataset,
     users: Sequence[str],
     k: int = 10,
+    *,
     include_history: bool = False,
 ) -> pd.DataFrame:
     """The top items of each domain for users of the data set.
 
     Args:
         model, dataset: of a run, as `recbole_lecdsr.quick_start.load_data_and_model` returns them.
-        users: tokens.
-        k: items of each domain.
-        include_history: may items be recommended that the user has had?
+        users: their tokens.
+        k: number of items of each domain.
+        include_history: whether items of the user's history may be recommended.
 
     Returns:
-        The columns user, domain (its name), place (from 1), item, title, score.
+        The columns user, domain (its name), rank (from 1), item, title, score.
 
     Raises:
         UserError: a user who is not in the data set.
 
-    Example:
-        >>> config, model, dataset, *_ = load_data_and_model("runs/movielens/LeCDSR-2022/model.pth")
-        >>> recommend(model, dataset, ["100k_1"], k=3)
+    >>> from recbole_lecdsr.quick_start import load_data_and_model
+    >>> config, model, dataset, *_ = load_data_and_model("runs/movielens/LeCDSR-2022/model.pth")  # doctest: +SKIP
+    >>> recommend(model, dataset, ["100k_1"], k=3)  # doctest: +SKIP
     """
-    names = Vocabulary(dataset)
-    found = Recommender(model, dataset).for_users(names.user_ids(users), k, include_history)
-    parts = [as_frame(names, part) for part in found]
-    return pd.concat(parts, ignore_index=True) if parts else as_frame(names, None)
+    vocabulary = Vocabulary(dataset)
+    batches = Recommender(model, dataset).for_users(vocabulary.user_ids(users), k, include_history=include_history)
+    frames = [to_frame(batch, vocabulary) for batch in batches]
+    return pd.concat(frames, ignore_index=True) if frames else to_frame(None, vocabulary)
 
 
 def recommend_for_history(
@@ -87,44 +90,48 @@ def recommend_for_history(
     dataset: CrossDomainSequentialDataset,
     history: Sequence[tuple[str, str]],
     k: int = 10,
+    *,
     include_history: bool = False,
 ) -> pd.DataFrame:
     """The top items of each domain for a user whom the model has never seen, by the items of a history.
 
-    The user is padding to the model: there is no profile, and a model that knows users by their ids alone has nothing
-    to go by.
+    The user's id is padding: there is no profile, and a model that represents users by their ids alone cannot
+    personalise its recommendations.
 
     Args:
-        model, dataset, k, include_history: as of `recommend`.
-        history: (domain, item token) pairs, oldest first; a domain by its name, or source or target.
+        model, dataset, k, include_history: as in `recommend`.
+        history: (domain, item token) pairs, oldest first; a domain by its name, or as source or target.
 
     Returns:
-        As of `recommend`, None for the user.
+        As `recommend`, with None for the user.
 
     Raises:
-        UserError: an empty history, a domain or an item that is not in the data set.
+        UserError: an empty history, or a domain or an item that is not in the data set.
     """
-    names = Vocabulary(dataset)
-    found = Recommender(model, dataset).for_history(*names.events(history), k, include_history)
-    return as_frame(names, found)
+    vocabulary = Vocabulary(dataset)
+    item, domain = vocabulary.history_ids(history)
+    batch = Recommender(model, dataset).for_history(item, domain, k, include_history=include_history)
+    return to_frame(batch, vocabulary)
 
 
-def as_frame(names: Vocabulary, found: Recommended | None) -> pd.DataFrame:
-    """Recommendations as rows: user, domain, place, item, title, score."""
-    if found is None:
-        return pd.DataFrame(columns=["user", "domain", "place", "item", "title", "score"])
-    row, code, place = np.nonzero(found.item)
-    item = found.item[row, code, place]
-    users = np.array([names.user(number) for number in found.user.tolist()], dtype=object)
+def to_frame(batch: Recommendations | None, vocabulary: Vocabulary) -> pd.DataFrame:
+    """Recommendations as rows: user, domain, rank, item, title, score; None: no row."""
+    if batch is None:
+        return pd.DataFrame(columns=["user", "domain", "rank", "item", "title", "score"])
+    row, code, position = np.nonzero(batch.item)
+    users = np.array([vocabulary.user_token(user) for user in batch.user.tolist()], dtype=object)
     return pd.DataFrame(
         {
             "user": users[row],
-            "domain": np.array(names.domain, dtype=object)[code],
-            "place": place + 1,
-            **names.labels(code, item),
-            "score": found.score[row, code, place],
+            "domain": np.array(vocabulary.domain_names, dtype=object)[code],
+            "rank": position + 1,
+            **vocabulary.item_labels(code, batch.item[row, code, position]),
+            "score": batch.score[row, code, position],
         }
     )
+
+
+# ---------------------------------------------------------------------- runs
 
 
 def load_run(
@@ -137,45 +144,55 @@ def load_run(
         config_dict: values to change, such as ``data_path``.
 
     Returns:
-        domain (source, target) -> model in evaluation mode, two of them with ``selection: per_domain_best`` only; and
-        the data set.
+        Domain (source, target) -> model in evaluation mode, which are two models only with ``selection:
+        per_domain_best``; and the data set.
 
     Raises:
-        UserError: no such run, one that is not finished, or data that are missing.
+        UserError: no such run, a run that is not finished, or data that are missing.
     """
     folder = Path(folder)
     if folder.name == run_directory.MODEL:
         folder = folder.parent
     path = folder / run_directory.MODEL
-    if not folder.is_dir() or not path.exists():
-        what = f"holds no {run_directory.MODEL}" if folder.is_dir() else "does not exist"
-        found = sorted(str(path.parent) for path in folder.parent.glob(f"*/{run_directory.MODEL}"))
-        found += sorted(str(path.parent) for path in folder.glob(f"**/{run_directory.MODEL}"))[:_SHOWN]
-        remedy = f"there is {', '.join(found[:_SHOWN])}" if found else "train first (`run_lecdsr.py`)"
-        raise UserError(f"run directory {folder} {what}: {remedy}")
+    if not path.exists():
+        raise UserError(_missing_run(folder))
     checkpoint = Checkpoint.load(path)
-    # Without test samples a finished run leaves no result.json.
+    # A split without test samples leaves no result.json.
     if not (folder / run_directory.RESULT).exists() and not checkpoint.training_ended:
         raise UserError(
-            f"the run in {folder} is not finished (after epoch {checkpoint.epoch}): go on with it by --resume=True, "
-            "with the settings in its config.yaml"
+            f"the run in {folder} is not finished (after epoch {checkpoint.epoch}): resume it with --resume=True and "
+            "the settings in its config.yaml"
         )
     config, model, dataset = restore(checkpoint, config_dict)
     models = dict.fromkeys(DOMAINS, model)
     best = checkpoint.best
     if config["selection"] == "per_domain_best" and all(name in best for name in DOMAINS):
-        models = {name: _another(config, dataset, best[name].state_dict) for name in DOMAINS}
+        models = {name: _make_model(config, dataset, best[name].state_dict) for name in DOMAINS}
     return models, dataset
 
 
-def _another(config, dataset: CrossDomainSequentialDataset, weights: Mapping[str, Tensor]) -> nn.Module:
+def _missing_run(folder: Path) -> str:
+    """The error for a folder that is no run directory, with other runs nearby."""
+    problem = f"holds no {run_directory.MODEL}" if folder.is_dir() else "does not exist"
+    found = sorted(str(path.parent) for path in folder.parent.glob(f"*/{run_directory.MODEL}"))
+    found += sorted(str(path.parent) for path in folder.glob(f"**/{run_directory.MODEL}"))[:_MAX_NAMED_RUNS]
+    remedy = f"there is {', '.join(found[:_MAX_NAMED_RUNS])}" if found else "train first (`run_lecdsr.py`)"
+    return f"run directory {folder} {problem}: {remedy}"
+
+
+def _make_model(
+    config: LeCDSRConfig, dataset: CrossDomainSequentialDataset, weights: Mapping[str, Tensor]
+) -> nn.Module:
     model = config.model_class(config, dataset).to(config["device"])
     model.load_state_dict(weights)
     return model.eval()
 
 
+# ---------------------------------------------------------------------- batches
+
+
 class Recommender:
-    """Recommends by batches: scores of all items are held for one batch at a time.
+    """Recommends in batches: scores of all items are held for one batch at a time.
 
     Args:
         model: of the run, or a model for each of source and target.
@@ -187,65 +204,76 @@ class Recommender:
         self.dataset, self.config = dataset, dataset.config
         self.device = self.config["device"]
         self.items = [torch.from_numpy(items).to(self.device) for items in dataset.domain_items]
-        self.batch_size = max(1, min(self.config["eval_batch_size"], _CELLS // dataset.num_total_item))
+        self.batch_size = max(1, min(self.config["eval_batch_size"], _MAX_SCORES // dataset.num_total_item))
 
     def for_users(
-        self, users: np.ndarray, k: int, include_history: bool = False, show_progress: bool = False
-    ) -> Iterator[Recommended]:
-        """Recommend for (U,) int64 user ids with events; yields batches in their order.
+        self, users: np.ndarray, k: int, *, include_history: bool = False, show_progress: bool = False
+    ) -> Iterator[Recommendations]:
+        """Recommend for (U,) int64 ids of users with interactions; yields batches in their order.
 
-        The bar, if it is to be shown, appears after two seconds.
+        The progress bar, if there is to be one, appears after two seconds.
         """
         log = self.dataset.log
         last = latest_events(log, self.dataset.num_total_user)[users]
-        batches = SequenceCollator(self.config, self.dataset)
+        collator = SequenceCollator(self.config, self.dataset)
         # None: no bar where standard error is no terminal
         disable = None if show_progress else True
         with tqdm(total=len(users), desc="recommend", unit=" users", delay=2, leave=False, disable=disable) as bar:
             for start in range(0, len(last), self.batch_size):
                 part = last[start : start + self.batch_size]
-                yield self._batch(batches, log, part, k, include_history)
+                yield self._recommend_batch(collator, log, part, k=k, include_history=include_history)
                 bar.update(len(part))
 
-    def for_history(self, item: np.ndarray, domain: np.ndarray, k: int, include_history: bool = False) -> Recommended:
-        """Recommend for an unknown user with the events (E,) item and domain, oldest first, at the end of the data."""
+    def for_history(
+        self, item: np.ndarray, domain: np.ndarray, k: int, *, include_history: bool = False
+    ) -> Recommendations:
+        """Recommend for an unknown user at the end of the data.
+
+        Args:
+            item, domain: (E,) int64 item ids and domain codes of the user's interactions, oldest first.
+            k: number of items of each domain.
+            include_history: whether items of the history may be recommended.
+        """
         size = len(item)
         log = build_event_log(np.zeros(size, dtype=int), item, domain, np.arange(size), {"LS": "valid_only"})
         log = replace(log, time=np.full(size, np.inf))
-        batches = SequenceCollator(self.config, self.dataset, log)
-        return self._batch(batches, log, np.array([size - 1]), k, include_history)
+        collator = SequenceCollator(self.config, self.dataset, log)
+        return self._recommend_batch(collator, log, np.array([size - 1]), k=k, include_history=include_history)
 
     @torch.no_grad()
-    def _batch(
-        self, batches: SequenceCollator, log: EventLog, last: np.ndarray, k: int, include_history: bool
-    ) -> Recommended:
+    def _recommend_batch(
+        self, collator: SequenceCollator, log: EventLog, last: np.ndarray, *, k: int, include_history: bool
+    ) -> Recommendations:
+        """Recommend after each of the interactions (B,) ``last`` of the log."""
         latest = torch.from_numpy(last).to(self.device)
-        own = None if include_history else batches.windows.history_after(latest)
-        found = []
+        excluded = None if include_history else collator.windows.history_after(latest)
+        top_items = []
         for code, name in enumerate(DOMAINS):
-            batch = batches.after(latest, torch.full_like(latest, code))
-            scores = model_scores(self.models[name], batches.item_field, batch, None).float()
-            if own is not None:
-                scores = scores.index_put(own, torch.tensor(-torch.inf, device=self.device))
+            batch = collator.after(latest, torch.full_like(latest, code))
+            scores = model_scores(self.models[name], collator.item_field, batch, None).float()
+            if excluded is not None:
+                scores = scores.index_put(excluded, torch.tensor(-torch.inf, device=self.device))
             scores = scores[:, self.items[code]]
             if torch.isnan(scores).any():
                 raise UserError("the model gives scores that are not numbers: train again with a lower learning_rate")
-            found.append(self._top(scores, self.items[code], k))
-        item, score = (torch.stack(part, dim=1).cpu().numpy() for part in zip(*found, strict=True))
+            top_items.append(_top_items(scores, self.items[code], k))
+        item, score = (torch.stack(part, dim=1).cpu().numpy() for part in zip(*top_items, strict=True))
         index = last[:, None] + np.arange(1 - self.config["MAX_ITEM_LIST_LENGTH"], 1)
-        real = index >= log.first[last][:, None]
-        history, history_domain = ((part[index.clip(0)] * real).astype(np.int64) for part in (log.item, log.domain))
-        return Recommended(
+        is_of_user = index >= log.first[last][:, None]
+        history, history_domain = (
+            (column[index.clip(0)] * is_of_user).astype(np.int64) for column in (log.item, log.domain)
+        )
+        return Recommendations(
             log.user[last].astype(np.int64), item, score, history, history_domain, last - log.first[last] + 1
         )
 
-    @staticmethod
-    def _top(scores: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """(B, K) items and scores; 0 and -inf behind the last one."""
-        place, score = top_k(scores, min(k, len(items)))
-        item = items[place].where(score > -torch.inf, 0)
-        missing = (0, k - item.shape[1])
-        return nn.functional.pad(item, missing), nn.functional.pad(score, missing, value=-torch.inf)
+
+def _top_items(scores: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The top k of a domain's items by (B, C) scores: (B, k) ids and scores; 0 and -inf after the last one."""
+    column, score = top_k(scores, min(k, len(items)))
+    item = items[column].where(score > -torch.inf, 0)
+    padding = (0, k - item.shape[1])
+    return nn.functional.pad(item, padding), nn.functional.pad(score, padding, value=-torch.inf)
 
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -256,11 +284,10 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         k: up to C.
 
     Returns:
-        columns (B, k) int64, and their scores (B, k), best first.
+        Columns (B, k) int64 and their scores (B, k), best first.
 
-    Example:
-        >>> top_k(torch.tensor([[1.0, 3.0, 3.0, 2.0]]), 3)[0].tolist()
-        [[1, 2, 3]]
+    >>> top_k(torch.tensor([[1.0, 3.0, 3.0, 2.0]]), 3)[0].tolist()
+    [[1, 2, 3]]
     """
     value, column = scores.topk(k, dim=1)
     tied = (scores >= value[:, -1:]).sum(dim=1) > k

@@ -1,1 +1,1 @@
-"""Hyper-parameter search: a space of settings in, the best of them on validation samples out."""
+"""Hyper-parameter search: a space of parameters comes in; the best of them on validation samples goes out."""

@@ -1,43 +1,57 @@
-"""Seeded draws that do not repeat when a study goes on or is shared."""
+"""A seeded sampler whose draws do not repeat when a search is resumed or shared."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
 
 
-class NumberedSampler(optuna.samplers.BaseSampler):
-    """Optuna's TPE, whose draws follow from the seed and the trial's number.
+class ResumableSampler(optuna.samplers.BaseSampler):
+    """Optuna's TPE with a random generator for each trial, derived from the seed and the number of the trial.
 
-    So a study that goes on, or a second process, does not draw again what was drawn before.
+    A sampler with one generator for all trials would repeat its first draws in a resumed search and in every process
+    that shares it.
+
+    Args:
+        seed: of the search.
     """
 
     def __init__(self, seed: int):
         self.seed = seed
-        self.inner = self._make(0)
+        self.sampler = self._make_sampler(0)
 
-    def _make(self, number: int) -> optuna.samplers.TPESampler:
-        return optuna.samplers.TPESampler(
-            seed=int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]), constant_liar=True
-        )
+    def _make_sampler(self, trial_number: int) -> optuna.samplers.TPESampler:
+        (state,) = np.random.SeedSequence([self.seed, trial_number]).generate_state(1)
+        return optuna.samplers.TPESampler(seed=int(state), constant_liar=True)
 
-    def before_trial(self, study, trial):
-        """Start the draws of this trial."""
-        self.inner = self._make(trial.number)
-        self.inner.before_trial(study, trial)
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Seed the draws of the trial."""
+        self.sampler = self._make_sampler(trial.number)
+        self.sampler.before_trial(study, trial)
 
-    def infer_relative_search_space(self, study, trial):
-        """As of TPE."""
-        return self.inner.infer_relative_search_space(study, trial)
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """As TPE does."""
+        return self.sampler.infer_relative_search_space(study, trial)
 
-    def sample_relative(self, study, trial, search_space):
-        """As of TPE."""
-        return self.inner.sample_relative(study, trial, search_space)
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """As TPE does."""
+        return self.sampler.sample_relative(study, trial, search_space)
 
-    def sample_independent(self, study, trial, param_name, param_distribution):
-        """As of TPE."""
-        return self.inner.sample_independent(study, trial, param_name, param_distribution)
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """As TPE does."""
+        return self.sampler.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(self, study, trial, state, values):
-        """As of TPE."""
-        self.inner.after_trial(study, trial, state, values)
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """As TPE does."""
+        self.sampler.after_trial(study, trial, state, values)

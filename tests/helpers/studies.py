@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_lecdsr.evaluation.sample_metrics import per_sample
-from recbole_lecdsr.leaderboard.study import label_folder
+from recbole_lecdsr.leaderboard.study_description import label_folder
 
 METRICS = ("hit@1", "hit@5", "hit@10", "hit@20", "ndcg@1", "ndcg@5", "ndcg@10", "ndcg@20", "mrr")
 

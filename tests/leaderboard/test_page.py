@@ -55,14 +55,14 @@ def column(browser, table: str, number: int) -> list[str]:
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
 @pytest.mark.parametrize("dark", [False, True])
-def test_the_page_loads_without_complaint_or_network(browser, page, width, dark):
+def test_the_page_loads_without_errors_or_network(browser, page, width, dark):
     browser.problems.clear()
     browser.requests.clear()
     browser.open(page, width, dark=dark)
     assert browser.evaluate("document.documentElement.dataset.ready") == "true"
     assert browser.evaluate("document.querySelectorAll('.plot .main-svg').length > 0")
     drawn = browser.evaluate("[...document.querySelectorAll('.plot')].map(e => e.querySelectorAll('.trace').length)")
-    assert len(drawn) == 9  # five figures, two maps of two moments
+    assert len(drawn) == 9  # five figures, and two maps before and after training
     assert all(drawn)
     assert browser.problems == []
     assert browser.requests == [page.resolve().as_uri()]
@@ -80,7 +80,7 @@ def test_nothing_is_wider_than_the_window(browser, page, width):
         assert browser.evaluate("(e => e.scrollWidth <= e.clientWidth)(document.querySelector('.scroll'))")
 
 
-def test_figures_stand_clear_of_what_follows(browser, page):
+def test_figures_do_not_cover_what_follows(browser, page):
     for width in (DESKTOP, PHONE):
         browser.open(page, width)
         browser.evaluate("new Promise(done => setTimeout(done, 500))")
@@ -129,7 +129,7 @@ def test_a_button_changes_what_a_figure_shows(browser, page):
 
 def test_runs_that_are_not_in_the_table_are_named(browser, page):
     browser.open(page, PHONE)
-    text = browser.evaluate("document.getElementById('wanting').innerText")
+    text = browser.evaluate("document.getElementById('missing').innerText")
     assert "HGN, seed 1: failed: UserError: a_path" in text
     assert "HGN, seed 2: not started" in text
 
@@ -167,7 +167,7 @@ def test_long_labels_leave_room_for_what_is_drawn(browser, crowded, width, share
         assert inside, key
 
 
-def test_what_has_no_number_comes_last_however_it_is_sorted(browser, crowded):
+def test_rows_without_a_number_come_last_in_either_order(browser, crowded):
     browser.open(crowded, DESKTOP)
     heading = "#leaderboard thead tr:nth-child(2) th:nth-child(3) button"
     for _ in range(2):

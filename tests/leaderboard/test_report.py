@@ -6,12 +6,11 @@ import re
 import numpy as np
 import pytest
 
-import recbole_lecdsr.leaderboard.report as report_module
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.leaderboard import charts
+from recbole_lecdsr.leaderboard import charts, html_page
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, embedding_map, project
 from recbole_lecdsr.leaderboard.report import write_report
-from recbole_lecdsr.leaderboard.standings import standings
+from recbole_lecdsr.leaderboard.standings import compute_standings
 from recbole_lecdsr.leaderboard.study import read_study
 from recbole_lecdsr.quick_start import run_lecdsr
 from tests.helpers import studies
@@ -26,7 +25,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def table(folder):
-    return standings(read_study(folder))
+    return compute_standings(read_study(folder))
 
 
 def embedded(html: str) -> dict:
@@ -44,18 +43,18 @@ def test_the_report_is_written(folder):
     assert write_report(folder).keys() == paths.keys()  # again, over the first
 
 
-def test_a_last_training_on_validation_events_is_told(folder):
-    assert "trained anew" not in write_report(folder)["markdown"].read_text(encoding="utf-8")
+def test_a_last_training_on_validation_interactions_is_stated(folder):
+    assert "retrained" not in write_report(folder)["markdown"].read_text(encoding="utf-8")
     for file in folder.rglob("result.json"):
         result = json.loads(file.read_text(encoding="utf-8"))
         result["parameters"]["refit"] = True
         file.write_text(json.dumps(result), encoding="utf-8")
     text = write_report(folder)["markdown"].read_text(encoding="utf-8")
-    assert "trained anew on training and validation events" in text
+    assert "retrained on training and validation interactions" in text
 
 
 def test_the_page_is_one_file(folder, monkeypatch):
-    monkeypatch.setattr(report_module, "get_plotlyjs", lambda: "")
+    monkeypatch.setattr(html_page, "get_plotlyjs", lambda: "")
     html = write_report(folder)["html"].read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", html)
     assert not re.search(r"@import|url\(", html)
@@ -63,7 +62,7 @@ def test_the_page_is_one_file(folder, monkeypatch):
 
 
 def test_markup_in_names_and_errors_stays_text(tmp_path, monkeypatch):
-    monkeypatch.setattr(report_module, "get_plotlyjs", lambda: "")
+    monkeypatch.setattr(html_page, "get_plotlyjs", lambda: "")
     studies.write_study(tmp_path, {"LeCDSR": 2.0, "A<b>:x=</script>": 1.5}, seeds=(1, 2))
     studies.describe(tmp_path, ["LeCDSR", "A<b>:x=</script>", "HGN"], [1, 2])
     studies.fail_run(tmp_path, "HGN", 1, "<img src=x onerror=alert(1)>")
@@ -83,6 +82,23 @@ def test_a_study_of_one_run(tmp_path):
     assert set(embedded(html)) == {"history", "popularity", "cost"}
 
 
+def test_the_page_and_its_figures_name_models_with_score_fusion(folder, monkeypatch):
+    monkeypatch.setattr(html_page, "get_plotlyjs", lambda: "")
+    for path in (folder / "runs").rglob("result.json"):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        result["parameters"]["score_fusion"] = result["model"] == "LeCDSR"
+        path.write_text(json.dumps(result), encoding="utf-8")
+    html = write_report(folder)["html"].read_text(encoding="utf-8")
+    assert '<th scope="row">LeCDSR + fusion</th>' in html
+    assert '<th scope="row">LeCDSR:<wbr>align_<wbr>weight=<wbr>0 + fusion</th>' in html
+    assert "<h2>NDCG@10 against LeCDSR + fusion</h2>" in html
+    assert "No map of LeCDSR + fusion: its checkpoint" in html
+    names = {"LeCDSR + fusion", "SASRec", "LeCDSR:align_weight=0 + fusion"}
+    for key in ("curves", "history", "popularity", "cost"):
+        assert {trace["name"] for trace in embedded(html)[key]["views"][0]["data"]} == names, key
+    assert embedded(html)["ablations"]["views"][0]["data"][0]["y"] == ["align_weight=0"], "what is changed"
+
+
 def test_a_report_that_cannot_be_written(folder):
     (folder / "report").write_text("in the way", encoding="utf-8")
     with pytest.raises(UserError, match="cannot be written"):
@@ -97,8 +113,8 @@ def test_curves_follow_the_history(table):
     assert [view.name for view in figure.views] == ["mean of the domains", "action", "drama"]
     traces = [trace for trace in figure.views[0].data if trace["name"] == "LeCDSR"]
     assert [trace["showlegend"] for trace in traces] == [True, False]
-    history = table.study.finished("LeCDSR")[0].result["history"]
-    assert traces[0]["y"] == pytest.approx([epoch["valid_score"] for epoch in history], abs=1e-5)
+    history = table.study.finished_runs("LeCDSR")[0].result.epochs
+    assert traces[0]["y"] == pytest.approx([epoch.valid_score for epoch in history], abs=1e-5)
     assert traces[0]["marker"]["size"] == [0, 0, 0, 0, 7, 0]  # best_epoch 4
 
 
@@ -108,7 +124,7 @@ def test_epochs_without_validation_are_left_out(folder):
     for epoch in result["history"][::2]:
         del epoch["valid"], epoch["valid_score"]
     path.write_text(json.dumps(result), encoding="utf-8")
-    figure = charts.validation_curves(standings(read_study(folder)))
+    figure = charts.validation_curves(compute_standings(read_study(folder)))
     assert next(trace for trace in figure.views[0].data if trace["name"] == "SASRec")["x"] == [2, 4, 6]
 
 
@@ -123,7 +139,7 @@ def test_ablation_bars_are_the_comparisons(table):
 def test_slices_average_back_to_the_whole(table):
     for figure in (charts.by_history(table), charts.by_popularity(table)):
         trace = next(trace for trace in figure.views[0].data if trace["name"] == "LeCDSR")
-        size = np.array([int(place.rpartition(" = ")[2].replace(",", "")) for place in trace["x"]])
+        size = np.array([int(category.rpartition(" = ")[2].replace(",", "")) for category in trace["x"]])
         assert np.average(trace["y"], weights=size) == pytest.approx(
             table.mean_and_sd("LeCDSR", "overall", "ndcg@10")[0], abs=1e-4
         )
@@ -135,13 +151,13 @@ def test_slices_average_back_to_the_whole(table):
 
 def test_a_projection_puts_equal_vectors_in_one_place():
     vectors = np.random.default_rng(0).normal(size=(30, 8))
-    panel = project(vectors, 3 * vectors)
-    assert panel.item_id == pytest.approx(panel.text)
-    assert panel.own_cosine == pytest.approx(1.0)
+    projection = project(vectors, 3 * vectors)
+    assert projection.item_id == pytest.approx(projection.text)
+    assert projection.same_item_cosine == pytest.approx(1.0)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     cosine = unit @ unit.T
-    assert panel.other_cosine == pytest.approx(cosine[~np.eye(30, dtype=bool)].mean())
-    assert 0 < panel.explained <= 1
+    assert projection.other_item_cosine == pytest.approx(cosine[~np.eye(30, dtype=bool)].mean())
+    assert 0 < projection.explained <= 1
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +175,7 @@ def trained(tmp_path_factory):
 
 def test_a_study_of_the_trainers_own_files_has_a_map(trained):
     study = read_study(trained / "study")
-    one = embedding_map(study.finished("LeCDSR")[0], limit=10)
+    one = embedding_map(study.finished_runs("LeCDSR")[0], limit=10)
     assert isinstance(one, EmbeddingMap), one
     assert one.before.item_id.shape == one.after.text.shape == (10, 2)
     assert {token[0] for token in one.token[one.domain == 0]} <= {"s"}
@@ -168,23 +184,27 @@ def test_a_study_of_the_trainers_own_files_has_a_map(trained):
     assert {"map-0-before", "map-0-after"} <= set(embedded(html))
 
 
+def test_a_run_with_the_default_parameters_is_named_with_its_score_fusion(trained):
+    assert read_study(trained / "study").model_name("LeCDSR") == "LeCDSR + fusion"
+
+
 def test_the_map_starts_from_the_runs_own_initialisation(trained, tmp_path):
-    """A run of learning rate zero ends where it began."""
+    """A run with learning rate zero ends with its initial embeddings."""
     values = write_pair(tmp_path, random_events())
     values.update(learning_rate=0.0, output_dir=str(tmp_path / "study/runs/LeCDSR"))
     run_lecdsr("LeCDSR", config_dict=values, command_line=[])
     studies.describe(tmp_path / "study", ["LeCDSR"], [2022])
     path = tmp_path / "study/study.json"
     path.write_text(path.read_text(encoding="utf-8").replace("movielens", "pair"), encoding="utf-8")
-    one = embedding_map(read_study(tmp_path / "study").finished("LeCDSR")[0])
+    one = embedding_map(read_study(tmp_path / "study").finished_runs("LeCDSR")[0])
     assert one.before.item_id == pytest.approx(one.after.item_id)
     assert one.before.text == pytest.approx(one.after.text)
 
 
-def test_data_that_are_elsewhere_are_said_to_be(trained):
-    run = read_study(trained / "study").finished("LeCDSR")[0]
+def test_data_that_are_not_on_this_machine_are_the_reason_for_a_missing_map(trained):
+    run = read_study(trained / "study").finished_runs("LeCDSR")[0]
     (trained / "pair").rename(trained / "moved")
     try:
-        assert "cannot be used on this machine" in embedding_map(run)
+        assert "cannot be used on this machine" in embedding_map(run).reason
     finally:
         (trained / "moved").rename(trained / "pair")

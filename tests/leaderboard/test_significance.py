@@ -15,7 +15,7 @@ from recbole_lecdsr.leaderboard.significance import (
     holm,
     mean_and_sd,
     noise_floor,
-    permutation,
+    permutation_test,
     wilcoxon,
 )
 
@@ -58,7 +58,7 @@ def test_identical_models_have_p_one_everywhere():
     assert comparison.verdict() == 0
 
 
-def test_differences_that_rounding_alone_tells_apart_are_ties():
+def test_differences_that_differ_by_rounding_only_are_ties():
     ndcg = np.array([0.1, 0.2, 0.3])
     assert wilcoxon(ndcg.sum() / 3 - (ndcg[::-1].sum() / 3) * np.ones(20)) == 1.0
     assert wilcoxon(np.array([0.3 - 0.2, 0.2 - 0.3] * 10)) == pytest.approx(1.0)
@@ -96,7 +96,7 @@ def test_holm_is_monotone_and_between_p_and_bonferroni(p):
 
 
 @given(P_VALUES, st.randoms(use_true_random=False))
-def test_holm_goes_with_its_model_whatever_the_order(p, random):
+def test_holm_does_not_depend_on_the_order_of_the_models(p, random):
     order = list(range(len(p)))
     random.shuffle(order)
     assert holm(p[order]) == pytest.approx(holm(p)[order])
@@ -109,7 +109,7 @@ def test_permutation_agrees_with_every_sign_pattern():
     difference = np.array([0.1, 0.5, -0.2, 0.4, 0.3, 0.2, -0.1, 0.6])
     signs = np.array(np.meshgrid(*[[-1, 1]] * 8)).reshape(8, -1).T
     exact = np.mean(np.abs(signs @ difference) >= abs(difference.sum()) - 1e-12)
-    assert permutation(difference, resamples=20000) == pytest.approx(exact, abs=0.01)
+    assert permutation_test(difference, resamples=20000) == pytest.approx(exact, abs=0.01)
 
 
 def test_permutation_agrees_with_scipy():
@@ -117,14 +117,14 @@ def test_permutation_agrees_with_scipy():
     scipys = stats.permutation_test(
         (difference,), np.mean, permutation_type="samples", n_resamples=9999, rng=np.random.default_rng(0)
     )
-    assert permutation(difference, resamples=9999) == pytest.approx(scipys.pvalue, abs=0.02)
+    assert permutation_test(difference, resamples=9999) == pytest.approx(scipys.pvalue, abs=0.02)
 
 
 def test_signs_of_a_user_flip_together():
     difference = np.full(40, 0.1)
     groups = np.repeat(["a", "b"], 20)
-    assert permutation(difference, groups) == pytest.approx(0.5, abs=0.03)  # two users tell little
-    assert permutation(difference) < 0.001
+    assert permutation_test(difference, groups) == pytest.approx(0.5, abs=0.03)  # two users are little evidence
+    assert permutation_test(difference) < 0.001
 
 
 # ---------------------------------------------------------------------- bootstrap
@@ -147,17 +147,17 @@ def test_interval_agrees_with_a_loop_over_users():
     low, high = bootstrap_interval(difference, user, resamples=4000)
     assert (low, high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.04)
     narrow = bootstrap_interval(difference, resamples=4000)
-    assert high - low > 1.5 * (narrow[1] - narrow[0])  # samples of a user hang together
+    assert high - low > 1.5 * (narrow[1] - narrow[0])  # the samples of a user are correlated
 
 
 def test_several_models_at_once_are_the_models_one_by_one():
     rng = np.random.default_rng(5)
     matrix, user = rng.normal(size=(3, 60)), np.repeat(np.arange(20), 3)
     low, high = bootstrap_interval(matrix, user)
-    p = permutation(matrix, user)
-    for row, own in enumerate(matrix):
-        assert bootstrap_interval(own, user) == pytest.approx((low[row], high[row]))
-        assert permutation(own, user) == pytest.approx(p[row])
+    p = permutation_test(matrix, user)
+    for row, difference in enumerate(matrix):
+        assert bootstrap_interval(difference, user) == pytest.approx((low[row], high[row]))
+        assert permutation_test(difference, user) == pytest.approx(p[row])
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -185,11 +185,11 @@ def test_a_clear_loser_and_an_equal():
     rng = np.random.default_rng(7)
     users = np.repeat(np.arange(100), 3)
     equal = np.tile([0.5, 0.0, -0.5], 100)
-    told = compare({"worse": rng.normal(-0.5, 1, 300), "equal": equal}, users, {"worse": (1, 2)})
-    assert told["worse"].verdict() == -1
-    assert told["equal"].verdict() == 0
-    assert told["worse"].p_holm == pytest.approx(2 * told["worse"].p)
-    assert told["worse"].seeds == (1, 2)
+    comparisons = compare({"worse": rng.normal(-0.5, 1, 300), "equal": equal}, users, seeds={"worse": (1, 2)})
+    assert comparisons["worse"].verdict() == -1
+    assert comparisons["equal"].verdict() == 0
+    assert comparisons["worse"].p_holm == pytest.approx(2 * comparisons["worse"].p)
+    assert comparisons["worse"].seeds == (1, 2)
     assert compare({}, users) == {}
 
 
@@ -209,6 +209,6 @@ def test_noise_floor_of_one_model_is_the_root_mean_square_of_its_seed_pairs():
     assert noise_floor({"A": values}).difference == pytest.approx(math.sqrt(np.mean(pairs)))
 
 
-def test_models_without_seeds_of_their_own_tell_no_noise():
+def test_models_that_do_not_depend_on_the_seed_have_no_noise():
     assert noise_floor({"Pop": np.array([0.2, 0.2, 0.2]), "once": np.array([0.3])}) is None
     assert noise_floor({"Pop": np.array([0.2, 0.2]), "A": np.array([0.1, 0.2])}).models == 1

@@ -21,7 +21,7 @@ def test_equal_histories_are_one_bin():
     assert (bins.ranges, bins.size.tolist()) == (["3"], [7])
 
 
-def test_cold_items_stand_apart_and_bins_are_over_items():
+def test_cold_items_have_their_own_bin_and_bins_are_over_items():
     # Item d is in three samples of eight, but is one of four warm items.
     item = np.array(["x", "a", "b", "c", "d", "d", "d", "x"])
     popularity = np.array([0, 1, 2, 30, 400, 400, 400, 0])

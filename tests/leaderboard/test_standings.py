@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 
 import numpy as np
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from recbole_lecdsr.evaluation.sample_metrics import ndcg
 from recbole_lecdsr.leaderboard import tables
-from recbole_lecdsr.leaderboard.standings import sample_means, standings
+from recbole_lecdsr.leaderboard.standings import compute_standings, sample_means
 from recbole_lecdsr.leaderboard.study import read_study
 from tests.helpers import studies
 
@@ -25,21 +26,21 @@ def folder(tmp_path):
 
 @pytest.fixture
 def table(folder):
-    return standings(read_study(folder))
+    return compute_standings(read_study(folder))
 
 
 def test_means_are_those_of_the_results(table):
     for label in STRENGTHS:
-        runs = table.study.finished(label)
+        runs = table.study.finished_runs(label)
         for part in ("source", "target", "overall"):
             for metric in ("hit@10", "ndcg@10", "mrr"):
-                expected = [run.result["test"][part][metric] for run in runs]
+                expected = [run.result.test[part][metric] for run in runs]
                 assert table.values[label][part][metric] == pytest.approx(expected)
                 mean, sd = np.mean(expected), np.std(expected, ddof=1)
                 assert table.mean_and_sd(label, part, metric) == pytest.approx((mean, sd))
 
 
-def test_models_stand_in_the_order_of_their_overall_metric(table):
+def test_models_are_ordered_by_their_overall_metric(table):
     assert table.labels[0] == "A&B_%"
     assert table.labels[-1] == "SASRec"
 
@@ -64,7 +65,7 @@ def test_samples_are_averaged_over_the_common_seeds_only(tmp_path):
             ranks[label, seed] = studies.make_ranks(samples, 2.0, seed + 10 * len(label))
             studies.write_run(folder, label, seed, samples, ranks[label, seed])
     study = read_study(folder)
-    table = standings(study)
+    table = compute_standings(study)
     comparison = table.comparisons["overall"]["SASRec"]
     assert comparison.seeds == (2,)
     expected = (ndcg(ranks["SASRec", 2], 10) - ndcg(ranks["LeCDSR", 2], 10)).mean()
@@ -77,10 +78,10 @@ def test_samples_are_averaged_over_the_common_seeds_only(tmp_path):
 def test_without_the_first_model_there_is_a_table_but_no_comparison(tmp_path):
     studies.write_study(tmp_path / "study", {"SASRec": 2.0}, seeds=(1,))
     studies.describe(tmp_path / "study", ["LeCDSR", "SASRec"], [1])
-    table = standings(read_study(tmp_path / "study"))
+    table = compute_standings(read_study(tmp_path / "study"))
     assert table.labels == ("SASRec",)
     assert table.comparisons["overall"] == {}
-    text = tables.markdown(table)
+    text = tables.to_markdown(table)
     assert "Not tested" in text
     assert "±" not in text.split("\n- **")[0]  # one seed has no standard deviation
     assert "LeCDSR, seed 1: not started" in text
@@ -95,7 +96,7 @@ def test_markdown_names_everything(folder):
     studies.describe(folder, [*STRENGTHS, "HGN", "CORE"], [2022, 2023, 2024, 2025])
     studies.fail_run(folder, "HGN", 2022, "UserError: a | b")
     studies.fail_run(folder, "HGN", 2023, "UserError: a | b")
-    text = tables.markdown(standings(read_study(folder)))
+    text = tables.to_markdown(compute_standings(read_study(folder)))
     assert "- HGN, seeds 2022, 2023: failed: UserError: a \\| b" in text
     assert "- CORE, seeds 2022, 2023, 2024, 2025: not started" in text
     assert "3 of 4" in text
@@ -107,8 +108,8 @@ def test_markdown_names_everything(folder):
 
 
 def test_markdown_splits_the_samples_of_each_domain(table):
-    text = tables.markdown(table)
-    for what in ("earlier events of the user", "training events of the target"):
+    text = tables.to_markdown(table)
+    for what in ("earlier interactions of the user", "training interactions of the target item"):
         for part, name in table.study.part_names.items():
             title = f"## {name}: NDCG@10 by {what}"
             assert (title in text) == (part != "overall")
@@ -117,8 +118,8 @@ def test_markdown_splits_the_samples_of_each_domain(table):
             head, _, *rows = text.split(title)[1].split("\n\n")[1].splitlines()
             sizes = [int(size.replace(",", "")) for size in re.findall(r"n = ([\d,]+)", head)]
             assert sum(sizes) == table.study.samples.parts[part].sum()
-            assert len(rows) == len(table.scoring(part))
-            for label, row in zip(table.scoring(part), rows, strict=True):
+            assert len(rows) == len(table.labels_scoring(part))
+            for label, row in zip(table.labels_scoring(part), rows, strict=True):
                 means = [float(cell) for cell in row.strip("| ").split(" | ")[1:]]
                 assert np.average(means, weights=sizes) == pytest.approx(
                     table.mean_and_sd(label, part, "ndcg@10")[0], abs=1e-4
@@ -126,7 +127,7 @@ def test_markdown_splits_the_samples_of_each_domain(table):
 
 
 def test_csv_holds_every_metric_at_full_precision(table):
-    rows = list(csv.DictReader(io.StringIO(tables.comma_separated(table))))
+    rows = list(csv.DictReader(io.StringIO(tables.to_csv(table))))
     assert len(rows) == len(STRENGTHS) * 3 * 8
     row = next(r for r in rows if (r["model"], r["domain"], r["metric"]) == ("SASRec", "source", "ndcg@10"))
     assert float(row["mean"]) == table.mean_and_sd("SASRec", "source", "ndcg@10")[0]
@@ -135,7 +136,7 @@ def test_csv_holds_every_metric_at_full_precision(table):
 
 
 def test_latex_is_escaped_and_balanced(table):
-    text = tables.latex(table)
+    text = tables.to_latex(table)
     assert r"A\&B\_\%" in text
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
     for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\cmidrule(lr){2-4}", r"$\pm$", r"\textbf{"):
@@ -146,13 +147,33 @@ def test_latex_is_escaped_and_balanced(table):
 
 
 @pytest.mark.parametrize("text", ["a_b", "50 %", "x^2", "~", "\\", "#1 {y}", "p < 0.05"])
-def test_latex_escapes_what_it_treats_apart(text):
-    assert not re.search(r"(?<!\\)[&%#_^~]", tables.tex_escape(text))
+def test_latex_escapes_its_special_characters(text):
+    assert not re.search(r"(?<!\\)[&%#_^~]", tables.escape_latex(text))
+
+
+def test_score_fusion_is_shown_in_every_format_but_the_csv(folder):
+    for path in (folder / "runs" / "LeCDSR").rglob("result.json"):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        result["parameters"]["score_fusion"] = True
+        path.write_text(json.dumps(result), encoding="utf-8")
+    study = read_study(folder)
+    table = compute_standings(study)
+    markdown = tables.to_markdown(table)
+    assert "| LeCDSR + fusion | 3 |" in markdown
+    assert "## NDCG@10 against LeCDSR + fusion" in markdown
+    assert "worse than LeCDSR + fusion" in markdown
+    assert "| LeCDSR:align\\_weight=0 |" in markdown
+    assert "LeCDSR + fusion & " in tables.to_latex(table)
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(tables.terminal_table(study))
+    assert "LeCDSR + fusion" in console.export_text()
+    models = {row["model"] for row in csv.DictReader(io.StringIO(tables.to_csv(table)))}
+    assert models == set(STRENGTHS), "the file keeps the labels"
 
 
 def test_terminal_table(folder):
     console = Console(width=160, record=True, file=io.StringIO())
-    console.print(tables.leaderboard_table(read_study(folder)))
+    console.print(tables.terminal_table(read_study(folder)))
     text = console.export_text()
     assert "A&B_%" in text
     assert "▼" in text

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.leaderboard.study import label_folder, read_study
+from recbole_lecdsr.leaderboard.study import read_study
+from recbole_lecdsr.leaderboard.study_description import label_folder
 from tests.helpers import studies
 
 
@@ -18,8 +19,8 @@ def study(tmp_path):
 
 
 def change_result(folder, label, of_seed, **changes):
-    place = f"{label.partition(':')[0]}-{of_seed}"
-    path = folder / "runs" / label_folder(label) / "movielens" / place / "result.json"
+    name = f"{label.partition(':')[0]}-{of_seed}"
+    path = folder / "runs" / label_folder(label) / "movielens" / name / "result.json"
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
 
 
@@ -34,7 +35,7 @@ def test_a_finished_study(study):
     assert [int(chosen.sum()) for chosen in read.samples.parts.values()] == [240, 120, 120]
 
 
-def test_missing_failed_and_unfinished_runs_are_told_apart(study):
+def test_missing_failed_and_unfinished_runs_are_distinguished(study):
     studies.describe(study, ["LeCDSR", "SASRec:sequence=single", "HGN", "CORE", "Pop"], [1, 2])
     studies.fail_run(study, "HGN", 1, "UserError: no such thing")
     (study / "runs/Pop/movielens/Pop-2").mkdir(parents=True)
@@ -49,9 +50,43 @@ def test_a_run_that_failed_once_and_then_finished_is_finished(study):
     assert read_study(study).runs[0].status == "finished"
 
 
-def test_a_variant_of_property_files_has_a_dash_of_its_own(tmp_path):
+def test_the_name_of_a_variant_may_contain_a_dash(tmp_path):
     studies.write_study(tmp_path / "s", {"LeCDSR-paper": 2.0}, seeds=(2022, 22))
-    assert [run.seed for run in read_study(tmp_path / "s").with_status("finished")] == [2022, 22]
+    assert [run.seed for run in read_study(tmp_path / "s").finished] == [2022, 22]
+
+
+def test_a_digest_of_parameters_may_follow_the_seed_in_the_name_of_a_run(study):
+    folder = study / "runs/LeCDSR/movielens/LeCDSR-2"
+    folder.rename(folder.with_name("LeCDSR-2-ab12cd34"))
+    assert [run.seed for run in read_study(study).finished_runs("LeCDSR")] == [1, 2]
+
+
+def test_models_are_named_by_the_score_fusion_of_their_runs(study):
+    for label in ("LeCDSR", "SASRec:sequence=single"):
+        for seed in (1, 2):
+            used = parameters()["parameters"]
+            change_result(study, label, seed, parameters={**used, "score_fusion": label == "LeCDSR"})
+    studies.describe(study, ["LeCDSR", "SASRec:sequence=single", "LeCDSR:score_fusion=False"], [1, 2])
+    read = read_study(study)
+    names = [read.model_name(label) for label in read.models]
+    assert names == ["LeCDSR + fusion", "SASRec:sequence=single", "LeCDSR:score_fusion=False"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda result: result["candidates"].pop("digest"), "digest"),
+        (lambda result: result["seconds"].pop("train"), "train"),
+        (lambda result: result.update(history=3), "not iterable"),
+    ],
+)
+def test_a_value_that_is_missing_or_of_the_wrong_type_is_named_with_its_file(study, change, message):
+    path = study / "runs/LeCDSR/movielens/LeCDSR-2/result.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    change(result)
+    path.write_text(json.dumps(result), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"LeCDSR-2/result\.json lacks a value .*{message}"):
+        read_study(study)
 
 
 def test_a_folder_that_is_no_study(tmp_path):
@@ -94,27 +129,27 @@ def parameters(refit=False, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (candidates(mode="uni99"), "sampled and full ranking never stand in one table"),
-        (candidates(digest="else"), "other candidates"),
-        (parameters(refit=True), "cannot stand in one table: refit False and True"),
+        (candidates(mode="uni99"), "sampled and full ranking never share a table"),
+        (candidates(digest="else"), "different candidates"),
+        (parameters(refit=True), "not comparable: refit False and True"),
         (candidates(history_masked=False), "history masked"),
         (parameters(split={"LS": "valid_and_test"}), "split"),
         ({"dataset": "amazon"}, "data set"),
-        ({"seed": 9}, "is of seed 9"),
+        ({"seed": 9}, "has seed 9"),
         ({"test_samples": {"source": 1, "target": 2}}, "test samples"),
     ],
 )
-def test_runs_that_cannot_stand_in_one_table(study, changes, message):
+def test_runs_that_are_not_comparable_are_refused(study, changes, message):
     change_result(study, "SASRec:sequence=single", 2, **changes)
     with pytest.raises(UserError, match=message):
         read_study(study)
 
 
-def test_candidates_drawn_for_each_seed_are_no_mixture(study):
+def test_each_seed_may_have_its_own_candidates(study):
     for label in ("LeCDSR", "SASRec:sequence=single"):
         change_result(study, label, 1, **candidates(mode="uni99", digest="one"))
         change_result(study, label, 2, **candidates(mode="uni99", digest="two"))
-    assert len(read_study(study).with_status("finished")) == 4
+    assert len(read_study(study).finished) == 4
 
 
 def test_other_test_samples_are_refused(study):
@@ -127,7 +162,7 @@ def test_other_test_samples_are_refused(study):
 
 
 @pytest.mark.parametrize("without", ["history", "item", "popularity"])
-def test_ranks_of_another_version_are_named(study, without):
+def test_ranks_without_an_array_are_refused_by_its_name(study, without):
     path = study / "runs/LeCDSR/movielens/LeCDSR-2/ranks.npz"
     with np.load(path) as file:
         arrays = dict(file)
@@ -161,7 +196,3 @@ def test_result_without_what_is_recommended(study):
     path.write_text(json.dumps(result), encoding="utf-8")
     with pytest.raises(UserError, match=r"result\.json has no recommended"):
         read_study(study)
-
-
-def test_folder_of_a_label():
-    assert label_folder("LeCDSR:align_weight=0.1") == "LeCDSR_align_weight=0.1"

@@ -14,7 +14,7 @@
       if (!numeric) return a.localeCompare(b, undefined, { numeric: true }) * turn;
       const [x, y] = [parseFloat(a), parseFloat(b)];
       const [noX, noY] = [Number.isNaN(x), Number.isNaN(y)];
-      return noX || noY ? noX - noY : (x - y) * turn; // what has no number comes last either way
+      return noX || noY ? noX - noY : (x - y) * turn; // cells without a number come last either way
     };
     const rows = [...table.tBodies[0].rows];
     rows.sort((a, b) => compare(value(a, column), value(b, column)));
@@ -23,7 +23,7 @@
     heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
   };
   document.querySelectorAll("table.sortable").forEach((table) => {
-    // Which column of the body a heading is for: its place in the second row, after those that span both rows.
+    // The column of the body that a heading sorts: headings that span both rows come first, then the second row.
     const [top, bottom] = table.tHead.rows;
     const spanning = bottom ? [...top.cells].filter((cell) => cell.rowSpan === 2) : [...top.cells];
     const headings = [...spanning, ...(bottom ? bottom.cells : [])];
@@ -39,7 +39,7 @@
 
   // ---- figures
   const figures = JSON.parse(document.getElementById("figures").textContent);
-  const shown = {};
+  const viewOf = {}; // key of a figure -> index of the view that it shows
   const merge = (a, b) => {
     const result = { ...a };
     for (const [key, item] of Object.entries(b)) {
@@ -48,10 +48,10 @@
     }
     return result;
   };
-  // A label on lines of a legend or an axis: broken behind its joints, and no line much longer than the limit.
-  const lines = (label, limit) => {
+  // The lines of a name in a legend or on an axis: broken after punctuation and spaces, none much longer than the limit.
+  const lines = (name, limit) => {
     const result = [""];
-    for (const part of String(label).split(/(?<=[:=_.-])/)) {
+    for (const part of String(name).split(/(?<=[:=_. -])/)) {
       const last = result.length - 1;
       if (result[last] && (result[last] + part).length > limit) result.push(part);
       else result[last] += part;
@@ -59,7 +59,7 @@
     return result;
   };
   const draw = (key) => {
-    const view = figures[key].views[shown[key]];
+    const view = figures[key].views[viewOf[key]];
     const style = getComputedStyle(document.body);
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = { gridcolor: colour("--line"), linecolor: colour("--line"), zerolinecolor: colour("--soft"), automargin: true };
@@ -85,27 +85,27 @@
       dragmode: narrow ? false : "zoom",
       datarevision: Math.random(),
     };
-    const place = document.getElementById(key);
-    const shownNames = new Set(data.filter((t) => t.showlegend !== false && t.name).map((t) => t.name));
-    const inLegend = [...shownNames].reduce((sum, name) => sum + name.split("<br>").length, 0);
+    const element = document.getElementById(key);
+    const legendNames = new Set(data.filter((t) => t.showlegend !== false && t.name).map((t) => t.name));
+    const legendLines = [...legendNames].reduce((sum, name) => sum + name.split("<br>").length, 0);
     const bars = view.data.filter((trace) => trace.orientation === "h").flatMap((trace) => trace.y);
-    const tall = bars.reduce((sum, label) => sum + Math.max(0, wrapped(label).length - 2) * 16, 0);
-    // On a phone the legend stands below.
-    base.height = figures[key].height + tall + (narrow && shownNames.size > 1 ? inLegend * 19 : 0);
-    place.style.height = `${base.height}px`;
-    Plotly.react(place, data, merge(base, view.layout), { responsive: true, displaylogo: false, displayModeBar: false });
+    const extraHeight = bars.reduce((sum, label) => sum + Math.max(0, wrapped(label).length - 2) * 16, 0);
+    // On a narrow screen the legend is below the plot.
+    base.height = figures[key].height + extraHeight + (narrow && legendNames.size > 1 ? legendLines * 19 : 0);
+    element.style.height = `${base.height}px`;
+    Plotly.react(element, data, merge(base, view.layout), { responsive: true, displaylogo: false, displayModeBar: false });
   };
   for (const [key, figure] of Object.entries(figures)) {
-    shown[key] = 0;
+    viewOf[key] = 0;
     if (figure.views.length > 1) {
       const bar = document.querySelector(`[data-for="${key}"]`);
       figure.views.forEach((view, number) => {
         const button = document.createElement("button");
         button.type = "button";
         button.textContent = view.name;
-        button.setAttribute("aria-pressed", String(number === shown[key]));
+        button.setAttribute("aria-pressed", String(number === viewOf[key]));
         button.addEventListener("click", () => {
-          shown[key] = number;
+          viewOf[key] = number;
           [...bar.children].forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
           draw(key);
         });
@@ -114,8 +114,8 @@
     }
     draw(key);
   }
-  const again = () => Object.keys(figures).forEach(draw);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
-  matchMedia("(max-width: 599px)").addEventListener("change", again);
+  const redraw = () => Object.keys(figures).forEach(draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  matchMedia("(max-width: 599px)").addEventListener("change", redraw);
   document.documentElement.dataset.ready = "true";
 })();

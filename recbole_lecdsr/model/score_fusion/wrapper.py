@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from torch import Tensor
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.event_log import EventLog
-from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
+from recbole_lecdsr.model.base import ITEM_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.score_fusion.calibration import CalibrationSamples, withhold_calibration
 from recbole_lecdsr.model.score_fusion.candidate_features import CandidateFeatures
 from recbole_lecdsr.model.score_fusion.score_fusion import ScoreFusion
@@ -51,6 +51,11 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
 
     def _candidate_features(self, log: EventLog, texts: TextNeighbors | None) -> CandidateFeatures:
         return CandidateFeatures(log, self.total_num_items, self._config["MAX_ITEM_LIST_LENGTH"], texts)
+
+    @classmethod
+    def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
+        """What the model needs, and item texts unless ``no_item_semantics``."""
+        return super().required_features(values) | (frozenset() if values["no_item_semantics"] else {ITEM_TEXT})
 
     @classmethod
     def training_data(cls, dataset: CrossDomainSequentialDataset) -> CrossDomainSequentialDataset:

@@ -19,9 +19,10 @@ from recbole_lecdsr.data.cdr_train_loader import CDRTrainLoader, training_pair
 from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.leaderboard import runner
 from recbole_lecdsr.leaderboard.report import write_report
-from recbole_lecdsr.leaderboard.standings import standings
+from recbole_lecdsr.leaderboard.standings import compute_standings
 from recbole_lecdsr.leaderboard.study import read_study
-from recbole_lecdsr.leaderboard.tables import markdown
+from recbole_lecdsr.leaderboard.study_description import update_description
+from recbole_lecdsr.leaderboard.tables import to_markdown
 from recbole_lecdsr.model.baselines.recbole_cdr import CDR_MODELS, CDR_PACKAGE
 from recbole_lecdsr.quick_start import load_data_and_model, run_lecdsr
 from recbole_lecdsr.recommend.recommender import recommend
@@ -271,25 +272,24 @@ def test_a_model_that_is_not_there_is_named_with_the_remedy(quick):
 
 
 def test_models_that_are_not_there_are_left_out_of_a_study():
-    labels, absent = runner.installed(["Pop", "EMCDR", "DCDCSR:k=3", "NoSuchModel"])
+    labels, absent = runner.select_installed(["Pop", "EMCDR", "DCDCSR:k=3", "NoSuchModel"])
     assert labels == ["Pop", "NoSuchModel"]
     assert list(absent) == ["EMCDR", "DCDCSR:k=3"]
 
 
 def test_a_table_has_dashes_where_a_model_scores_nothing(quick, toys, tmp_path):
     study = tmp_path / "study"
-    labels, seeds = ["Pop", "EMCDR", "CMF"], [1, 2]
     settings = {key: value for key, value in quick.items() if key != "output_dir"}
-    tasks = runner.plan(study, labels, seeds, (), settings)
-    runner.write_study(study, "pair", labels, seeds)
-    assert not runner.work(tasks)
-    table = standings(read_study(study))
+    plan = runner.make_plan(study, ["Pop", "EMCDR", "CMF"], [1, 2], overrides=settings)
+    update_description(study, plan.description)
+    assert not runner.run_tasks(plan.tasks)
+    table = compute_standings(read_study(study))
     assert table.labels[-1] == "EMCDR", "behind those that are ranked overall"
     assert set(table.values["EMCDR"]) == {"target"}
     assert np.isnan(table.mean_and_sd("EMCDR", "overall", "ndcg@10")[0])
     assert set(table.comparisons["target"]) == {"EMCDR", "CMF"}
     assert set(table.comparisons["source"]) == set(table.comparisons["overall"]) == {"CMF"}
-    text = markdown(table)
+    text = to_markdown(table)
     (row,) = (line for line in text.splitlines() if line.startswith("| EMCDR | 2 | "))
     assert row.count("| – ") == 6
     assert "EMCDR recommends in target only." in text

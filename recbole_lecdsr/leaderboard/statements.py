@@ -1,0 +1,137 @@
+"""What a reader must know to read a leaderboard, as sentences: protocol, tests, noise floor, runs that are missing."""
+
+from __future__ import annotations
+
+from recbole_lecdsr.evaluation.sample_metrics import display_name
+from recbole_lecdsr.leaderboard.run_results import RunSummary
+from recbole_lecdsr.leaderboard.standings import TESTED_METRIC, Standings
+from recbole_lecdsr.leaderboard.study import Study
+
+
+def statements(table: Standings) -> dict[str, str]:
+    """Heading -> sentence, in the order of a report."""
+    study = table.study
+    result = study.first_result
+    devices = sorted({run.result.device for run in study.finished})
+    sentences = {
+        "Test samples": _test_samples(study),
+        "Candidates": _candidates(study),
+        "Split": _split(result),
+        "Training": _training(result),
+        "Seeds": ", ".join(map(str, study.seeds)) + ". Means ± sample standard deviation over the finished seeds.",
+        "Dashes": _dashes(table),
+        "Significance": _significance(table),
+        "Noise floor": _noise_floor(table),
+        "Reference": _reference(result),
+        "Device": "; ".join(devices) + ".",
+    }
+    return {
+        heading: text if heading == "Device" else text[0].upper() + text[1:]
+        for heading, text in sentences.items()
+        if text
+    }
+
+
+def _test_samples(study: Study) -> str:
+    names = {part: name for part, name in study.part_names.items() if part != "overall"}
+    counts = ", ".join(f"{study.samples.parts[part].sum():,} {name}" for part, name in names.items())
+    return f"{counts}; {len(set(study.samples.user)):,} users."
+
+
+def _candidates(study: Study) -> str:
+    candidates = study.first_result.candidates
+    mode = candidates.mode
+    if mode == "full":
+        items = "every item of the target's domain"
+    else:
+        kind = {"uni": "uniform", "pop": "popularity-weighted"}[mode[:3]]
+        items = f"{mode[3:]} {kind} negatives of the target's domain, the same for every model of a seed"
+    history = "excluded" if candidates.history_masked else "included"
+    return f"{items} ({mode}); items of the user's history are {history}; ties count against the model."
+
+
+def _split(result: RunSummary) -> str:
+    parameters = result.parameters
+    if parameters.get("benchmark_filename"):
+        return f"ready-made files {', '.join(parameters['benchmark_filename'])}."
+    arguments = parameters["eval_args"]
+    (kind, value), = arguments["split"].items()  # fmt: skip
+    return f"{kind} {value}, order {arguments.get('order')}, grouped by {arguments.get('group_by')}."
+
+
+def _training(result: RunSummary) -> str:
+    if not result.refit:
+        return ""
+    return (
+        "the tested models were retrained on training and validation interactions together, for the number of epochs "
+        "that validation selected (refit); results without refit are not comparable."
+    )
+
+
+def _dashes(table: Standings) -> str:
+    names = table.study.part_names
+    models_of_domains: dict[str, list[str]] = {}
+    for label in table.labels:
+        domains = [names[part] for part in table.values[label] if part != "overall"]
+        if len(domains) < len(names) - 1:
+            models_of_domains.setdefault(" and ".join(domains), []).append(table.study.model_name(label))
+    return " ".join(
+        f"{', '.join(models)} recommend{'s' * (len(models) == 1)} in {domains} only."
+        for domains, models in models_of_domains.items()
+    )
+
+
+def _significance(table: Standings) -> str:
+    tested = max(map(len, table.comparisons.values()))
+    if not tested:
+        return f"not tested: {table.first_name} shares no finished seed with another model."
+    models = f"{tested} models" if tested > 1 else "one model"
+    if len({len(comparisons) for comparisons in table.comparisons.values()}) > 1:
+        models = "the models of a column"
+    return (
+        f"▲ better, ▼ worse than {table.first_name} in {display_name(TESTED_METRIC)}: paired two-sided Wilcoxon "
+        "signed-rank test over the test samples (metric averaged over the common seeds; zero differences by Pratt's "
+        f"method), Holm-corrected over {models}, p < 0.05, and a 95 % bootstrap interval of the mean difference, over "
+        "users, that excludes zero."
+    )
+
+
+def _noise_floor(table: Standings) -> str:
+    floor = table.noise["overall"]
+    if floor is None:
+        return "unknown: it takes two seeds of a model whose results depend on the seed."
+    models = f"{floor.models} models" if floor.models > 1 else "one model"
+    return (
+        f"two seeds of one model differ by {floor.difference:.4f} in overall {display_name(TESTED_METRIC)} (root mean "
+        f"square, {models}); the largest difference is {floor.largest:.4f}, of {table.study.model_name(floor.model)}. "
+        "A smaller difference between two models may be due to the seed, whatever its p."
+    )
+
+
+def _reference(result: RunSummary) -> str:
+    values = ", ".join(
+        f"{name} {parts['overall'][TESTED_METRIC]:.4f}"
+        for name, parts in result.reference.items()
+        if TESTED_METRIC in parts.get("overall", {})
+    )
+    return f"overall {display_name(TESTED_METRIC)} of rankings without a trained model: {values}." if values else ""
+
+
+def missing_runs(study: Study) -> list[str]:
+    """Sentences about the runs that are not in the table; seeds of a model that ended alike are listed together."""
+    texts = {"failed": "failed: {}", "unfinished": "unfinished", "missing": "not started"}
+    seeds_of_outcome: dict[tuple[str, str], list[int]] = {}
+    for run in study.runs:
+        if run.status in texts:
+            outcome = texts[run.status].format(run.error)
+            seeds_of_outcome.setdefault((run.label, outcome), []).append(run.seed)
+    return [
+        f"{study.model_name(label)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}: {outcome}"
+        for (label, outcome), seeds in seeds_of_outcome.items()
+    ]
+
+
+def seeds_text(study: Study, label: str) -> str:
+    """Number of finished seeds of a model: ``3``, or ``2 of 3`` where runs are missing."""
+    finished, total = len(study.finished_runs(label)), len(study.seeds)
+    return str(finished) if finished == total else f"{finished} of {total}"

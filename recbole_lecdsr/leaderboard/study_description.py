@@ -1,0 +1,137 @@
+"""``study.json``: which data set, models and seeds a study has; and the folder of each model's runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.files import write_whole
+
+DESCRIPTION_FILE, RUNS_FOLDER = "study.json", "runs"
+
+
+@dataclass(frozen=True)
+class StudyDescription:
+    """The content of ``study.json``.
+
+    Attributes:
+        dataset: name of the pair of domains.
+        models: distinct labels; the first is the model that the others are compared with.
+        seeds: distinct seeds.
+
+    Raises:
+        UserError: two labels whose runs would share a folder.
+    """
+
+    dataset: str
+    models: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        label_of_folder: dict[str, str] = {}
+        for label in self.models:
+            folder = label_folder(label)
+            other = label_of_folder.setdefault(folder, label)
+            if other != label:
+                raise UserError(f"the labels {other!r} and {label!r} share the folder {folder}: leave one of them out")
+
+    def extended(self, earlier: StudyDescription) -> StudyDescription:
+        """This description, followed by the models of an earlier one; the seeds of both, ascending.
+
+        >>> earlier = StudyDescription("movielens", ("LeCDSR", "Pop"), (1, 2))
+        >>> StudyDescription("movielens", ("LeCDSR", "BPR"), (3,)).extended(earlier)
+        StudyDescription(dataset='movielens', models=('LeCDSR', 'BPR', 'Pop'), seeds=(1, 2, 3))
+        """
+        models = tuple(dict.fromkeys([*self.models, *earlier.models]))
+        return StudyDescription(self.dataset, models, tuple(sorted({*self.seeds, *earlier.seeds})))
+
+
+def label_folder(label: str) -> str:
+    """Name of the folder of a label; characters other than letters, digits, ``.``, ``_``, ``=``, ``-`` become ``_``.
+
+    >>> label_folder("LeCDSR:align_weight=0.1")
+    'LeCDSR_align_weight=0.1'
+    """
+    return re.sub(r"[^\w.=-]", "_", label)
+
+
+def read_description(folder: Path) -> StudyDescription:
+    """Read ``study.json`` of a study folder.
+
+    Raises:
+        UserError: a file that is missing, cannot be read or has wrong values, all of them named at once.
+    """
+    path = folder / DESCRIPTION_FILE
+    values = read_json_object(
+        path,
+        missing=f"{folder} is not the folder of a study (no {DESCRIPTION_FILE}): give one that `compare` wrote",
+        remedy="delete it and run the same `compare` again; finished runs are kept",
+    )
+    dataset, models, seeds = (values.get(key) for key in ("dataset", "models", "seeds"))
+    checks = (
+        ("dataset", "a name", isinstance(dataset, str)),
+        ("models", "a list of distinct labels", _is_list_of_distinct(models, str)),
+        ("seeds", "a list of distinct whole numbers", _is_list_of_distinct(seeds, int)),
+    )
+    errors = [f"{path}: {key} must be {wanted}, not {values.get(key)!r}" for key, wanted, valid in checks if not valid]
+    if errors:
+        raise UserError("\n".join(errors))
+    try:
+        return StudyDescription(str(dataset), tuple(models or ()), tuple(seeds or ()))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def update_description(folder: Path, description: StudyDescription) -> None:
+    """Write ``study.json``; models and seeds of earlier calls stay in the study, after those of this one.
+
+    Raises:
+        UserError: the folder holds a study of another data set, or cannot be read.
+    """
+    path = folder / DESCRIPTION_FILE
+    if path.exists():
+        earlier = read_description(folder)
+        if earlier.dataset != description.dataset:
+            raise UserError(
+                f"{folder} is a study of {earlier.dataset}, not of {description.dataset}: give another --study"
+            )
+        description = description.extended(earlier)
+    folder.mkdir(parents=True, exist_ok=True)
+    with write_whole(path) as file:
+        json.dump(asdict(description), file, indent=2)
+        file.write("\n")
+
+
+def read_json_object(path: Path, *, missing: str, remedy: str) -> dict[str, Any]:
+    """Read a JSON file that holds a mapping.
+
+    Args:
+        path: the file.
+        missing: message where it does not exist.
+        remedy: what to do where it cannot be read.
+
+    Raises:
+        UserError: a file that is missing, cannot be read or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(missing) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}): {remedy}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} must hold a mapping, not {type(values).__name__}")
+    return values
+
+
+def _is_list_of_distinct(values: object, kind: type) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) > 0
+        and all(isinstance(value, kind) for value in values)
+        and len(set(values)) == len(values)
+    )
