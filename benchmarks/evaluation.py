@@ -1,4 +1,4 @@
-"""Evaluation: candidates drawn, samples ranked among 999 of them and among all items. Prints JSON.
+"""Speed of evaluation: candidates are drawn, and samples ranked among 999 of them and among all items. Prints JSON.
 
 python benchmarks/evaluation.py [--model LeCDSR] [--device cuda]
 """
@@ -8,20 +8,18 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from functools import partial
 
 import synthetic
 import torch
 
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.eval_loader import EvalLoader
-from recbole_lecdsr.evaluation.metrics import model_scores
-from recbole_lecdsr.evaluation.ranking import rank_samples
+from recbole_lecdsr.evaluation.model_ranks import model_ranks
 from recbole_lecdsr.model.lecdsr import LeCDSR
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure both modes and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="LeCDSR-paper", help="name of a file in properties/model")
     parser.add_argument("--llm_size", type=int, default=1024, help="D")
@@ -33,13 +31,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             changes = {"pair_path": folder, "eval_args": {"mode": {"valid": mode, "test": mode}}}
             config = synthetic.settings(options.model, options.device, **changes)
-            dataset = synthetic.RandomDataset(7_144, 11_837, 16_258, options.llm_size, config["MIN_ITEM_LIST_LENGTH"])
+            dataset = synthetic.RandomDataset(
+                **synthetic.FOOD_KITCHEN, llm_size=options.llm_size, min_history=config["MIN_ITEM_LIST_LENGTH"]
+            )
             torch.manual_seed(0)
             model = LeCDSR(config, dataset).to(options.device).eval()
             started = time.perf_counter()
             loader = EvalLoader(config, dataset, SequenceCollator(config, dataset), "test")
             drawn = time.perf_counter()
-            ranks = rank_samples(loader, partial(model_scores, model, loader.item_field))
+            ranks = model_ranks(model, loader)
             ranked = time.perf_counter()
         figures[mode] = {
             "samples": len(ranks), "seconds_drawing": round(drawn - started, 3),

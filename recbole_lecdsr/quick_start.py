@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
 from recbole.utils import init_logger
 
 from recbole_lecdsr import distributed
@@ -19,9 +18,12 @@ from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.loaders import data_preparation, train_loader
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.evaluation.metrics import flatten_metrics
+from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.property_files import merge
-from recbole_lecdsr.runs import run_directory
-from recbole_lecdsr.runs.checkpoint import load_checkpoint
+from recbole_lecdsr.runs.checkpoint import Checkpoint
+from recbole_lecdsr.runs.result_files import write_result
+from recbole_lecdsr.runs.run_directory import MODEL, RESULT
 from recbole_lecdsr.trainer.reproducibility import seed
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 
@@ -35,60 +37,60 @@ def run_lecdsr(
     config_dict: Mapping[str, object] | None = None,
     saved: bool = True,
     command_line: Sequence[str] | None = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Train and evaluate one model on one pair of domains.
 
     Args:
-        model: name or class; None takes it from the other arguments (default LeCDSR).
-        dataset: name of the pair; None likewise (default movielens).
+        model: name or class of the model; None takes it from the other arguments (default LeCDSR).
+        dataset: name of the pair; None takes it from the other arguments (default movielens).
         config_file_list, config_dict, command_line: see `recbole_lecdsr.config.LeCDSRConfig`.
-        saved: write checkpoints, and test the selected epoch rather than the last.
+        saved: write checkpoints, and test the selected epoch instead of the last one.
 
     Returns:
-        What RecBole's quick starts return (``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``,
-        ``test_result``, flat metrics such as ``source_hit@10``), ``result`` (the content of result.json; None where
-        nothing was tested, and in all processes but the first) and ``run_directory``.
+        What RecBole's quick starts return: ``best_valid_score``, ``valid_score_bigger``, ``best_valid_result`` and
+        ``test_result``, metrics under flat names such as ``source_hit@10``. Also ``run_directory``, and ``result``, the
+        content of result.json: None where nothing was tested, and in all processes but the first.
 
     Raises:
-        recbole_lecdsr.errors.UserError: a mistake in settings or data.
+        UserError: a mistake in parameters or data.
     """
     data = load_dataset(model, dataset, config_file_list, config_dict, command_line)
     config = data.config
-    checkpoint = config.run_directory / run_directory.MODEL
+    checkpoint, result_file = config.run_directory / MODEL, config.run_directory / RESULT
     resuming = distributed.broadcast_flag(config["resume"] and checkpoint.exists())
-    with distributed.main_process_first():  # it stores what they read
+    with distributed.main_process_first():  # it stores embeddings and candidates, which the others read
         train_data, valid_data, test_data = data_preparation(config, data)
-        trainer = make_trainer(config, _learned_from(data, load_checkpoint(checkpoint)) if resuming else data)
+        trainer = make_trainer(config, _data_of_model(data, Checkpoint.load(checkpoint)) if resuming else data)
     if resuming:
         trainer.resume_checkpoint(checkpoint)
-    elif checkpoint.exists() and not (config.run_directory / run_directory.RESULT).exists():
-        logger.warning(
-            "%s holds an unfinished run, which starts anew; --resume=True goes on with it", checkpoint.parent
-        )
+    elif checkpoint.exists() and not result_file.exists():
+        logger.warning("%s holds an unfinished run, which starts again; --resume=True resumes it", checkpoint.parent)
     if not config["resume"] and distributed.rank() == 0:
-        (config.run_directory / run_directory.RESULT).unlink(missing_ok=True)
+        result_file.unlink(missing_ok=True)
     best_score, best_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
     if config["refit"] and saved and not trainer.refitted:
         refit(trainer, data)
-    test_result = trainer.evaluate(test_data, load_best_model=saved, show_progress=config["show_progress"])
-    result = None
-    if test_result and distributed.rank() == 0:
-        result = json.loads((config.run_directory / run_directory.RESULT).read_text(encoding="utf-8"))
+    outcome = trainer.test(test_data, load_best_model=saved, show_progress=config["show_progress"])
+    result = write_result(config, test_data, outcome)
     return {
         "best_valid_score": best_score,
         "valid_score_bigger": config["valid_metric_bigger"],
         "best_valid_result": best_result,
-        "test_result": test_result,
-        "result": result,
+        "test_result": flatten_metrics(outcome.test.metrics) if outcome.test else None,
+        "result": result.to_dict() if result else None,
         "run_directory": str(config.run_directory),
     }
 
 
 def refit(trainer: CrossDomainSequentialTrainer, data: CrossDomainSequentialDataset) -> None:
-    """Train the model anew on training and validation events together, for as many epochs as validation chose.
+    """Retrain the model on training and validation interactions, for as many epochs as the selected one took.
 
-    Nothing is chosen again, so the validation result stays that of the first training, and the test is of a model that
-    has learned from everything before it, as one in use would have.
+    The validation result stays that of the first training. The model that is tested has learned from all interactions
+    before the test, as a model in use would have.
+
+    Args:
+        trainer: after `fit`.
+        data: of the run.
     """
     config, enlarged = data.config, data.with_validation_for_training()
     seed(config)
@@ -104,10 +106,13 @@ def load_dataset(
     config_dict: Mapping[str, object] | None = None,
     command_line: Sequence[str] | None = None,
 ) -> CrossDomainSequentialDataset:
-    """Configure, seed and start the log; arguments as of `run_lecdsr`.
+    """Read the configuration, seed, start the log and load the data; arguments as of `run_lecdsr`.
 
     Returns:
-        The data set; its ``config`` is the configuration.
+        The data set, whose ``config`` is the configuration.
+
+    Raises:
+        UserError: a mistake in parameters or data.
     """
     values = dict(config_dict or {})
     if dataset is not None:
@@ -117,7 +122,7 @@ def load_dataset(
     # RecBole makes this folder too, but fails where another process does so at the same moment.
     Path("log", config["model"]).mkdir(parents=True, exist_ok=True)
     init_logger(config)
-    _plain_log_lines()
+    _remove_colors_outside_terminals()
     return CrossDomainSequentialDataset(config)
 
 
@@ -125,70 +130,77 @@ def objective_function(
     config_dict: Mapping[str, object] | None = None,
     config_file_list: Sequence[str] | None = None,
     saved: bool = True,
-) -> dict[str, object]:
-    """The result of one run by its settings alone, for hyper-parameter search; see `run_lecdsr`."""
+) -> dict[str, Any]:
+    """A run as a function of its parameters alone, for hyper-parameter search; see `run_lecdsr`."""
     return run_lecdsr(config_file_list=config_file_list, config_dict=config_dict, saved=saved, command_line=[])
 
 
 def load_data_and_model(
     model_file: str | Path, config_dict: Mapping[str, object] | None = None
-) -> tuple[LeCDSRConfig, torch.nn.Module, CrossDomainSequentialDataset, TrainLoader, EvalLoader, EvalLoader]:
-    """A finished run again: its data, split as it was, and its selected model.
+) -> tuple[
+    LeCDSRConfig, CrossDomainSequentialRecommender, CrossDomainSequentialDataset, TrainLoader, EvalLoader, EvalLoader
+]:
+    """Load the selected model of a run, and its data as they were split.
 
     Args:
-        model_file: the ``model.pth`` of a run directory.
-        config_dict: values to change, such as ``data_path`` on another machine.
+        model_file: ``model.pth`` of a run directory.
+        config_dict: parameters to change, such as ``data_path`` on another machine.
 
     Returns:
-        config, model (in evaluation mode), dataset, and the training, validation and test loaders.
+        Configuration, model (in evaluation mode), data set, and the loaders of training, validation and test samples.
+
+    Raises:
+        UserError: a checkpoint that cannot be read, or data that are missing or different from those of the training.
     """
-    state = load_checkpoint(Path(model_file))
-    config, model, data = restore(state, config_dict)
+    config, model, data = restore(Checkpoint.load(Path(model_file)), config_dict)
     train_data, valid_data, test_data = data_preparation(config, data)
     return config, model, data, train_data, valid_data, test_data
 
 
 def restore(
-    state: Mapping[str, object], config_dict: Mapping[str, object] | None = None
-) -> tuple[LeCDSRConfig, torch.nn.Module, CrossDomainSequentialDataset]:
-    """Configuration, selected model (in evaluation mode) and data set of a checkpoint.
+    checkpoint: Checkpoint, config_dict: Mapping[str, object] | None = None
+) -> tuple[LeCDSRConfig, CrossDomainSequentialRecommender, CrossDomainSequentialDataset]:
+    """Make the configuration, the selected model and the data set of a checkpoint.
 
     Args:
-        state: from `recbole_lecdsr.runs.checkpoint.load_checkpoint`.
-        config_dict: values to change.
+        checkpoint: of the run.
+        config_dict: parameters to change.
+
+    Returns:
+        Configuration, model (in evaluation mode) and data set.
 
     Raises:
-        UserError: data that are missing, or other than those of the training.
+        UserError: data that are missing, or different from those of the training.
     """
-    config = LeCDSRConfig(config_dict=merge(state["parameters"], config_dict or {}), command_line=[])
+    config = LeCDSRConfig(config_dict=merge(checkpoint.parameters, config_dict or {}), command_line=[])
     seed(config)
     data = CrossDomainSequentialDataset(config)
-    model = config.model_class(config, _learned_from(data, state)).to(config["device"])
+    model = config.model_class(config, _data_of_model(data, checkpoint)).to(config["device"])
     try:
-        model.load_state_dict(state["state_dict"])
+        model.load_state_dict(checkpoint.state_dict)
     except RuntimeError as error:
         raise UserError(
-            f"the weights do not fit the data in {config['pair_path']}, which are not those of the training: give "
+            f"the weights do not fit the data in {config['pair_path']}, which differ from those of the training: give "
             f"data_path, or train again ({error})"
         ) from None
     model.eval()
     return config, model, data
 
 
-def _learned_from(data: CrossDomainSequentialDataset, state: Mapping[str, object]) -> CrossDomainSequentialDataset:
-    """The data whose training events the model of a checkpoint has learned from and counts."""
-    return data.with_validation_for_training() if state.get("refitted") else data
+def _data_of_model(data: CrossDomainSequentialDataset, checkpoint: Checkpoint) -> CrossDomainSequentialDataset:
+    """The data whose training interactions the model of a checkpoint has learned from."""
+    return data.with_validation_for_training() if checkpoint.refitted else data
 
 
 def make_trainer(config: LeCDSRConfig, data: CrossDomainSequentialDataset) -> CrossDomainSequentialTrainer:
-    """A fresh model of the run, the same for the same seed, and its trainer."""
+    """A trainer with a fresh model, which depends on the seed only."""
     seed(config)
     model = config.model_class(config, data).to(config["device"])
     return CrossDomainSequentialTrainer(config, model)
 
 
-def _plain_log_lines() -> None:
-    """RecBole colours its log; where nobody sees colours, leave the codes out."""
+def _remove_colors_outside_terminals() -> None:
+    """RecBole's log on standard error has colour codes, even where that is a file."""
     from recbole.utils.logger import RemoveColorFilter
 
     for handler in logging.getLogger().handlers:

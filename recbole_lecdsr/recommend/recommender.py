@@ -19,13 +19,14 @@ from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-from recbole_lecdsr.data.event_log import EventLog, build_event_log, latest_events
+from recbole_lecdsr.data.event_log import EventLog, build_event_log, latest_interactions
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.metrics import model_scores
+from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.quick_start import restore
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
 from recbole_lecdsr.runs import run_directory
-from recbole_lecdsr.runs.checkpoint import load_checkpoint
+from recbole_lecdsr.runs.checkpoint import Checkpoint
 
 _MAX_SCORES = 1 << 25  # of a batch: 128 MB
 _MAX_NAMED_RUNS = 5  # other runs that an error names
@@ -136,7 +137,7 @@ def to_frame(batch: Recommendations | None, vocabulary: Vocabulary) -> pd.DataFr
 
 def load_run(
     folder: str | Path, config_dict: Mapping[str, object] | None = None
-) -> tuple[dict[str, nn.Module], CrossDomainSequentialDataset]:
+) -> tuple[dict[str, CrossDomainSequentialRecommender], CrossDomainSequentialDataset]:
     """A run's selected models and its data set.
 
     Args:
@@ -153,20 +154,21 @@ def load_run(
     folder = Path(folder)
     if folder.name == run_directory.MODEL:
         folder = folder.parent
-    checkpoint = folder / run_directory.MODEL
-    if not checkpoint.exists():
+    path = folder / run_directory.MODEL
+    if not path.exists():
         raise UserError(_missing_run(folder))
-    state = load_checkpoint(checkpoint)
-    if not (folder / run_directory.RESULT).exists() and not _training_is_complete(state):
+    checkpoint = Checkpoint.load(path)
+    # A split without test samples leaves no result.json.
+    if not (folder / run_directory.RESULT).exists() and not checkpoint.training_ended:
         raise UserError(
-            f"the run in {folder} is not finished (after epoch {state.get('epoch')}): resume it with --resume=True and "
+            f"the run in {folder} is not finished (after epoch {checkpoint.epoch}): resume it with --resume=True and "
             "the settings in its config.yaml"
         )
-    config, model, dataset = restore(state, config_dict)
+    config, model, dataset = restore(checkpoint, config_dict)
     models = dict.fromkeys(DOMAINS, model)
-    best = state.get("best", {})
+    best = checkpoint.best
     if config["selection"] == "per_domain_best" and all(name in best for name in DOMAINS):
-        models = {name: _make_model(config, dataset, best[name]["state_dict"]) for name in DOMAINS}
+        models = {name: _make_model(config, dataset, best[name].state_dict) for name in DOMAINS}
     return models, dataset
 
 
@@ -179,18 +181,9 @@ def _missing_run(folder: Path) -> str:
     return f"run directory {folder} {problem}: {remedy}"
 
 
-def _training_is_complete(state: Mapping[str, object]) -> bool:
-    """Whether the training has ended; a split without test samples leaves no result.json that would tell."""
-    parameters = state["parameters"]
-    phases = parameters["train_epochs"]
-    epochs = int(str(phases[-1]).partition(":")[2])
-    ended = state["epoch"] + parameters["eval_step"] >= epochs or state["cur_step"] > parameters["stopping_step"]
-    return state["phase"] == len(phases) - 1 and ended
-
-
 def _make_model(
     config: LeCDSRConfig, dataset: CrossDomainSequentialDataset, weights: Mapping[str, Tensor]
-) -> nn.Module:
+) -> CrossDomainSequentialRecommender:
     model = config.model_class(config, dataset).to(config["device"])
     model.load_state_dict(weights)
     return model.eval()
@@ -222,7 +215,7 @@ class Recommender:
         The progress bar, if there is to be one, appears after two seconds.
         """
         log = self.dataset.log
-        last = latest_events(log, self.dataset.num_total_user)[users]
+        last = latest_interactions(log, self.dataset.num_total_user)[users]
         collator = SequenceCollator(self.config, self.dataset)
         # None: no bar where standard error is no terminal
         disable = None if show_progress else True
@@ -243,7 +236,7 @@ class Recommender:
             include_history: whether items of the history may be recommended.
         """
         size = len(item)
-        log = build_event_log(np.zeros(size, dtype=int), item, domain, np.arange(size), {"LS": "valid_only"})
+        log = build_event_log(np.zeros(size, dtype=int), item, domain, np.arange(size), split={"LS": "valid_only"})
         log = replace(log, time=np.full(size, np.inf))
         collator = SequenceCollator(self.config, self.dataset, log)
         return self._recommend_batch(collator, log, np.array([size - 1]), k=k, include_history=include_history)
@@ -254,10 +247,10 @@ class Recommender:
     ) -> Recommendations:
         """Recommend after each of the interactions (B,) ``last`` of the log."""
         latest = torch.from_numpy(last).to(self.device)
-        excluded = None if include_history else collator.windows.history_after(latest)
+        excluded = None if include_history else collator.gatherer.history_through(latest)
         top_items = []
         for code, name in enumerate(DOMAINS):
-            batch = collator.after(latest, torch.full_like(latest, code))
+            batch = collator.collate_next(latest, torch.full_like(latest, code))
             scores = model_scores(self.models[name], collator.item_field, batch, None).float()
             if excluded is not None:
                 scores = scores.index_put(excluded, torch.tensor(-torch.inf, device=self.device))

@@ -1,1 +1,1 @@
-"""Records of runs: configuration, checkpoint, ranks and result, each written whole or not at all."""
+"""Records of runs: an outcome of training comes in; configuration, checkpoint, ranks and result go out as files."""

@@ -1,4 +1,4 @@
-"""What a result depends on beside its parameters: versions, device, memory."""
+"""Where a result comes from: versions, git revision, device, and how much memory it took."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
+    """Library -> version, of those that the numbers depend on."""
     names = ("recbole", "recbole-cdr", "torch", "numpy", "pandas", "scipy")
     found = {name: metadata.version(name) for name in names}
     from recbole_lecdsr import __version__
@@ -22,10 +22,13 @@ def versions() -> dict[str, str]:
 
 
 def git_revision() -> str | None:
-    """Commit of the checkout the package runs from, with '+' when files differ; None outside a checkout."""
+    """Commit of the checkout that the package is imported from, with ``+`` where files differ from it.
+
+    None outside a checkout and without git.
+    """
     here = Path(__file__).parent
     try:
-        # An environment may lie inside a checkout of something else.
+        # Fails where the package is installed inside a checkout of something else.
         _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
         commit = _git(here, "rev-parse", "HEAD")
         return commit + ("+" if _git(here, "status", "--porcelain", "--untracked-files=no") else "")
@@ -40,25 +43,32 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """The processor or GPU that the run used, for the result."""
+    """The GPU, or the processor with the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
 
 
-def forget_peak_memory() -> None:
-    """Measure peak memory from now on, where the system can (Linux; GPUs everywhere)."""
+def reset_peak_memory() -> None:
+    """Measure peak memory from now on: of the process on Linux only, of a GPU everywhere."""
     if (switch := Path("/proc/self/clear_refs")).exists():
-        switch.write_text("5")
+        switch.write_text("5")  # resets VmHWM
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_memory_bytes(device: torch.device) -> dict[str, int]:
-    """Peak memory of the process, and of the GPU when there is one, in bytes, since `forget_peak_memory`."""
+    """Peak memory in bytes since `reset_peak_memory`.
+
+    Args:
+        device: of the run.
+
+    Returns:
+        ``process``, and ``gpu`` where the device is one -> bytes.
+    """
     unit = 1 if sys.platform == "darwin" else 1024
     peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
-    if (status := Path("/proc/self/status")).exists():  # unlike the former, Linux lets this one be reset
+    if (status := Path("/proc/self/status")).exists():  # can be reset, unlike ru_maxrss
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         peak["process"] = int(line.split()[1]) * 1024
     if device.type == "cuda":

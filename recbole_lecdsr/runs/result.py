@@ -1,92 +1,129 @@
-"""What a run comes to: metrics of ranks, what is recommended, what knows nothing reaches, and the files that say so.
-
-A rank counts from 1; 0 is that of a sample in whose domain the model scores nothing, and such a domain has no metrics.
-"""
+"""The result of a run, as result.json holds it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from recbole_lecdsr import distributed
-from recbole_lecdsr.data.constants import DOMAINS
-from recbole_lecdsr.data.eval_loader import EvalLoader
-from recbole_lecdsr.evaluation.metrics import Result, training_popularity
-from recbole_lecdsr.runs import run_directory
-from recbole_lecdsr.runs.environment import device_name, git_revision, peak_memory_bytes, versions
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.evaluation.metrics import DomainMetrics
+from recbole_lecdsr.runs.run_directory import write_run_file
+from recbole_lecdsr.runs.training import EpochRecord
 
 
 @dataclass(frozen=True)
-class Training:
-    """What a trainer knows of its training.
+class CandidateInfo:
+    """Among which items the targets of the test samples are ranked.
 
     Attributes:
-        best: the selected epochs, ``mean`` or each domain -> {"epoch", "score", "valid", "state_dict"}.
-        valid: validation metrics of the selection.
-        history: an entry for each epoch.
-        seconds: phase -> seconds.
-        samples_seen: in all epochs.
-        parameters: trainable numbers of the model.
+        mode: ``full``, ``uniN`` or ``popN`` (``eval_args.mode``).
+        history_masked: whether items of the user's history are left out.
+        digest: of the data, the samples and the seed that the candidates follow from.
     """
 
-    best: Mapping[str, Mapping[str, object]]
-    valid: Result
-    history: list[dict[str, object]]
+    mode: str
+    history_masked: bool
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """The result of a run; a field for each key of result.json, in the same order.
+
+    Attributes:
+        model, dataset, seed: of the run.
+        domains: ``source`` and ``target`` -> name.
+        versions: library -> version.
+        git_revision: commit of the package, with ``+`` where files differ from it; None outside a checkout.
+        device: processor or GPU.
+        processes: number of processes that trained the model together.
+        trainable_parameters: how many numbers of the model are trained.
+        seconds: ``load``, ``train``, ``valid`` and ``test`` -> seconds.
+        samples_per_second: in training.
+        peak_memory_bytes: of the ``process`` and, where one is used, of the ``gpu``.
+        selection: ``mean`` or ``per_domain_best``.
+        best_epoch: number of the selected epoch (``mean``), or of those of ``source`` and ``target``; None where no
+            epoch was selected.
+        epochs: how many were trained.
+        valid: validation metrics of the selected epochs; empty without validation.
+        test: test metrics.
+        test_samples: domain -> number of test samples.
+        candidates: among which items the targets are ranked.
+        reference: ``popularity`` and ``random`` -> test metrics of these rankings.
+        recommended: coverage and popularity of the top items in each domain.
+        coverage: how many items and users have an LLM embedding.
+        history: the epochs.
+        parameters: all parameters of the run.
+    """
+
+    model: str
+    dataset: str
+    domains: Mapping[str, str]
+    seed: int
+    versions: Mapping[str, str]
+    git_revision: str | None
+    device: str
+    processes: int = 1  # absent in early results
+    trainable_parameters: int
     seconds: Mapping[str, float]
-    samples_seen: int
-    parameters: int
+    samples_per_second: float
+    peak_memory_bytes: Mapping[str, int]
+    selection: str
+    best_epoch: Mapping[str, int] | None
+    epochs: int
+    valid: DomainMetrics
+    test: DomainMetrics
+    test_samples: Mapping[str, int]
+    candidates: CandidateInfo
+    reference: Mapping[str, DomainMetrics]
+    recommended: DomainMetrics
+    coverage: Mapping[str, Any]
+    history: tuple[EpochRecord, ...]
+    parameters: Mapping[str, Any]
 
+    @classmethod
+    def read(cls, path: Path) -> RunResult:
+        """Read a result.json, of this version or of 0.1.0.
 
-def write(
-    config,
-    test_data: EvalLoader,
-    rank: np.ndarray,
-    test: Result,
-    reference: Mapping[str, Result],
-    recommended: Result,
-    training: Training,
-) -> None:
-    """Write ranks.npz and then result.json of a tested run."""
-    dataset = test_data.dataset
-    folder = config.run_directory
-    popularity = training_popularity(dataset)
-    run_directory.write_ranks(
-        folder, rank, test_data.domain, dataset.user_token[test_data.user], dataset.item_token[test_data.item],
-        dataset.log.history_length[test_data.targets], popularity[test_data.item],
-    )  # fmt: skip
-    seconds = training.seconds
-    run_directory.write_result(
-        folder,
-        {
-            "model": config.model_name,
-            "dataset": config["dataset"],
-            "domains": {name: config[f"{name}_domain"]["dataset"] for name in DOMAINS},
-            "seed": config["seed"],
-            "versions": versions(),
-            "git_revision": git_revision(),
-            "device": device_name(config["device"]),
-            "processes": distributed.world_size(),
-            "trainable_parameters": training.parameters,
-            "seconds": {key: round(value, 3) for key, value in seconds.items()},
-            "samples_per_second": round(training.samples_seen / max(seconds["train"], 1e-9), 1),
-            "peak_memory_bytes": peak_memory_bytes(config["device"]),
-            "selection": config["selection"],
-            "best_epoch": {name: entry["epoch"] for name, entry in training.best.items()} or None,
-            "epochs": len(training.history),
-            "valid": training.valid,
-            "test": test,
-            "test_samples": {name: int((test_data.domain == code).sum()) for code, name in enumerate(DOMAINS)},
-            "candidates": {
-                "mode": test_data.candidates.spec.mode,
-                "history_masked": not test_data.candidates.spec.repeatable,
-                "digest": test_data.candidates.digest,
-            },
-            "reference": reference,
-            "recommended": recommended,
-            "coverage": dataset.coverage,
-            "history": training.history,
-            "parameters": config.plain(),
-        },
-    )
+        Raises:
+            UserError: a file that is missing, cannot be read or lacks a value.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(
+                f"{path} does not exist: the run has not been tested; resume it with --resume=True"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read ({error}): delete the run and start it again") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{path} must hold a mapping, not {type(values).__name__}: start the run again")
+        missing = [field.name for field in fields(cls) if field.name not in values and field.default is MISSING]
+        if missing:
+            raise UserError(f"{path} has no {', '.join(missing)}: another version wrote it; start the run again")
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        try:
+            candidates = {field.name: known["candidates"][field.name] for field in fields(CandidateInfo)}
+            history = tuple(map(EpochRecord.from_dict, known["history"]))
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{path} lacks a value or has one of another type ({error}): start the run again") from None
+        return cls(**{**known, "candidates": CandidateInfo(**candidates), "history": history})
+
+    def write(self, path: Path) -> None:
+        """Write result.json; a crash leaves the former one as it was.
+
+        Raises:
+            UserError: the disk is full, or the folder cannot be written to.
+        """
+        with write_run_file(path) as file:
+            json.dump(self.to_dict(), file, indent=2, ensure_ascii=False)
+            file.write("\n")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of result.json."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        history = [epoch.to_dict() for epoch in self.history]
+        return {**values, "candidates": vars(self.candidates).copy(), "history": history}

@@ -1,9 +1,8 @@
-"""The run directory: config.yaml, result.json, ranks.npz, model.pth; each written whole or not at all."""
+"""The files of a run directory, each written whole or not at all."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -14,10 +13,13 @@ import yaml
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 
-CONFIG, RESULT, RANKS, MODEL = "config.yaml", "result.json", "ranks.npz", "model.pth"
+CONFIG = "config.yaml"  # all parameters of the run
+RESULT = "result.json"  # `recbole_lecdsr.runs.result.RunResult`; present when the run has been tested
+RANKS = "ranks.npz"  # see `write_ranks`
+MODEL = "model.pth"  # `recbole_lecdsr.runs.checkpoint.Checkpoint`
 
 
-def make_folder(folder: Path) -> None:
+def make_run_directory(folder: Path) -> None:
     """Make the run directory.
 
     Raises:
@@ -30,36 +32,42 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _whole(path: Path, mode: str = "w") -> Iterator[IO]:
-    """`write_whole`, with a remedy where there is no room or no permission."""
+def write_run_file(path: Path, mode: str = "w") -> Iterator[IO]:
+    """Open a file of a run directory for writing; a crash leaves the former file as it was.
+
+    Args:
+        path: the file.
+        mode: ``w`` (UTF-8) or ``wb``.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written to.
+    """
     try:
         with write_whole(path, mode) as file:
             yield file
     except (OSError, RuntimeError) as error:
-        reason = error if isinstance(error, OSError) else error.__context__  # torch hides it behind one of its own
+        reason = error if isinstance(error, OSError) else error.__context__  # torch raises a RuntimeError of its own
         if not isinstance(reason, OSError):
             raise
         raise UserError(
-            f"{path} cannot be written ({reason}): make room or get permission there, then go on with --resume=True, "
-            "or give another output_dir"
+            f"{path} cannot be written ({reason}): make room or get permission there, then resume with "
+            "--resume=True, or give another output_dir"
         ) from error
 
 
-def write_config(folder: Path, values: dict[str, object]) -> None:
-    """Write all parameters of the run."""
-    with _whole(folder / CONFIG) as file:
-        yaml.safe_dump(values, file, sort_keys=True, allow_unicode=True)
+def write_config(folder: Path, parameters: Mapping[str, object]) -> None:
+    """Write all parameters of the run as a property file.
 
-
-def write_result(folder: Path, result: dict[str, object]) -> None:
-    """Write result.json."""
-    with _whole(folder / RESULT) as file:
-        json.dump(result, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with write_run_file(folder / CONFIG) as file:
+        yaml.safe_dump(dict(parameters), file, sort_keys=True, allow_unicode=True)
 
 
 def write_ranks(
     folder: Path,
+    *,
     rank: np.ndarray,
     domain: np.ndarray,
     user: np.ndarray,
@@ -67,17 +75,20 @@ def write_ranks(
     history: np.ndarray,
     popularity: np.ndarray,
 ) -> None:
-    """Write ranks.npz, an entry for each test sample.
+    """Write ranks.npz, whose arrays have an entry for each test sample.
 
     Args:
         folder: the run directory.
-        rank: (S,) int64 from 1.
+        rank: (S,) int64 from 1; 0 for all samples of a domain that the model does not score.
         domain: (S,) 0 source, 1 target.
-        user, item: (S,) str, tokens of the user and of the target.
-        history: (S,) int64, earlier events of the user.
-        popularity: (S,) int64, events of the target item in training.
+        user, item: (S,) str, tokens of the user and of the target item.
+        history: (S,) int64, number of earlier interactions of the user.
+        popularity: (S,) int64, number of training interactions of the target item.
+
+    Raises:
+        UserError: the file cannot be written.
     """
-    with _whole(folder / RANKS, "wb") as file:
+    with write_run_file(folder / RANKS, "wb") as file:
         np.savez_compressed(
             file, rank=rank, domain=domain.astype(np.int8), user=user.astype(str), item=item.astype(str),
             history=history, popularity=popularity,

@@ -7,17 +7,44 @@ import os
 import torch
 from recbole.utils import init_seed
 
+from recbole_lecdsr import distributed
 from recbole_lecdsr.config import LeCDSRConfig
+from recbole_lecdsr.data.epoch_seed import epoch_seed
 
 
 def seed(config: LeCDSRConfig) -> None:
-    """Seed everything as RecBole does, and see to it that a GPU computes the same each time (``reproducibility``).
+    """Seed all random number generators as RecBole does, and make a GPU compute the same each time.
 
-    This plugin's models then use nothing else. Some of RecBole's need operations for which torch has no such algorithm;
-    torch warns of those.
+    With ``reproducibility``, torch uses deterministic algorithms only. Some models of RecBole's have operations without
+    one (`CrossDomainSequentialRecommender.deterministic_on_gpu`); for these torch warns.
     """
     init_seed(config["seed"], config["reproducibility"])
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     exact = config["reproducibility"] and config["device"].type == "cuda"  # a CPU computes the same anyway
     torch.use_deterministic_algorithms(exact, warn_only=not config.model_class.deterministic_on_gpu)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a search for mistakes, which costs time
+    # A debugging aid that costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def epoch_number(phase: int, epoch: int) -> int:
+    """The number that the seed of an epoch follows from: different for the epochs of all phases.
+
+    Args:
+        phase: index of the phase in ``train_epochs``.
+        epoch: number within the phase, from 0, below 1,000,000.
+
+    >>> epoch_number(0, 3), epoch_number(1, 3)
+    (3, 1000003)
+    """
+    return phase * 1_000_000 + epoch
+
+
+def seed_model(seed: int, number: int) -> None:
+    """Seed what a model draws in an epoch, such as dropout: in each process something else.
+
+    Args:
+        seed: the run's ``seed``.
+        number: of the epoch (`epoch_number`).
+    """
+    # Half of the loaders' seed: the numbers that runs have been recorded with.
+    torch.manual_seed(epoch_seed(seed, number) // 2 + distributed.rank() * 100_000_007)

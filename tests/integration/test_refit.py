@@ -50,7 +50,7 @@ def test_a_finished_run_resumes_to_the_same_result(pair, tmp_path):
         train(pair, refit=True, resume=True, train_epochs=["BOTH:40"], stopping_step=50)
 
 
-def test_a_run_that_broke_while_it_was_trained_anew_resumes_to_the_same_result(pair, tmp_path, monkeypatch):
+def test_a_run_that_broke_while_it_was_retrained_resumes_to_the_same_result(pair, tmp_path, monkeypatch):
     from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 
     unbroken = train(pair, refit=True, output_dir=str(tmp_path / "unbroken"))
@@ -70,8 +70,8 @@ def test_a_model_with_a_loader_of_its_own_is_given_it_again(pair):
     made = []
 
     class Loader(TrainLoader):
-        def __init__(self, config, dataset, batches):
-            super().__init__(config, dataset, batches)
+        def __init__(self, config, dataset, collator):
+            super().__init__(config, dataset, collator)
             made.append(len(self.targets))
 
     train(pair, type("LeCDSR", (LeCDSR,), {"train_loader": Loader}), refit=True)

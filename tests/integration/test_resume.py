@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 from tests.helpers.pairs import random_events, write_pair
 from tests.helpers.runs import assert_same_run, process, read_run, train
@@ -90,7 +91,7 @@ def test_a_run_that_breaks_before_its_test_resumes_to_the_same_result(unbroken, 
     settings, expected = unbroken
     settings = {**settings, "output_dir": str(tmp_path / "runs")}
     with monkeypatch.context() as patch:
-        patch.setattr(CrossDomainSequentialTrainer, "evaluate", lambda *args, **kwargs: (_ for _ in ()).throw(Broken))
+        patch.setattr(CrossDomainSequentialTrainer, "test", lambda *args, **kwargs: (_ for _ in ()).throw(Broken))
         with pytest.raises(Broken):
             train(settings)
     assert_same_run(expected, train(settings, resume=True)["run_directory"])
@@ -114,17 +115,18 @@ def test_a_finished_run_that_is_resumed_with_more_epochs_is_the_longer_run(pair,
     assert_same_run(long["run_directory"], resumed["run_directory"])
 
 
-def test_resuming_without_a_checkpoint_starts_anew(pair, tmp_path):
+def test_resuming_without_a_checkpoint_starts_a_new_run(pair, tmp_path):
     fresh = train(pair, output_dir=str(tmp_path / "fresh"))
     assert_same_run(fresh["run_directory"], train(pair, resume=True)["run_directory"])
 
 
-def test_resuming_with_other_parameters_is_refused_naming_them(pair):
+def test_resuming_with_different_parameters_is_refused_naming_them(pair):
     outcome = train(pair)
     before = (Path(outcome["run_directory"]) / "model.pth").read_bytes()
     with pytest.raises(UserError) as caught:
         train(pair, resume=True, learning_rate=0.5, topk=[10])
     message = str(caught.value)
+    assert "model.pth was trained with different parameters: " in message
     assert "learning_rate was 0.01 and is 0.5" in message
     assert "topk was [1, 5, 10, 20] and is [10]" in message
     assert "output_dir" in message
@@ -140,10 +142,12 @@ def test_resuming_with_other_data_is_refused(pair, tmp_path):
         train(pair, resume=True)
 
 
-def test_an_unfinished_run_that_is_started_anew_is_told_of(pair, monkeypatch, caplog):
+def test_an_unfinished_run_that_starts_again_is_warned_of(pair, monkeypatch, caplog):
     with monkeypatch.context() as patch:
         breaks_after(patch, 0, 1)
         with pytest.raises(Broken):
             train(pair)
+    (path,) = Path(pair["output_dir"]).rglob("model.pth")
+    assert not Checkpoint.load(path).training_ended
     train(pair)
     assert "--resume=True" in caplog.text

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -19,7 +21,7 @@ from recbole_lecdsr.recommend.recommender import (
 )
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
 from recbole_lecdsr.runs import run_directory
-from recbole_lecdsr.runs.checkpoint import load_checkpoint, save_checkpoint
+from recbole_lecdsr.runs.checkpoint import Checkpoint
 from tests.helpers.pairs import random_events, write_pair
 from tests.helpers.runs import train
 from tests.helpers.shop import HISTORY, WITHOUT_PROFILE, assert_equal_lists, listed, ranked, title
@@ -109,17 +111,17 @@ def test_models_of_recbole_recommend_too_and_a_single_domain_hides_the_events_of
 
 def test_the_best_epoch_of_each_domain_recommends_the_items_of_that_domain(shop):
     outcome = train(shop["settings"], selection="per_domain_best", output_dir="runs")
-    checkpoint = f"{outcome['run_directory']}/{run_directory.MODEL}"
-    state = load_checkpoint(checkpoint)
-    best = state["best"]
-    best["target"]["state_dict"]["ema.item_id/weight"] *= -1  # certainly another epoch
-    save_checkpoint(checkpoint, state)
+    path = Path(outcome["run_directory"]) / run_directory.MODEL
+    checkpoint = Checkpoint.load(path)
+    best = checkpoint.best
+    best["target"].state_dict["ema.item_id/weight"] *= -1  # certainly another epoch
+    checkpoint.save(path)
     models, dataset = load_run(outcome["run_directory"])
     vocabulary = Vocabulary(dataset)
     (found,) = Recommender(models, dataset).for_users(vocabulary.user_ids(["u2"]), 4)
     for domain in ("source", "target"):
         model = models["source"]
-        model.load_state_dict(best[domain]["state_dict"])
+        model.load_state_dict(best[domain].state_dict)
         expected = ranked(model, dataset, "u2", HISTORY["u2"], domain, 4, [item for item, _ in HISTORY["u2"]])
         assert_equal_lists(listed(to_frame(found, vocabulary), "u2", domain), expected)
 
@@ -133,8 +135,8 @@ def test_a_run_that_is_missing_unfinished_or_on_other_data_is_an_error_with_a_re
     shutil.copytree(shop["folder"], copy)
     (copy / run_directory.RESULT).unlink()
     load_run(copy)  # trained to its end, although there is no result of a test
-    state = load_checkpoint(copy / run_directory.MODEL)
-    save_checkpoint(copy / run_directory.MODEL, {**state, "epoch": 0, "cur_step": 0})
+    checkpoint = Checkpoint.load(copy / run_directory.MODEL)
+    replace(checkpoint, training_ended=False).save(copy / run_directory.MODEL)
     with pytest.raises(UserError, match="not finished"):
         load_run(copy)
     (copy / run_directory.MODEL).write_bytes(b"rubbish")

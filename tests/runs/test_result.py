@@ -1,15 +1,19 @@
-"""What a run directory holds."""
+"""The result of a run, and what its directory holds."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.quick_start import run_lecdsr
+from recbole_lecdsr.runs.result import CandidateInfo, RunResult
+from recbole_lecdsr.runs.training import EpochRecord
 from tests.helpers.pairs import random_events
 from tests.helpers.runs import MEASURED, assert_same_run, assert_same_weights, lasting, loaders, read_run, train
 
@@ -71,14 +75,14 @@ def test_the_result_says_what_was_run(finished):
     assert result["parameters"]["learning_rate"] == 0.01
 
 
-def test_the_reference_knows_training_popularity_only(finished):
+def test_the_reference_depends_on_training_popularity_only(finished):
     rank = []
-    train_data, _, test_data = loaders(finished["settings"])
-    log = train_data.dataset.log
-    count = np.bincount(log.item[log.split == 0], minlength=train_data.dataset.num_total_item)
+    *_, test_data = loaders(finished["settings"])
+    dataset, log = test_data.dataset, test_data.dataset.log
+    count = np.bincount(log.item[log.split == 0], minlength=dataset.num_total_item)
     for target in test_data.targets.tolist():
         history = set(log.item[log.first[target] : target].tolist())
-        items = set(train_data.dataset.domain_items[log.domain[target]].tolist()) - history - {log.item[target]}
+        items = set(dataset.domain_items[log.domain[target]].tolist()) - history - {log.item[target]}
         rank.append(1 + sum(count[item] >= count[log.item[target]] for item in items))
     expected = metrics_by_hand(np.array(rank), [1, 5, 10, 20])
     assert finished["result"]["reference"]["popularity"]["overall"] == pytest.approx(expected, abs=1e-9)
@@ -115,9 +119,84 @@ def test_nothing_is_left_of_files_being_written(finished):
     assert all(name.startswith("events.") for name in names - {"config.yaml", "result.json", "ranks.npz", "model.pth"})
 
 
-def test_a_new_run_takes_the_place_of_the_former_one(pair):
+def test_a_new_run_replaces_the_former_one(pair):
     former = read_run(train(pair, learning_rate=0.1)["run_directory"])
     outcome = train(pair)
     new = read_run(outcome["run_directory"])
     assert former["result"] != new["result"]
     assert new["result"] == lasting(outcome["result"])
+
+
+# ------------------------------------------------------------------ as a record
+
+
+def test_a_result_is_written_as_it_was_read(finished, tmp_path):
+    result = RunResult.read(finished["folder"] / "result.json")
+    result.write(tmp_path / "result.json")
+    assert (tmp_path / "result.json").read_text() == (finished["folder"] / "result.json").read_text()
+    assert result.candidates == CandidateInfo("full", True, finished["result"]["candidates"]["digest"])
+    assert [(epoch.phase, epoch.epoch) for epoch in result.history] == [(0, 0), (0, 1), (0, 2)]
+    assert isinstance(result.history[0], EpochRecord)
+
+
+def test_the_keys_of_the_result_are_those_of_0_1_0_in_their_order(finished):
+    assert list(finished["result"]) == [
+        "model", "dataset", "domains", "seed", "versions", "git_revision", "device", "processes",
+        "trainable_parameters", "seconds", "samples_per_second", "peak_memory_bytes", "selection", "best_epoch",
+        "epochs", "valid", "test", "test_samples", "candidates", "reference", "recommended", "coverage", "history",
+        "parameters",
+    ]  # fmt: skip
+    assert list(finished["result"]["candidates"]) == ["mode", "history_masked", "digest"]
+    assert list(finished["result"]["history"][0]) == ["phase", "epoch", "loss", "seconds", "valid", "valid_score"]
+
+
+@pytest.fixture
+def edited(finished, tmp_path):
+    """Writes a result.json with other content."""
+
+    def edit(change) -> Path:
+        values = json.loads((finished["folder"] / "result.json").read_text())
+        change(values)
+        path = tmp_path / "result.json"
+        path.write_text(json.dumps(values))
+        return path
+
+    return edit
+
+
+def test_results_before_those_of_several_processes_and_with_keys_of_other_versions_are_read(edited):
+    def change(values) -> None:
+        del values["processes"], values["history"][1]["valid"], values["history"][1]["valid_score"]
+        values["energy"] = values["candidates"]["colour"] = values["history"][0]["mood"] = 3
+
+    result = RunResult.read(edited(change))
+    assert result.processes == 1
+    assert result.history[1].valid is None and "valid" not in result.to_dict()["history"][1]
+
+
+def test_a_result_that_lacks_values_is_an_error_that_names_them(edited):
+    path = edited(lambda values: [values.pop(name) for name in ("test", "seed")])
+    with pytest.raises(UserError, match=r"result\.json has no seed, test: .*start the run again"):
+        RunResult.read(path)
+
+
+@pytest.mark.parametrize("change", [
+    lambda values: values["candidates"].pop("mode"), lambda values: values["history"][1].pop("loss"),
+    lambda values: values.update(history=3),
+], ids=["no mode", "no loss", "no list"])  # fmt: skip
+def test_a_result_with_parts_of_another_form_is_an_error_with_a_remedy(edited, change):
+    with pytest.raises(UserError, match=r"result\.json lacks a value or has one of another type .*start the run again"):
+        RunResult.read(edited(change))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\xff"])
+def test_a_result_that_cannot_be_read_is_an_error_with_a_remedy(tmp_path, content):
+    path = tmp_path / "result.json"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError, match=r"result\.json .*start .* again"):
+        RunResult.read(path)
+
+
+def test_a_result_that_is_not_there_is_an_error_with_a_remedy(tmp_path):
+    with pytest.raises(UserError, match=r"absent\.json does not exist: .*--resume=True"):
+        RunResult.read(tmp_path / "absent.json")

@@ -9,10 +9,98 @@ import pytest
 import torch
 
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.trainer.selection import EpochSelection, selection_score
 from tests.helpers.pairs import PER_TARGET, random_events, write_pair
 from tests.helpers.runs import loaders, read_run, train
 
-# ------------------------------------------------------------------ selection
+# ------------------------------------------------------------------ selection as such
+
+
+def weights_of(epoch: int) -> torch.nn.Module:
+    """A model whose only weight is the number of the epoch."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(model.weight, epoch)
+    return model
+
+
+def validate(selection: EpochSelection, source: list[float], target: list[float]) -> None:
+    """Go through epochs as the trainer does."""
+    best = None
+    for epoch, scores in enumerate(zip(source, target, strict=True)):
+        scores = dict(zip(("source", "target"), scores, strict=True))
+        valid = {domain: {"mrr": value} for domain, value in scores.items()}
+        selection.keep_best_of_domains(epoch, scores, valid, weights_of(epoch))
+        score = selection_score(scores, "BOTH")
+        if best is None or selection.improves(score, best):
+            best = score
+            selection.keep(epoch, score, valid, weights_of(epoch))
+
+
+def kept(selection: EpochSelection) -> dict[str, float]:
+    return {name: float(epoch.state_dict["weight"]) for name, epoch in selection.best.items()}
+
+
+SOURCE_SCORES, TARGET_SCORES = [0.1, 0.5, 0.5, 0.2], [0.4, 0.2, 0.1, 0.4]
+DOMAIN = np.array([0, 1, 1])
+
+
+def test_by_the_mean_one_epoch_is_kept_and_evaluates_all_samples():
+    selection = EpochSelection("mean")
+    validate(selection, SOURCE_SCORES, TARGET_SCORES)
+    assert kept(selection) == {"mean": 1}
+    assert selection.selected.keys() == {"mean"}
+    ((weights, chosen),) = selection.evaluation_parts(DOMAIN)
+    assert weights["weight"] == 1 and chosen.all()
+    assert selection.selected_valid({}) == {"source": {"mrr": 0.5}, "target": {"mrr": 0.2}}
+
+
+def test_by_domain_the_last_of_the_best_epochs_of_each_is_kept_and_evaluates_its_samples():
+    selection = EpochSelection("per_domain_best")
+    validate(selection, SOURCE_SCORES, TARGET_SCORES)
+    assert kept(selection) == {"mean": 1, "source": 2, "target": 3}
+    assert {name: epoch.epoch for name, epoch in selection.selected.items()} == {"source": 2, "target": 3}
+    parts = selection.evaluation_parts(DOMAIN)
+    assert [float(weights["weight"]) for weights, _ in parts] == [2, 3]
+    assert [chosen.tolist() for _, chosen in parts] == [[True, False, False], [False, True, True]]
+    assert selection.selected_valid({"source": 3, "target": 1}) == {
+        "source": {"mrr": 0.5}, "target": {"mrr": 0.4}, "overall": {"mrr": pytest.approx(0.475)},
+    }  # fmt: skip
+
+
+def test_where_less_is_better_the_least_is_kept():
+    selection = EpochSelection("per_domain_best", bigger_is_better=False)
+    validate(selection, SOURCE_SCORES, TARGET_SCORES)
+    assert kept(selection) == {"mean": 0, "source": 0, "target": 2}
+
+
+def test_where_one_domain_is_scored_all_samples_are_evaluated_by_the_mean():
+    selection = EpochSelection("per_domain_best")
+    selection.keep_best_of_domains(0, {"target": 0.5}, {"target": {"mrr": 0.5}}, weights_of(0))
+    selection.keep(0, 0.5, {"target": {"mrr": 0.5}}, weights_of(0))
+    ((_, chosen),) = selection.evaluation_parts(DOMAIN)
+    assert chosen.all()
+    assert selection.selected_valid({"source": 3, "target": 1}) == {"target": {"mrr": 0.5}, "overall": {"mrr": 0.5}}
+
+
+def test_kept_weights_are_copies():
+    selection, model = EpochSelection("mean"), weights_of(1)
+    selection.keep(1, None, None, model)
+    torch.nn.init.constant_(model.weight, 7)
+    assert kept(selection) == {"mean": 1}
+    assert selection.selected_valid({}) == {}
+
+
+def test_a_phase_starts_with_nothing_or_with_what_a_checkpoint_has():
+    selection = EpochSelection("mean")
+    selection.keep(4, None, None, weights_of(4))
+    best = dict(selection.best)
+    selection.start()
+    assert selection.best == {} == selection.selected
+    selection.start(best)
+    assert kept(selection) == {"mean": 4}
+
+
+# ------------------------------------------------------------------ selection in a run
 
 
 def epochs_of(result, phase: int = 0) -> list[dict]:

@@ -1,0 +1,78 @@
+"""Writes the outcome of a training into its run directory."""
+
+from __future__ import annotations
+
+from recbole_lecdsr import distributed
+from recbole_lecdsr.config import LeCDSRConfig
+from recbole_lecdsr.data.constants import DOMAINS
+from recbole_lecdsr.data.eval_loader import EvalLoader
+from recbole_lecdsr.evaluation.metrics import training_popularity
+from recbole_lecdsr.runs.environment import device_name, git_revision, peak_memory_bytes, versions
+from recbole_lecdsr.runs.result import CandidateInfo, RunResult
+from recbole_lecdsr.runs.run_directory import RESULT, write_ranks
+from recbole_lecdsr.runs.training import Evaluation, TrainingOutcome
+
+
+def write_result(config: LeCDSRConfig, test_data: EvalLoader, outcome: TrainingOutcome) -> RunResult | None:
+    """Write ranks.npz, then result.json, in the first process; the others wait for it.
+
+    Args:
+        config: of the run.
+        test_data: the test samples.
+        outcome: of the training.
+
+    Returns:
+        The content of result.json; None where nothing was tested, and in all processes but the first.
+
+    Raises:
+        UserError: the disk is full, or the run directory cannot be written to.
+    """
+    result = None
+    test = outcome.test
+    if test is not None and distributed.rank() == 0:
+        dataset = test_data.dataset
+        write_ranks(
+            config.run_directory,
+            rank=test.rank,
+            domain=test_data.domain,
+            user=dataset.user_token[test_data.user],
+            item=dataset.item_token[test_data.item],
+            history=dataset.log.history_length[test_data.targets],
+            popularity=training_popularity(dataset)[test_data.item],
+        )
+        result = _make_result(config, test_data, outcome, test)
+        result.write(config.run_directory / RESULT)
+    distributed.barrier()
+    return result
+
+
+def _make_result(config: LeCDSRConfig, test_data: EvalLoader, outcome: TrainingOutcome, test: Evaluation) -> RunResult:
+    candidates = test_data.candidates
+    return RunResult(
+        model=config.model_name,
+        dataset=config["dataset"],
+        domains={name: config[f"{name}_domain"]["dataset"] for name in DOMAINS},
+        seed=config["seed"],
+        versions=versions(),
+        git_revision=git_revision(),
+        device=device_name(config["device"]),
+        processes=distributed.world_size(),
+        trainable_parameters=outcome.trainable_parameters,
+        seconds={phase: round(seconds, 3) for phase, seconds in outcome.seconds.items()},
+        samples_per_second=round(outcome.samples_seen / max(outcome.seconds["train"], 1e-9), 1),
+        peak_memory_bytes=peak_memory_bytes(config["device"]),
+        selection=config["selection"],
+        best_epoch={name: epoch.epoch for name, epoch in outcome.best.items()} or None,
+        epochs=len(outcome.history),
+        valid=outcome.valid,
+        test=test.metrics,
+        test_samples={name: int((test_data.domain == code).sum()) for code, name in enumerate(DOMAINS)},
+        candidates=CandidateInfo(
+            mode=candidates.spec.mode, history_masked=not candidates.spec.repeatable, digest=candidates.digest
+        ),
+        reference=test.reference,
+        recommended=test.recommended,
+        coverage=test_data.dataset.coverage,
+        history=tuple(outcome.history),
+        parameters=config.plain(),
+    )
