@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recbole_lecdsr.data.constants import DOMAINS, TRAIN
-from recbole_lecdsr.files import shipped, sidecar
+from recbole_lecdsr.data.embeddings.provenance import read_provenance
+from recbole_lecdsr.files import shipped
 from recbole_lecdsr.llm import text_files
 from recbole_lecdsr.llm.generation.history_text import (
     CountTokens,
@@ -36,12 +36,6 @@ def find_text_file(dataset: CrossDomainSequentialDataset, name: str) -> Path | N
     """A file of texts, from the folder of the data set or from those that the plugin ships; None if there is none."""
     candidates = (Path(dataset.config["pair_path"]) / name, shipped("dataset") / dataset.config["dataset"] / name)
     return next((path for path in candidates if path.exists()), None)
-
-
-def read_provenance(path: Path) -> dict[str, object]:
-    """The sidecar of a file, which says of what it was made; empty where there is none."""
-    path = sidecar(path)
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def is_generated(path: Path) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from recbole_lecdsr.data.constants import DOMAINS, TRAIN
 from recbole_lecdsr.data.embeddings.embedding_file import write_embedding
 from recbole_lecdsr.data.embeddings.paths import item_embedding_file, user_embedding_file
+from recbole_lecdsr.data.embeddings.provenance import read_provenance
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar, write_whole
 from recbole_lecdsr.llm import text_files
@@ -24,7 +25,8 @@ from recbole_lecdsr.llm.encoders.openai_embeddings import NAME_PREFIX, OpenAIEmb
 from recbole_lecdsr.llm.encoders.reduction import Reduction, fit_reduction
 from recbole_lecdsr.llm.encoders.sentence_transformer import SentenceTransformerEncoder
 from recbole_lecdsr.llm.settings import LLMSettings
-from recbole_lecdsr.llm.text_sources import find_text_file, is_generated, item_records, read_provenance
+from recbole_lecdsr.llm.text_sources import find_text_file, is_generated, item_records
+from recbole_lecdsr.llm.user_profiles import read_profiles
 
 if TYPE_CHECKING:
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -96,7 +98,7 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
     """
     config = dataset.config
     encoder = build_encoder(config)
-    profiles = None if config["user_text"] == "history" else _read_profiles(dataset)  # before hours of encoding
+    profiles = None if config["user_text"] == "history" else read_profiles(dataset)  # before hours of encoding
     items = {domain: _encode_items(dataset, domain, encoder, show_progress) for domain in DOMAINS}
     n_users = len(dataset.user_token) - 1
     if profiles is None:
@@ -223,47 +225,6 @@ def _encode_items(
         )
     logger.info("encoding the texts of %d of %d items of %s", len(texts), len(records), name)
     return TokenVectors(list(texts), encoder.encode(list(texts.values()), show_progress))
-
-
-def _read_profiles(dataset: CrossDomainSequentialDataset) -> dict[str, str]:
-    """User token -> profile, made for the split in use."""
-    name = dataset.config["profile_file"]
-    path = find_text_file(dataset, name)
-    if path is None:
-        raise UserError(
-            f"{Path(dataset.config['pair_path']) / name} does not exist: make it with `run_lecdsr.py profile`, put "
-            'a file there with a line {"user_id": …, "profile": …} for each user, or make the vectors of users from '
-            "item texts with --user_text=history"
-        )
-    _require_same_split(dataset, path)
-    known = dataset.file_tokens["source"].users | dataset.file_tokens["target"].users
-    profiles = text_files.compose_texts(text_files.read_json_lines(path, "user_id"), ["profile"])
-    unknown = [token for token in profiles if token not in known]
-    if unknown:
-        raise UserError(
-            f"{path}: user {unknown[0]!r} and {len(unknown) - 1} others have no interactions: delete their lines"
-        )
-    return profiles
-
-
-def _require_same_split(dataset: CrossDomainSequentialDataset, path: Path) -> None:
-    """Refuse profiles made for another split, whose training interactions may include held-out ones of this split."""
-    provenance = read_provenance(path)
-    config = dataset.config
-    current = {"split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"]}
-    for key, value in current.items():
-        if key in provenance and provenance[key] != value:
-            raise UserError(
-                f"{path} was made for {key} {provenance[key]}, but {key} is now {value}: its profiles may reveal "
-                "validation or test interactions. Make them again with `run_lecdsr.py profile`, use others with "
-                "--profile_file=NAME.jsonl, or use none with --user_text=history"
-            )
-    if provenance.get("events", dataset.log.digest) != dataset.log.digest:
-        logger.warning(
-            "%s was made from other interactions than those in use (the data or the filters have changed): its "
-            "profiles may reveal validation or test interactions; `run_lecdsr.py profile` makes them again",
-            path,
-        )
 
 
 def _fit_reduction(dataset: CrossDomainSequentialDataset, items: Mapping[str, TokenVectors]) -> Reduction | None:

@@ -13,10 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from recbole_lecdsr.data.embeddings.provenance import DIGEST, content_digest, read_provenance
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import sidecar, write_whole
+from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.llm.backends.base import Backend
 from recbole_lecdsr.llm.backends.redaction import redact_parameters, refuse_secret_parameters
+from recbole_lecdsr.llm.file_group import write_together
 from recbole_lecdsr.llm.generation.answer_checks import answer_fields
 from recbole_lecdsr.llm.generation.answer_store import AnswerStore
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
@@ -26,7 +28,7 @@ from recbole_lecdsr.llm.generation.prompt_source import PromptSource
 from recbole_lecdsr.llm.generation.prompt_template import PromptTemplate, Stage, SubjectKind, read_template
 from recbole_lecdsr.llm.json_lines import encode_json_line
 from recbole_lecdsr.llm.settings import LLMSettings
-from recbole_lecdsr.llm.text_sources import MADE_BY_PROFILE, ItemFields, UserHistories, is_generated
+from recbole_lecdsr.llm.text_sources import MADE_BY_PROFILE, ItemFields, UserHistories
 
 if TYPE_CHECKING:
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -162,15 +164,11 @@ class Profiler:
             show_progress: show a bar.
 
         Raises:
-            UserError: an output file that the ``profile`` command has not written; an error of the back end that would
-                affect every further request (the answers so far are stored); malformed result files.
+            UserError: an output file that the ``profile`` command has not written or that was changed since; malformed
+                result files; an error of the back end that would affect every further request (the answers so far are
+                stored).
         """
-        if self.output.exists() and not is_generated(self.output):
-            option = "profile_file" if self.kind == "users" else "item_file"
-            raise UserError(
-                f"{self.output} was not made by `profile` and is not overwritten: move it away, or write another file "
-                f"with --{option}=NAME.jsonl"
-            )
+        self._require_overwritable()
         if self.template is None or self.backend is None:
             return self._write_histories()
         if results and self.settings.backend != "batch":
@@ -209,6 +207,19 @@ class Profiler:
 
     # ------------------------------------------------------------------ output files
 
+    def _require_overwritable(self) -> None:
+        """Refuse to overwrite a file that `profile` has not written, or that was changed since."""
+        if not self.output.exists():
+            return
+        option = "profile_file" if self.kind == "users" else "item_file"
+        remedy = f"is not overwritten: move it away, or write another file with --{option}=NAME.jsonl"
+        provenance = read_provenance(self.output)
+        if provenance.get("made_by") != MADE_BY_PROFILE:
+            raise UserError(f"{self.output} was not made by `profile` and {remedy}")
+        digests = {provenance.get(DIGEST), provenance.get("replaces")} - {None}
+        if digests and content_digest(self.output) not in digests:
+            raise UserError(f"{self.output} was changed since `profile` wrote it and {remedy}")
+
     def _write_histories(self) -> ProfileReport:
         """Write the formatted histories themselves as the texts of the users."""
         stage = Stage("history", "${history}")
@@ -221,14 +232,16 @@ class Profiler:
     def _write(self, texts: Mapping[str, Mapping[str, str]], result: JobResult | None) -> ProfileReport:
         if texts:
             source = "history" if result is None else self.settings.model
-            with write_whole(self.output, "wb") as file:
+            provenance = self._provenance(len(texts), result)
+            if self.output.exists():
+                # After a crash, identifies the file that the sidecar's own file had not replaced yet.
+                provenance["replaces"] = content_digest(self.output)
+            with write_together() as group:
+                file = group.open(self.output, provenance)
                 for token, fields in texts.items():
                     if self.kind == "users" and self.text_field not in fields:
                         fields = {self.text_field: " ".join(fields.values())}
                     file.write(encode_json_line({self.id_field: token, **fields, "source": source}))
-            with write_whole(sidecar(self.output)) as file:
-                json.dump(self._provenance(len(texts), result), file, indent=2)
-                file.write("\n")
         return ProfileReport(
             self.kind,
             written=len(texts),

@@ -1,0 +1,104 @@
+"""`FileGroup`: files that replace their predecessors together, each with a sidecar that identifies its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from recbole_lecdsr.data.embeddings.provenance import DIGEST
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.files import sidecar, write_whole
+
+
+class WritableBytes(Protocol):
+    """A file as far as a writer of a group needs it."""
+
+    def write(self, data: bytes, /) -> int:
+        """Append bytes; returns their number."""
+
+
+class _HashingFile:
+    """A file that keeps the SHA-256 of what is written to it."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file, self._digest = file, hashlib.sha256()
+
+    def write(self, data: bytes, /) -> int:
+        self._digest.update(data)
+        return self._file.write(data)
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class _Described:
+    """A file of a group with the content of its sidecar."""
+
+    path: Path
+    file: _HashingFile
+    made_of: Mapping[str, object]
+
+
+class FileGroup:
+    """Files that are put in place together when `write_together` ends.
+
+    Sidecars are put in place first. Each contains the SHA-256 of its file, so after a crash between two files the
+    sidecar of a file that was not replaced yet does not describe it, which readers notice.
+    """
+
+    def __init__(self, stack: ExitStack):
+        self._stack = stack
+        self._files: list[IO[bytes]] = []
+        self._described: list[_Described] = []
+
+    def open(self, path: Path, made_of: Mapping[str, object] | None = None) -> WritableBytes:
+        """Open a temporary file that will replace ``path``.
+
+        Args:
+            path: the file; its folder must exist.
+            made_of: what its sidecar says, in addition to the digest of the content; None for no sidecar.
+        """
+        file = self._stack.enter_context(write_whole(path, "wb"))
+        self._files.append(file)
+        hashing = _HashingFile(file)
+        if made_of is not None:
+            self._described.append(_Described(path, hashing, made_of))
+        return hashing
+
+    def finish(self) -> None:
+        """Bring all contents to the disk and write the sidecars, so that only the renaming is left."""
+        for described in reversed(self._described):  # what is opened last is renamed first
+            file = self._stack.enter_context(write_whole(sidecar(described.path), "wb"))
+            content = {**described.made_of, DIGEST: described.file.hexdigest()}
+            file.write(json.dumps(content, indent=2).encode() + b"\n")
+            self._files.append(file)
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def write_together() -> Iterator[FileGroup]:
+    """Write several files, which are renamed one right after the other when the block ends without an exception.
+
+    Raises:
+        UserError: a full disk or another error of the file system; all files remain as they were.
+    """
+    try:
+        with ExitStack() as stack:
+            group = FileGroup(stack)
+            yield group
+            group.finish()
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        raise UserError(
+            f"the files cannot be written ({error.strerror}{place}): free some space or check the folder, then run the "
+            "command again"
+        ) from None
