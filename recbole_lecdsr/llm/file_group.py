@@ -9,32 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from recbole_lecdsr.data.embeddings.provenance import DIGEST
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar, write_whole
 
-
-class WritableBytes(Protocol):
-    """A file as far as a writer of a group needs it."""
-
-    def write(self, data: bytes, /) -> int:
-        """Append bytes; returns their number."""
-
-
-class _HashingFile:
-    """A file that keeps the SHA-256 of what is written to it."""
-
-    def __init__(self, file: IO[bytes]):
-        self._file, self._digest = file, hashlib.sha256()
-
-    def write(self, data: bytes, /) -> int:
-        self._digest.update(data)
-        return self._file.write(data)
-
-    def hexdigest(self) -> str:
-        return self._digest.hexdigest()
+_BLOCK = 1 << 20  # bytes read at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +23,7 @@ class _Described:
     """A file of a group with the content of its sidecar."""
 
     path: Path
-    file: _HashingFile
+    file: IO[bytes]
     made_of: Mapping[str, object]
 
 
@@ -58,7 +39,7 @@ class FileGroup:
         self._files: list[IO[bytes]] = []
         self._described: list[_Described] = []
 
-    def open(self, path: Path, made_of: Mapping[str, object] | None = None) -> WritableBytes:
+    def open(self, path: Path, made_of: Mapping[str, object] | None = None) -> IO[bytes]:
         """Open a temporary file that will replace ``path``.
 
         Args:
@@ -67,21 +48,31 @@ class FileGroup:
         """
         file = self._stack.enter_context(write_whole(path, "wb"))
         self._files.append(file)
-        hashing = _HashingFile(file)
         if made_of is not None:
-            self._described.append(_Described(path, hashing, made_of))
-        return hashing
+            self._described.append(_Described(path, file, made_of))
+        return file
 
     def finish(self) -> None:
         """Bring all contents to the disk and write the sidecars, so that only the renaming is left."""
         for described in reversed(self._described):  # what is opened last is renamed first
             file = self._stack.enter_context(write_whole(sidecar(described.path), "wb"))
-            content = {**described.made_of, DIGEST: described.file.hexdigest()}
+            content = {**described.made_of, DIGEST: _digest(described.file)}
             file.write(json.dumps(content, indent=2).encode() + b"\n")
             self._files.append(file)
         for file in self._files:
             file.flush()
             os.fsync(file.fileno())
+
+
+def _digest(file: IO[bytes]) -> str:
+    """The SHA-256 of what was written to a temporary file, which has no name yet that others use."""
+    file.flush()
+    digest = hashlib.sha256()
+    position = 0
+    while block := os.pread(file.fileno(), _BLOCK, position):
+        digest.update(block)
+        position += len(block)
+    return digest.hexdigest()
 
 
 @contextmanager
