@@ -59,13 +59,14 @@ def item_records(
         ``item_file``.
     """
     layers: list[text_files.Records] = []
+    settings = dataset.config[f"{domain}_domain"]
     if (columns := dataset.folders[domain] / f"{dataset.names[domain]}.item").exists():
-        settings = dataset.config[f"{domain}_domain"]
-        layers.append(text_files.read_item_columns(columns, settings["ITEM_ID_FIELD"], settings["field_separator"]))
+        separator, encoding = settings["field_separator"], dataset.config["encoding"]
+        layers.append(text_files.read_item_columns(columns, settings["ITEM_ID_FIELD"], separator, encoding))
     for name in dict.fromkeys((ITEM_TEXT_FILE, dataset.config["item_file"])):
         path = find_text_file(dataset, name)
         if path and (include_generated or not is_generated(path)):
-            layers.append(text_files.read_json_lines(path, "item_id"))
+            layers.append(text_files.read_json_lines(path, "item_id", settings["ITEM_ID_FIELD"]))
     known = sorted(dataset.file_tokens[domain].items)
     return {token: {k: v for layer in layers for k, v in layer.get(token, {}).items()} for token in known}
 

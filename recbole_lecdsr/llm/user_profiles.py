@@ -36,7 +36,7 @@ def read_profiles(dataset: CrossDomainSequentialDataset) -> dict[str, str]:
             'a file there with a line {"user_id": …, "profile": …} for each user, or make the vectors of users from '
             "item texts with --user_text=history"
         )
-    records = text_files.read_json_lines(path, "user_id")
+    records = text_files.read_json_lines(path, "user_id", dataset.config["USER_ID_FIELD"])
     _require_described(path, records)
     _require_same_split(dataset, path)
     known = dataset.file_tokens["source"].users | dataset.file_tokens["target"].users

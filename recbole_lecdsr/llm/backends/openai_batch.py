@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from recbole_lecdsr.errors import UserError
@@ -101,7 +101,7 @@ def read_results(paths: Sequence[str | Path]) -> dict[str, Answer | Failure]:
         try:
             lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"result file {path} cannot be read ({error})") from None
+            raise UserError(f"result file {path} cannot be read ({error}): download it again") from None
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 key, outcome = _parse_row(f"{path}, line {number}", line)
@@ -116,7 +116,9 @@ def _parse_row(where: str, line: str) -> tuple[str, Answer | Failure]:
         row = json.loads(line)
         key = row["custom_id"]
         response, error = row.get("response"), row.get("error")
-    except (ValueError, KeyError, TypeError, AttributeError) as malformed:
+        if not isinstance(key, str) or not isinstance(response, Mapping | None):
+            raise TypeError("custom_id must be a text, and response an object")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as malformed:
         raise UserError(
             f"{where}: not a row of a result file, which is an object with custom_id and response ({malformed!r}): "
             "download the file again, or delete the line"

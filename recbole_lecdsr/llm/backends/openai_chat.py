@@ -81,14 +81,19 @@ def parse_completion(completion: Any, row_id: str | None = None) -> Answer:
             raise TypeError("its message has no text")
         return Answer(
             text,
-            finish_reason=choice.get("finish_reason"),
+            finish_reason=finish if isinstance(finish := choice.get("finish_reason"), str) else None,
             refusal=refusal,
-            tokens_in=usage.get("prompt_tokens"),
-            tokens_out=usage.get("completion_tokens"),
+            tokens_in=_count(usage.get("prompt_tokens")),
+            tokens_out=_count(usage.get("completion_tokens")),
             row_id=row_id,
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"not a chat completion ({type(error).__name__}: {error})") from None
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens; None for anything else, which does not make an answer worthless."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _join_parts(content: object) -> object:

@@ -154,6 +154,15 @@ def _describe_failures(inputs: Mapping[str, str], failed: Mapping[str, RequestFa
 
 def _stored_vector(store: AnswerStore, key: str) -> np.ndarray:
     record = store.get(key)
-    if record is None or record.vector is None:
-        raise UserError(f"{store.path} has a record without a vector for key {key}: delete its line")
-    return np.frombuffer(base64.b64decode(record.vector), dtype="<f4")
+    try:
+        if record is None or record.vector is None:
+            raise ValueError("no vector")
+        vector = np.frombuffer(base64.b64decode(record.vector, validate=True), dtype="<f4")
+        if not vector.size or not np.isfinite(vector).all():
+            raise ValueError("not finite numbers")
+    except ValueError as error:
+        raise UserError(
+            f"{store.path} has a record without a vector for key {key} ({error}): delete its line, then run the "
+            "command again"
+        ) from None
+    return vector

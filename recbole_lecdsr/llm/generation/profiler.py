@@ -26,7 +26,7 @@ from recbole_lecdsr.llm.generation.job import GenerationJob
 from recbole_lecdsr.llm.generation.job_result import FailedSubject, JobPreview, JobResult
 from recbole_lecdsr.llm.generation.prompt_source import PromptSource
 from recbole_lecdsr.llm.generation.prompt_template import PromptTemplate, Stage, SubjectKind, read_template
-from recbole_lecdsr.llm.json_lines import encode_json_line
+from recbole_lecdsr.llm.json_lines import encode_json_line, replace_half_surrogates
 from recbole_lecdsr.llm.settings import LLMSettings
 from recbole_lecdsr.llm.text_sources import MADE_BY_PROFILE, ItemFields, UserHistories
 
@@ -216,7 +216,7 @@ class Profiler:
         provenance = read_provenance(self.output)
         if provenance.get("made_by") != MADE_BY_PROFILE:
             raise UserError(f"{self.output} was not made by `profile` and {remedy}")
-        digests = {provenance.get(DIGEST), provenance.get("replaces")} - {None}
+        digests = [provenance[name] for name in (DIGEST, "replaces") if name in provenance]
         if digests and content_digest(self.output) not in digests:
             raise UserError(f"{self.output} was changed since `profile` wrote it and {remedy}")
 
@@ -241,6 +241,7 @@ class Profiler:
                 for token, fields in texts.items():
                     if self.kind == "users" and self.text_field not in fields:
                         fields = {self.text_field: " ".join(fields.values())}
+                    fields = {name: replace_half_surrogates(text) for name, text in fields.items()}
                     file.write(encode_json_line({self.id_field: token, **fields, "source": source}))
         return ProfileReport(
             self.kind,

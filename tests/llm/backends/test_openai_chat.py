@@ -97,6 +97,15 @@ def test_case_t4_content_without_a_text_is_no_chat_completion(content):
         parse_completion({"choices": [{"message": {"content": content}}]})
 
 
+@pytest.mark.parametrize(
+    "usage", [{"prompt_tokens": "x", "completion_tokens": None}, {"prompt_tokens": -1}, {}], ids=str
+)
+def test_case_t4_numbers_of_tokens_that_are_none_do_not_spoil_an_answer(usage):
+    message = {"content": "likes tea"}
+    answer = parse_completion({"choices": [{"message": message, "finish_reason": 3}], "usage": usage})
+    assert (answer.text, answer.finish_reason, answer.tokens_in, answer.tokens_out) == ("likes tea", None, None, None)
+
+
 @pytest.mark.parametrize("status", [307, 308])
 def test_case_t4_a_redirected_request_is_answered(tmp_path, endpoint, status):
     with serve(redirect=status) as server:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -130,3 +132,14 @@ def test_case_t4_an_error_with_status_200_shows_the_words_of_the_server(encoder)
 def test_a_response_without_a_list_of_vectors_is_rejected(response):
     with pytest.raises(ValueError):
         parse_embeddings(response, 1)
+
+
+@pytest.mark.parametrize("vector", ["?", "AAAA", "", "AADAfw=="], ids=["no base64", "three bytes", "empty", "NaN"])
+def test_case_t2_a_damaged_stored_vector_is_an_error(encoder, tmp_path, vector):
+    with serve() as server:
+        encoder(server).encode(["tea"])
+        path = tmp_path / "vectors.jsonl"
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "vector": vector}) + "\n")
+        with pytest.raises(UserError, match=r"vectors\.jsonl has a record without a vector .*delete its line"):
+            encoder(server).encode(["tea"])

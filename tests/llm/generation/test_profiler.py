@@ -12,6 +12,7 @@ from recbole_lecdsr.data.embeddings.embedding_file import read_embedding
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm.backends.base import Answer, Backend
 from recbole_lecdsr.llm.generation.profiler import Profiler
+from recbole_lecdsr.llm.user_profiles import read_profiles
 from tests.helpers.encoders import write_tiny_encoder
 from tests.helpers.language_models import write_tiny_causal
 from tests.helpers.llm_server import serve
@@ -269,6 +270,22 @@ def test_a_template_in_json_gives_its_fields(pair, monkeypatch):
         "item_id": "", "theme": "a", "tone": "b", "source": "m",
     }  # fmt: skip
     assert summary["answers"] == "23 valid, 3 broken JSON"
+
+
+def test_case_t2_half_a_surrogate_pair_that_a_model_writes_does_not_make_the_profiles_unreadable(pair):
+    job = profiler(pair)
+
+    class CutBackend(Backend):
+        def count_tokens(self, text):
+            return len(text)
+
+        def run(self, requests, on_outcome):
+            for request in requests:
+                on_outcome(request, Answer("likes tea \ud83c"))
+
+    job.backend = CutBackend()
+    job.run()
+    assert set(read_profiles(load(pair)).values()) == {"likes tea \ufffd"}
 
 
 def test_a_file_that_profile_has_not_written_is_not_overwritten(pair, server, capsys):
