@@ -82,14 +82,24 @@ def write_together() -> Iterator[FileGroup]:
     Raises:
         UserError: a full disk or another error of the file system; all files remain as they were.
     """
+    with disk_errors_reported(), ExitStack() as stack:
+        group = FileGroup(stack)
+        yield group
+        group.finish()
+
+
+@contextmanager
+def disk_errors_reported() -> Iterator[None]:
+    """Turn errors of the file system while files are written into errors of the user.
+
+    Raises:
+        UserError: a full or read-only disk, or another error of the file system.
+    """
     try:
-        with ExitStack() as stack:
-            group = FileGroup(stack)
-            yield group
-            group.finish()
+        yield
     except OSError as error:
-        place = f" {error.filename}" if error.filename else ""
+        place = f": {error.filename}" if error.filename else ""
         raise UserError(
-            f"the files cannot be written ({error.strerror}{place}): free some space or check the folder, then run the "
-            "command again"
+            f"files cannot be written ({error.strerror or error}{place}): free some space or check the folder's "
+            "permissions, then run the command again"
         ) from None

@@ -15,6 +15,7 @@ from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.llm.backends.base import Answer, Backend, Failure, OnOutcome, Request
 from recbole_lecdsr.llm.backends.openai_chat import CHAT_COMPLETIONS_PATH, parse_completion, request_body
 from recbole_lecdsr.llm.backends.redaction import redact_secrets
+from recbole_lecdsr.llm.file_group import disk_errors_reported
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
 from recbole_lecdsr.llm.json_lines import encode_json_line
 from recbole_lecdsr.llm.settings import LLMSettings
@@ -51,9 +52,10 @@ class OpenAIBatch(Backend):
         Raises:
             UserError: a single request that exceeds the size of a file.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.glob("requests-*.jsonl"):
-            old.unlink()
+        with disk_errors_reported():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for old in self.folder.glob("requests-*.jsonl"):
+                old.unlink()
         lines: list[bytes] = []
         size = 0
         for request in requests:
@@ -78,7 +80,7 @@ class OpenAIBatch(Backend):
 
     def _write_file(self, lines: Sequence[bytes]) -> None:
         path = self.folder / f"requests-{len(self.request_files) + 1:03d}.jsonl"
-        with write_whole(path, "wb") as file:
+        with disk_errors_reported(), write_whole(path, "wb") as file:
             file.writelines(lines)
         self.request_files.append(path)
 

@@ -114,8 +114,8 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
     if profiles is not None and profile_path and (profile_provenance := read_provenance(profile_path)):
         profile_file = {"profile_file": profile_provenance}
     reduction_file = Path(config["pair_path"]) / f"{config['dataset']}.reduction.npz"
-    reduction_file.parent.mkdir(parents=True, exist_ok=True)
     with write_together() as group:
+        reduction_file.parent.mkdir(parents=True, exist_ok=True)
         for domain in DOMAINS:
             vectors = _reduce(items[domain], reduction, config)
             _add_vectors(

@@ -18,6 +18,7 @@ from recbole_lecdsr.llm.backends.server_errors import raise_if_error
 from recbole_lecdsr.llm.encoders.base import Encoder, EncoderSettings, TextKind
 from recbole_lecdsr.llm.encoders.batch_queue import Batch, BatchQueue
 from recbole_lecdsr.llm.encoders.chunking import chunk_texts, normalize_rows, warn_of_split_texts
+from recbole_lecdsr.llm.file_group import disk_errors_reported
 from recbole_lecdsr.llm.generation.answer_store import VALID, AnswerStore, Record, record_key
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
 from recbole_lecdsr.llm.settings import LLMSettings
@@ -57,7 +58,8 @@ class OpenAIEmbeddings(Encoder):
         warn_of_split_texts(chunks, limit, self.model)
         inputs = [f"{prompt}{chunk}" for chunk in chunks.texts]
         keys = [record_key(model=self.model, dimensions=self.settings.dim, text=text) for text in inputs]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors_reported():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         with AnswerStore(self.path) as store:
             self._fetch(dict(zip(keys, inputs, strict=True)), store, show_progress)
             rows = [_stored_vector(store, key) for key in keys]

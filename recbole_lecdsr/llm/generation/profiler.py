@@ -18,7 +18,7 @@ from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.llm.backends.base import Backend
 from recbole_lecdsr.llm.backends.redaction import redact_parameters, refuse_secret_parameters
-from recbole_lecdsr.llm.file_group import write_together
+from recbole_lecdsr.llm.file_group import disk_errors_reported, write_together
 from recbole_lecdsr.llm.generation.answer_checks import answer_fields
 from recbole_lecdsr.llm.generation.answer_store import AnswerStore
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
@@ -173,7 +173,8 @@ class Profiler:
             return self._write_histories()
         if results and self.settings.backend != "batch":
             raise UserError("--results takes result files of a Batch API: give --llm.backend=batch as for the requests")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors_reported():
+            self.folder.mkdir(parents=True, exist_ok=True)
         with AnswerStore(self.folder / ANSWER_STORE_FILE) as store:
             job = self._job(self.template, self.backend, store)
             if results:
@@ -259,7 +260,7 @@ class Profiler:
         if not failures:
             path.unlink(missing_ok=True)
             return None
-        with write_whole(path) as file:
+        with disk_errors_reported(), write_whole(path) as file:
             for failure in failures:
                 fields = asdict(failure)
                 row = {self.id_field: fields.pop("token"), **fields}

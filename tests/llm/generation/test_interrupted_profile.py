@@ -11,6 +11,8 @@ import pytest
 
 from recbole_lecdsr.data.embeddings.provenance import read_provenance
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.llm.generation.job_result import FailedSubject
 from recbole_lecdsr.llm.generation.profiler import Profiler
 from recbole_lecdsr.llm.user_profiles import read_profiles
 from tests.helpers.pairs import random_events, write_pair
@@ -106,6 +108,23 @@ def test_profiles_that_were_changed_by_hand_are_neither_overwritten_nor_embedded
 def test_profiles_of_ones_own_need_no_sidecar(settings):
     PROFILES.write_text('{"user_id": "u0", "profile": "likes tea"}\n')
     assert read_provenance(PROFILES) == {} and read_profiles(load(settings)) == {"u0": "likes tea"}
+
+
+@pytest.mark.parametrize("name", ["profiles.failed.jsonl", "batch-users/requests-001.jsonl"])
+def test_case_t3_a_full_disk_is_an_error_whatever_is_written(settings, monkeypatch, name):
+    settings = {**settings, "llm": {"backend": "batch", "model": "m"}}
+
+    def fail(path, mode="w") -> None:
+        if str(path).endswith(name):
+            raise OSError(28, "No space left on device", str(path))
+        return write_whole(path, mode)
+
+    monkeypatch.setattr("recbole_lecdsr.llm.generation.profiler.write_whole", fail)
+    monkeypatch.setattr("recbole_lecdsr.llm.backends.openai_batch.write_whole", fail)
+    job = Profiler(load(settings))
+    with pytest.raises(UserError, match=rf"cannot be written \(No space left on device: .*{name}\): free some space"):
+        job._write_failures([FailedSubject("u0", "profile", "", reason="empty", attempts=1, answer=None)])
+        job.run()
 
 
 def test_a_full_disk_leaves_all_files_as_they_were(settings, monkeypatch):
