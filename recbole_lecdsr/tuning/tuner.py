@@ -25,7 +25,7 @@ from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.property_files import merge, nest, split_command_line
 from recbole_lecdsr.quick_start import load_dataset, make_trainer
-from recbole_lecdsr.runs.checkpoint import FREE_TO_CHANGE
+from recbole_lecdsr.runs.comparison import WITHOUT_INFLUENCE
 from recbole_lecdsr.tuning.pruners import make_pruner
 from recbole_lecdsr.tuning.resumable_sampler import ResumableSampler
 from recbole_lecdsr.tuning.search_space import format_values, read_search_space
@@ -33,9 +33,6 @@ from recbole_lecdsr.tuning.storage import has_ended, open_storage, process_ident
 
 BEST_FILE = "best.yaml"
 ERROR = "error"  # attribute of a failed trial: its message
-# What may differ between the processes of a search. A run may also resume with more epochs, but a trial with more
-# epochs has another value.
-_PROCESS_PARAMETERS = FREE_TO_CHANGE - {"train_epochs", "stopping_step"}
 # Further attributes of trials, and attributes of Optuna's study.
 _PROCESS, _SURPLUS = "process", "surplus"
 _SPACE, _SETTINGS = "space", "settings"
@@ -141,7 +138,7 @@ class Tuner:
             direction="maximize" if self.bigger_is_better else "minimize",
             load_if_exists=True,
         )
-        fixed = {key: value for key, value in config.plain().items() if key not in _PROCESS_PARAMETERS}
+        fixed = {key: value for key, value in config.plain().items() if key not in WITHOUT_INFLUENCE}
         searched: dict[str, object] = {dimension.name: dimension.as_plain_data() for dimension in self.space}
         for key, values, what in ((_SPACE, searched, "search space"), (_SETTINGS, fixed, "settings")):
             earlier = study.user_attrs.get(key)
@@ -321,7 +318,7 @@ class Tuner:
         settings |= {
             key: value
             for key, value in config.external_config_dict.items()
-            if key not in _PROCESS_PARAMETERS or key == "data_path"
+            if key not in WITHOUT_INFLUENCE or key == "data_path"
         }
         path = self.folder / BEST_FILE
         with write_whole(path) as file:
