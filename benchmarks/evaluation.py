@@ -31,7 +31,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             changes = {"pair_path": folder, "eval_args": {"mode": {"valid": mode, "test": mode}}}
             config = synthetic.settings(options.model, options.device, **changes)
-            dataset = synthetic.RandomDataset(7_144, 11_837, 16_258, options.llm_size, config["MIN_ITEM_LIST_LENGTH"])
+            dataset = synthetic.RandomDataset(
+                **synthetic.FOOD_KITCHEN, llm_size=options.llm_size, min_history=config["MIN_ITEM_LIST_LENGTH"]
+            )
             torch.manual_seed(0)
             model = LeCDSR(config, dataset).to(options.device).eval()
             started = time.perf_counter()

@@ -1,5 +1,7 @@
-"""LeCDSR read off its equations line by line, for comparison: every position through the adapter, complex FFTs, and
-three batched products of gathered candidates."""
+"""The published LeCDSR, written as its equations are (docs/models.md, 3 and 4), to compare its speed with the plugin's.
+
+Every position goes through the adapter, FFTs are complex, and scores are three batched products with gathered rows.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,12 @@ from recbole_lecdsr.model.ranking_losses import psl_hinge
 
 
 class PlainLeCDSR(nn.Module):
-    """The weights of a network, used as the equations of docs/models.md stand; its loss equals that of `LeCDSR`.
+    """Evaluates the equations of docs/models.md literally, with the weights of a network of the plugin.
+
+    Its loss equals that of `LeCDSR`.
 
     Args:
-        network: the plugin's own, without masks.
+        network: of the plugin, with ``mask_padding: False``.
         temperature, align_temperature, align_weight: τ, τ₂, λ.
     """
 
@@ -25,7 +29,16 @@ class PlainLeCDSR(nn.Module):
         self.temperature, self.align_temperature, self.align_weight = temperature, align_temperature, align_weight
 
     def loss(self, item_seq: Tensor, position: Tensor, user: Tensor, candidates: Tensor) -> Tensor:
-        """Total loss of a batch: (B, L), (B, L), (B,) and (B, 1 + N) int64, the positive first."""
+        """Total loss of a batch (docs/models.md, 4.5).
+
+        Args:
+            item_seq, position: (B, L) int64.
+            user: (B,) int64.
+            candidates: (B, 1 + N) int64 item ids, the positive first.
+
+        Returns:
+            a scalar.
+        """
         net = self.network
         length = item_seq.shape[1]
         item = net.item_id(item_seq)
@@ -50,7 +63,7 @@ class PlainLeCDSR(nn.Module):
         scores = scores + torch.bmm(rows, union.unsqueeze(-1)).squeeze(-1)
         scores = scores + torch.bmm(rows, fused.transpose(1, 2)).mean(dim=-1)
         ranking = psl_hinge(scores[:, 0], scores[:, 1:], self.temperature)
-        # The alignment makes T again.
+        # The alignment computes the adapted item texts a second time.
         again = net.item_adapter(net.item_text[item_seq])
         return ranking + self.align_weight * (self._align(item, again) + self._align(again, item))
 

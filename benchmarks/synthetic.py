@@ -1,4 +1,4 @@
-"""A data set of random events in memory, of the size of a real one, for the benchmarks."""
+"""A data set of random interactions in memory, of the size of a real one, for the benchmarks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,18 @@ from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.property_files import PROPERTIES, merge, read_property_file
 from recbole_lecdsr.runs.environment import device_name, peak_memory_bytes
 
+# Sizes of Amazon's Food and Kitchen, as arguments of `RandomDataset`.
+FOOD_KITCHEN = {"n_users": 7_144, "n_source": 11_837, "n_target": 16_258}
+
 
 def settings(model: str, device: str, **changes: object) -> dict[str, object]:
-    """Parameters of ``properties/`` for a model name such as LeCDSR-paper."""
+    """The parameters of ``properties/`` for the name of a model file, such as LeCDSR-paper.
+
+    Args:
+        model: name of a file in ``properties/model``.
+        device: of torch, such as ``cpu``.
+        changes: parameters with other values.
+    """
     files = [PROPERTIES / "overall.yaml", PROPERTIES / "model" / f"{model}.yaml"]
     values = merge(*map(read_property_file, files))
     domains = {f"{domain}_domain": {"NEG_PREFIX": values["NEG_PREFIX"]} for domain in DOMAINS}
@@ -28,19 +37,19 @@ def settings(model: str, device: str, **changes: object) -> dict[str, object]:
 
 
 class RandomDataset:
-    """What the loaders and LeCDSR ask of a data set: a random log, random LLM embeddings.
+    """The part of a data set that loaders and LeCDSR use: a random log and random LLM embeddings.
 
-    Users have 10 to 50 events, 24 on average, and items a long-tailed popularity, as in Amazon's Food and Kitchen:
-    how many distinct items a batch holds decides how much the item adapter has to do.
+    Users have 10 to 50 interactions, 24 on average, and the popularity of items has a long tail, as in Amazon's Food
+    and Kitchen: the number of distinct items in a batch determines the work of the item adapter.
 
     Args:
-        n_users: of the log.
-        n_source, n_target: items of each domain, none in both.
+        n_users: users of the log.
+        n_source, n_target: items of each domain, none of which is in both.
         llm_size: D.
-        min_history: events before the target that a training sample needs.
+        min_history: earlier interactions that a training sample needs.
     """
 
-    def __init__(self, n_users: int, n_source: int, n_target: int, llm_size: int, min_history: int):
+    def __init__(self, *, n_users: int, n_source: int, n_target: int, llm_size: int, min_history: int):
         rng = np.random.default_rng(0)
         self.num_total_user, self.num_total_item = n_users + 1, n_source + n_target + 1
         self.num_overlap_user, self.num_overlap_item = self.num_total_user, 1
@@ -53,7 +62,7 @@ class RandomDataset:
         domain = rng.integers(0, 2, len(user))
         source, target = (rng.choice(items, len(user), p=_long_tail(len(items))) for items in self.domain_items)
         item = np.where(domain == 0, source, target)
-        self.log = build_event_log(user, item, domain, rng.random(len(user)), {"LS": "valid_and_test"})
+        self.log = build_event_log(user, item, domain, rng.random(len(user)), split={"LS": "valid_and_test"})
         self.min_history, self.llm_size, self.rng = min_history, llm_size, rng
 
     def targets(self, phase: str) -> np.ndarray:
@@ -76,24 +85,24 @@ class RandomDataset:
 
 
 def _long_tail(n_items: int) -> np.ndarray:
-    """Popularity by rank: the first item has four per mille of the events, the rarer half of the items a seventh."""
+    """Popularity by rank: the first item has 0.4 % of the interactions, the rarer half of the items 14 %."""
     weight = (np.arange(n_items) + 20.0) ** -0.8
     return weight / weight.sum()
 
 
 def report(device: str, **figures: object) -> None:
-    """Print figures as JSON, with the machine and the versions they were measured on."""
-    place = torch.device(device)
-    memory = {key: round(value / 1e9, 3) for key, value in peak_memory_bytes(place).items()}
+    """Print figures as JSON, with the machine and the versions with which they were measured."""
+    torch_device = torch.device(device)
+    memory = {key: round(value / 1e9, 3) for key, value in peak_memory_bytes(torch_device).items()}
     machine = {
-        "device": device_name(place), "processor": processor(), "threads": torch.get_num_threads(),
+        "device": device_name(torch_device), "processor": processor(), "threads": torch.get_num_threads(),
         "torch": torch.__version__, "recbole_lecdsr": recbole_lecdsr.__version__,
     }  # fmt: skip
     print(json.dumps({**figures, "peak_memory_gb": memory, "machine": machine}, indent=2))
 
 
 def processor() -> str:
-    """Name of the processor, as far as the system tells it."""
+    """Name of the processor, as the system gives it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))

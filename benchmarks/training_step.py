@@ -1,8 +1,8 @@
 """Training step: windows, negatives, forward, backward, optimizer. Prints JSON.
 
 The default is the published model (LeCDSR-paper.yaml: d 512, batch 1,024, L 15, 99 negatives) on 28,095 items with
-LLM embeddings of 1,024 numbers. Beside it, in turn on the same batches, the same mathematics as its equations stand
-(plain.py), so that the ratio of the two means something on any machine.
+LLM embeddings of 1,024 numbers. A literal implementation of the same equations (plain.py) is measured on the same
+batches, step by step in turn, so that the ratio of the two can be compared between machines.
 
     python benchmarks/training_step.py [--model LeCDSR-paper] [--steps 10] [--device cuda] [--amp] [--no_plain]
 """
@@ -13,10 +13,12 @@ import argparse
 import copy
 import statistics
 import time
+from collections.abc import Callable
 
 import synthetic
 import torch
 from plain import PlainLeCDSR
+from recbole.data.interaction import Interaction
 
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.train_loader import TrainLoader
@@ -34,17 +36,21 @@ def main() -> None:
     parser.add_argument("--llm_size", type=int, default=1024, help="D")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--amp", action="store_true")
-    parser.add_argument("--no_plain", action="store_true", help="measure the plugin's step alone, and its memory")
+    parser.add_argument("--no_plain", action="store_true", help="measure only the step of the plugin, and its memory")
     options = parser.parse_args()
 
     config = synthetic.settings(options.model, options.device)
-    dataset = synthetic.RandomDataset(7_144, 11_837, 16_258, options.llm_size, config["MIN_ITEM_LIST_LENGTH"])
+    dataset = synthetic.RandomDataset(
+        **synthetic.FOOD_KITCHEN, llm_size=options.llm_size, min_history=config["MIN_ITEM_LIST_LENGTH"]
+    )
     torch.manual_seed(0)
     model_class = with_score_fusion(LeCDSR) if config["score_fusion"] else LeCDSR
     model = model_class(config, dataset).to(options.device)
     loader = TrainLoader(config, model_class.training_data(dataset), SequenceCollator(config, dataset))
-    losses = {"plugin": lambda batch: sum(model.calculate_loss(batch))}
-    models = {"plugin": model}
+    losses: dict[str, Callable[[Interaction], torch.Tensor]] = {
+        "plugin": lambda batch: sum(model.calculate_loss(batch))
+    }
+    models: dict[str, torch.nn.Module] = {"plugin": model}
     if options.model == "LeCDSR-paper" and not options.no_plain:
         plain = PlainLeCDSR(
             copy.deepcopy(model.network), config["temperature"], config["align_temperature"], config["align_weight"]
@@ -83,7 +89,7 @@ def main() -> None:
             if step >= WARM_UP:
                 seconds[name].append(gathering + time.perf_counter() - started)
     if "plain" in values and not options.amp and abs(values["plain"] / values["plugin"] - 1) > 1e-4:
-        raise SystemExit(f"the two do not compute the same: {values}")
+        raise SystemExit(f"the two implementations have different losses: {values}")
     median = {name: statistics.median(times) for name, times in seconds.items()}
     ratio = {"ratio_to_plain": round(median["plain"] / median["plugin"], 2)} if "plain" in median else {}
     synthetic.report(
@@ -102,7 +108,7 @@ def main() -> None:
     )  # fmt: skip
 
 
-def _arrays(batch) -> tuple[torch.Tensor, ...]:
+def _arrays(batch: Interaction) -> tuple[torch.Tensor, ...]:
     """item_seq, position, user and candidates of a batch, the positive first."""
     candidates = torch.cat([batch["item_id"].unsqueeze(1), batch["neg_item_id"]], dim=1)
     return batch["item_id_list"], batch["position_id"], batch["user_id"], candidates

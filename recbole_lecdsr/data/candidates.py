@@ -1,4 +1,4 @@
-"""Candidates of validation and test samples: drawn once, stored, the same for every model."""
+"""Candidates of validation and test samples: drawn once, stored, the same for every model (docs/protocol.md, 6)."""
 
 from __future__ import annotations
 
@@ -13,24 +13,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_lecdsr.data.constants import DOMAINS
+from recbole_lecdsr.data.constants import DOMAINS, TRAIN
+from recbole_lecdsr.data.event_log import EventLog
 from recbole_lecdsr.data.item_pool import DomainItems, UserItemIndex
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 
 logger = logging.getLogger(__name__)
 
-_CHUNK_CELLS = 1 << 24  # candidate cells drawn at a time
+_CELLS_AT_A_TIME = 1 << 24  # candidates, or random keys, drawn in one piece
+_MAX_REDRAWS = 200
 
 
 @dataclass(frozen=True)
 class CandidateSpec:
-    """How the candidates of a test sample are chosen.
+    """How the candidates of a validation or test sample are chosen.
 
     Attributes:
         mode: ``full`` (every item of the target's domain), ``uniN`` or ``popN``.
-        repeatable: False: no item the user had (sampled), or no item of the user's history (full).
+        repeatable: False: in sampled ranking no candidate is an item that the user has in any split, in full ranking
+            none is an item of the user's history before the target.
         seed: of the draw.
+
+    Example:
+        >>> CandidateSpec("pop99", repeatable=False, seed=2022).num
+        99
     """
 
     mode: str
@@ -42,14 +49,20 @@ class CandidateSpec:
         """N, or None for full ranking."""
         return None if self.mode == "full" else int(self.mode[3:])
 
+    @property
+    def by_popularity(self) -> bool:
+        """Whether candidates are drawn in proportion to their number of training interactions."""
+        return self.mode.startswith("pop")
+
 
 @dataclass(frozen=True)
 class Candidates:
     """The negatives of each sample of a split, and a digest that two equal sets share.
 
     Attributes:
-        items: (S, N) int32, row s the candidates of sample s beside its target; None for full ranking.
-        digest: 16 hexadecimal digits of the samples and the way of drawing.
+        spec: how they were chosen.
+        items: (S, N) int32, row s holds the candidates of sample s without its target; None for full ranking.
+        digest: 16 hexadecimal digits, from `candidate_digest`.
     """
 
     spec: CandidateSpec
@@ -57,8 +70,31 @@ class Candidates:
     digest: str
 
 
-def candidate_digest(spec: CandidateSpec, phase: str, *arrays: np.ndarray) -> str:
-    """Digest of what determines a candidate set: the samples, the items of each domain, the way of drawing."""
+def candidate_digest(
+    spec: CandidateSpec,
+    phase: str,
+    *,
+    log: EventLog,
+    targets: np.ndarray,
+    domain_items: tuple[np.ndarray, np.ndarray],
+) -> str:
+    """Digest of everything that determines a candidate set.
+
+    With ``popN`` that includes which interactions are training data, since their numbers are the popularity.
+
+    Args:
+        spec: how candidates are chosen.
+        phase: ``valid`` or ``test``.
+        log: all interactions.
+        targets: (S,) int64 indices of the samples' targets in the log.
+        domain_items: ids of the items of the source and of the target domain, int64.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    arrays = [log.user, log.item, log.domain, targets, *domain_items]
+    if spec.by_popularity:
+        arrays.append(log.split == TRAIN)
     digest = hashlib.sha256(json.dumps([spec.mode, spec.repeatable, spec.seed, phase]).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -66,139 +102,156 @@ def candidate_digest(spec: CandidateSpec, phase: str, *arrays: np.ndarray) -> st
 
 
 def draw_candidates(
-    pool: DomainItems, own: UserItemIndex | None, user: Tensor, positive: Tensor, domain: Tensor, spec: CandidateSpec
+    spec: CandidateSpec,
+    *,
+    pool: DomainItems,
+    excluded: UserItemIndex | None,
+    user: Tensor,
+    positive: Tensor,
+    domain: Tensor,
 ) -> np.ndarray:
     """Draw N distinct negatives for each sample, of the target's domain and never the target.
 
     Args:
-        pool: items of each domain, on the CPU, with popularity for ``popN``.
-        own: items no candidate of their user may be, or None.
-        user, positive, domain: (S,) int64.
-        spec: mode and seed.
+        spec: mode (``uniN`` or ``popN``) and seed.
+        pool: items of each domain, on the CPU; weighted by popularity for ``popN``.
+        excluded: items that are no candidates of their user, or None.
+        user, positive, domain: (S,) int64: users, targets and the targets' domains.
 
     Returns:
         (S, N) int32.
 
     Raises:
-        UserError: fewer than N items to draw from.
+        UserError: a sample has fewer than N items to draw from.
+        ValueError: the mode is ``full``.
     """
     num = spec.num
-    _check_enough(pool, own, user, positive, domain, num)
-    generator = torch.Generator().manual_seed(spec.seed)
+    if num is None:
+        raise ValueError("full ranking draws no candidates")
     result = np.empty((len(user), num), dtype=np.int32)
-    rows = max(1, _CHUNK_CELLS // num)
+    if not len(user):
+        return result
+    drawer = _CandidateDrawer(pool, excluded, num, torch.Generator().manual_seed(spec.seed))
+    drawer.require_enough_items(spec.mode, user, positive, domain)
+    rows = max(1, _CELLS_AT_A_TIME // num)
     for start in range(0, len(user), rows):
         part = slice(start, start + rows)
-        drawn = _draw_distinct(pool, own, user[part], positive[part], domain[part], num, generator)
-        result[part] = drawn.numpy()
+        result[part] = drawer.draw(user[part], positive[part], domain[part]).numpy()
     return result
 
 
-def _check_enough(pool, own, user, positive, domain, num: int) -> None:
-    """Every sample must have N eligible items: those of the domain less the user's own less the target."""
-    eligible = pool.size[domain] - 1
-    if pool.mass is not None:
-        count = torch.stack([((pool.place[d] >= 0) & _has_mass(pool)).sum() for d in range(2)])
-        eligible = count[domain] - _has_mass(pool)[positive].long()
-    if own is not None:
-        owner, item = own.keys // own.n_items, own.keys % own.n_items
-        eligible_item = pool.member & (_has_mass(pool) if pool.mass is not None else True)
-        for d in range(2):
-            taken = torch.bincount(owner[eligible_item[d, item]], minlength=int(user.max()) + 1)
-            here = domain == d
-            has_target = own.contains(user[here], positive[here]) & eligible_item[d, positive[here]]
-            eligible[here] -= taken[user[here]] - has_target.long()
-    short = torch.nonzero(eligible < num).flatten()
-    if len(short):
-        worst = int(eligible.min())
-        raise UserError(
-            f"eval_args.mode asks for {num} candidates, but {len(short)} of {len(user)} samples have fewer items to "
-            f"draw from in their {DOMAINS[int(domain[short[0]])]} domain (the worst {worst}): "
-            f"use full, a number up to {worst}, or repeatable: True"
-        )
+@dataclass(frozen=True)
+class _CandidateDrawer:
+    """Draws ``num`` distinct items for each sample."""
+
+    pool: DomainItems
+    excluded: UserItemIndex | None
+    num: int
+    generator: torch.Generator
+
+    def require_enough_items(self, mode: str, user: Tensor, positive: Tensor, domain: Tensor) -> None:
+        """Refuse samples with fewer than N eligible items: those of the domain that can be drawn and are neither
+        excluded nor the target."""
+        drawable = self.pool.drawable
+        eligible = drawable.sum(dim=1)[domain] - drawable[domain, positive].long()
+        if self.excluded is not None:
+            owner, item = self.excluded.pairs()
+            for code in range(len(DOMAINS)):
+                taken = torch.bincount(owner[drawable[code, item]], minlength=int(user.max()) + 1)
+                here = domain == code
+                has_target = self.excluded.contains(user[here], positive[here]) & drawable[code, positive[here]]
+                eligible[here] -= taken[user[here]] - has_target.long()
+        too_few = int((eligible < self.num).sum())
+        if too_few:
+            fewest, row = eligible.min(dim=0)
+            remedies = ["full", *([f"a number up to {fewest}"] if fewest else [])]
+            remedies += ["or repeatable: True"] if self.excluded is not None else []
+            raise UserError(
+                f"eval_args.mode: {mode} needs {self.num} candidates for each sample, but {too_few} of {len(user)} "
+                f"samples have fewer items to draw from (one in the {DOMAINS[int(domain[row])]} domain has {fewest}): "
+                f"use {', '.join(remedies)}"
+            )
+
+    def draw(self, user: Tensor, positive: Tensor, domain: Tensor) -> Tensor:
+        """(B,) int64 each -> (B, N) int64.
+
+        Repeated and excluded items are redrawn until every row is valid. Where N is a large part of a domain, that
+        would take long, and random keys are drawn instead.
+        """
+        if self.num * 4 > int(self.pool.size.min()):
+            return self._draw_by_keys(user, positive, domain)
+        drawn = self.pool.draw(domain, positive, self.num, self.generator)
+        rows = torch.arange(len(user))
+        for _ in range(_MAX_REDRAWS):
+            part = drawn[rows]
+            invalid = _repeats_earlier_column(part)
+            if self.excluded is not None:
+                invalid |= self.excluded.contains(user[rows, None], part)
+            keep = invalid.any(dim=1)
+            if not keep.any():
+                return drawn
+            rows, invalid = rows[keep], invalid[keep]
+            row, column = torch.nonzero(invalid, as_tuple=True)
+            row = rows[row]
+            drawn[row, column] = self.pool.draw(domain[row], positive[row], 1, self.generator)[:, 0]
+        drawn[rows] = self._draw_by_keys(user[rows], positive[rows], domain[rows])
+        return drawn
+
+    def _draw_by_keys(self, user: Tensor, positive: Tensor, domain: Tensor) -> Tensor:
+        """Exact draw without replacement: each item of the domain gets an exponential key divided by its weight, and
+        the N smallest keys win."""
+        pool = self.pool
+        drawn = torch.empty((len(user), self.num), dtype=torch.int64)
+        for code in range(len(DOMAINS)):
+            rows = torch.nonzero(domain == code).flatten()
+            of_domain = slice(int(pool.start[code]), int(pool.start[code] + pool.size[code]))
+            items = pool.flat[of_domain]
+            for part in rows.split(max(1, _CELLS_AT_A_TIME // max(len(items), 1))):
+                key = torch.empty((len(part), len(items)), dtype=torch.float64).exponential_(generator=self.generator)
+                if pool.weight is not None:
+                    key /= pool.weight[of_domain]
+                key[items == positive[part, None]] = torch.inf
+                if self.excluded is not None:
+                    key[self.excluded.contains(user[part, None], items)] = torch.inf
+                drawn[part] = items[key.topk(self.num, dim=1, largest=False).indices]
+        return drawn
 
 
-def _has_mass(pool: DomainItems) -> Tensor:
-    """(n_items,) bool: does the item have popularity?"""
-    has = torch.zeros(pool.n_items, dtype=torch.bool)
-    has[pool.flat[pool.mass > 0]] = True
-    return has
-
-
-def _draw_distinct(pool, own, user, positive, domain, num: int, generator) -> Tensor:
-    """Draw, redraw what is repeated or owned, until every row is N distinct items; by random keys when N is
-    a large part of a domain and redrawing would take long."""
-    if num * 4 > int(pool.size.min()):
-        return _draw_by_keys(pool, own, user, positive, domain, num, generator)
-    drawn = pool.draw(domain, positive, num, generator)
-    rows = torch.arange(len(user))
-    for _ in range(200):
-        part = drawn[rows]
-        bad = _repeated(part)
-        if own is not None:
-            bad |= own.contains(user[rows, None], part)
-        keep = bad.any(dim=1)
-        if not keep.any():
-            return drawn
-        rows, bad = rows[keep], bad[keep]
-        row, column = torch.nonzero(bad, as_tuple=True)
-        row = rows[row]
-        drawn[row, column] = pool.draw(domain[row], positive[row], 1, generator)[:, 0]
-    drawn[rows] = _draw_by_keys(pool, own, user[rows], positive[rows], domain[rows], num, generator)
-    return drawn
-
-
-def _repeated(items: Tensor) -> Tensor:
-    """(B, N) bool: has an earlier column of the row the same item?"""
+def _repeats_earlier_column(items: Tensor) -> Tensor:
+    """(B, N) bool: does an earlier column of the row hold the same item?"""
     ordered, order = items.sort(dim=1, stable=True)
     same = torch.zeros_like(items, dtype=torch.bool)
     same[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
     return torch.zeros_like(same).scatter_(1, order, same)
 
 
-def _draw_by_keys(pool, own, user, positive, domain, num: int, generator) -> Tensor:
-    """Exact draw without replacement: one exponential key per item of the domain, divided by its weight; the N
-    smallest win."""
-    drawn = torch.empty((len(user), num), dtype=torch.int64)
-    for d in range(2):
-        rows = torch.nonzero(domain == d).flatten()
-        items = pool.flat[pool.start[d] : pool.start[d] + pool.size[d]]
-        for part in rows.split(max(1, _CHUNK_CELLS // max(len(items), 1))):
-            key = torch.empty((len(part), len(items)), dtype=torch.float64).exponential_(generator=generator)
-            if pool.mass is not None:
-                key /= pool.mass[pool.start[d] : pool.start[d] + pool.size[d]]
-            key[items == positive[part, None]] = torch.inf
-            if own is not None:
-                key[own.contains(user[part, None], items)] = torch.inf
-            drawn[part] = items[key.topk(num, dim=1, largest=False).indices]
-    return drawn
-
-
 def stored_candidates(
-    folder: Path, name: str, spec: CandidateSpec, digest: str, draw: Callable[[], np.ndarray]
+    folder: Path, phase: str, *, spec: CandidateSpec, digest: str, draw: Callable[[], np.ndarray]
 ) -> Candidates:
-    """Candidates from their file, or drawn and stored.
+    """Candidates from their file, or drawn and stored in it.
+
+    A file that cannot be read is drawn again. Where the folder cannot be written to, a warning says so.
 
     Args:
-        folder: where candidate files of the data set lie.
-        name: phase, for the file's name.
-        spec: what they are.
-        digest: from `candidate_digest`; part of the file's name, so that another split never meets them.
-        draw: makes the (S, N) array.
+        folder: where the candidate files of the data set are.
+        phase: ``valid`` or ``test``, for the file's name.
+        spec: how candidates are chosen; for full ranking there is no file.
+        digest: from `candidate_digest`; in the file's name, so that another split has another file.
+        draw: makes the (S, N) int32 array.
     """
     if spec.num is None:
         return Candidates(spec, None, digest)
-    path = folder / f"{name}-{spec.mode}-{spec.seed}-{digest}.npy"
+    path = folder / f"{phase}-{spec.mode}-{spec.seed}-{digest}.npy"
     if path.exists():
         try:
             return Candidates(spec, np.load(path, mmap_mode="r"), digest)
         except (ValueError, OSError):
-            logger.warning("%s cannot be read and is drawn again", path)
+            logger.warning("%s cannot be read; its candidates are drawn again", path)
     items = draw()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with write_whole(path, "wb") as file:
             np.save(file, items)
     except OSError as error:
-        logger.warning("candidates are not stored (%s); they are drawn again each time, to the same result", error)
+        logger.warning("candidates are not stored (%s): each run draws the same ones again", error)
     return Candidates(spec, items, digest)

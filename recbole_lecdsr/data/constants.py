@@ -7,7 +7,7 @@ TARGET_FIELD = "target"
 RELATIVE_TIME_FIELD = "relative_time"
 
 TRAIN, VALID, TEST = 0, 1, 2
-CONTEXT = -1  # an event that stands in a given window and is no target there
+CONTEXT = -1  # an interaction of a precomputed window, which is never a target
 PHASES = {"train": TRAIN, "valid": VALID, "test": TEST}
 SOURCE, TARGET = 0, 1
 DOMAINS = ("source", "target")

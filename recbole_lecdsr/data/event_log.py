@@ -1,13 +1,14 @@
-"""Cross-domain sequences as flat arrays: one event log, split labels, windows by gathering.
+"""The interactions of both domains as one log of flat arrays (docs/protocol.md, 1).
 
-Nothing is stored per sample but the index of its target event, so memory grows with events and not with
-samples x length. Domains are 0 (source) and 1 (target); users and items are the ids of the data set, 0 is
-padding.
+A sample is the index of its target in the log, and windows are gathered from the log when a batch is made. Memory thus
+grows with the number of interactions, not with samples times length of windows. Users and items are ids of the data
+set, 0 is padding.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,24 +17,27 @@ from recbole_lecdsr.data.constants import SOURCE, TRAIN, VALID
 from recbole_lecdsr.data.splitting import split_counts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EventLog:
-    """All events of both domains as sequences, a user's together and each in order.
+    """All interactions of both domains as sequences: those of a user are contiguous, and each sequence is in order.
 
-    A user has one sequence, of all events; or, where the windows are given, one for each sample: its window and then
-    its target (`recbole_lecdsr.data.precomputed_windows`).
+    A user has one sequence, of all interactions. With precomputed windows, a user has one for each sample: its window
+    and then its target (`recbole_lecdsr.data.precomputed_windows`).
 
     Attributes:
         user, item: (E,) int32.
         domain: (E,) int8, 0 source and 1 target.
-        split: (E,) int8, 0 train, 1 valid, 2 test: the part in which the event is a target; -1 for an event of a given
-            window. A user's first event, which has no history, counts as training data.
-        first: (E,) int64, index of the first event of the event's sequence.
-        source_before: (E,) int32, how many events of the source domain the sequence has before this one.
-        time: (E,) float64, in the file's unit; 0 throughout where the windows are given, whose events have no time.
+        split: (E,) int8, the split in which the interaction is a target: 0 train, 1 valid, 2 test; -1 in a precomputed
+            window. In a split that is made per user (docs/protocol.md, 3), the first interaction of a user, which has
+            no history and is no sample, belongs to training; in a ready-made split its file decides.
+        first: (E,) int64, index of the first interaction of the interaction's sequence.
+        source_before: (E,) int32, how many earlier interactions of the sequence are of the source domain.
+        time: (E,) float64, in the unit of the files; 0 throughout with precomputed windows, whose interactions have no
+            time.
 
     Raises:
-        ValueError: when users are not contiguous, or a split comes after a later one.
+        ValueError: users are not contiguous or not in ascending order, or an interaction of a sequence comes before one
+            of an earlier split.
     """
 
     user: np.ndarray
@@ -47,10 +51,10 @@ class EventLog:
     def __post_init__(self) -> None:
         same_user = self.user[1:] == self.user[:-1]
         if not np.all(self.user[1:][~same_user] > self.user[:-1][~same_user]):
-            raise ValueError("events of a user must stand together, users in ascending order")
+            raise ValueError("interactions of a user must be contiguous, and users in ascending order")
         same_sequence = self.first[1:] == self.first[:-1]
         if np.any(self.split[1:][same_sequence] < self.split[:-1][same_sequence]):
-            raise ValueError("training events of a user must come before validation, and these before test")
+            raise ValueError("training interactions of a user must come before validation, and these before test")
 
     def __len__(self) -> int:
         return len(self.user)
@@ -65,29 +69,36 @@ class EventLog:
 
     @property
     def relative_time(self) -> np.ndarray:
-        """(E,) float32 in [0, 1], when each event was: the share of training and validation events that are no later.
+        """(E,) float32 in [0, 1]: the share of training and validation interactions that are not later
+        (docs/protocol.md, eq. 1).
 
-        Of both, so that a last training on both keeps the relative_time of the first.
+        Validation is included so that a refit, which trains on it too, keeps the relative times.
         """
         known = np.sort(self.time[(self.split == TRAIN) | (self.split == VALID)])
         return (np.searchsorted(known, self.time, side="right") / max(len(known), 1)).astype(np.float32)
 
     @property
     def history_length(self) -> np.ndarray:
-        """(E,) int64, how many earlier events the sequence has."""
+        """(E,) int64, how many earlier interactions the sequence has."""
         return np.arange(len(self)) - self.first
 
 
-def sort_events(user: np.ndarray, time: np.ndarray, domain: np.ndarray, split: np.ndarray | None = None) -> np.ndarray:
+def sort_interactions(
+    user: np.ndarray, time: np.ndarray, domain: np.ndarray, split: np.ndarray | None = None
+) -> np.ndarray:
     """Order of the mixed sequences: user, (ready-made split,) time, source before target, row of the file.
 
     Args:
-        user, domain: (E,) int; rows of a domain in the order of its file.
+        user, domain: (E,) int, the rows of each domain in the order of its file.
         time: (E,) float.
-        split: (E,) int of ready-made splits, so that no window can hold an event of a later split.
+        split: (E,) int labels of a ready-made split, so that no window holds an interaction of a later split.
 
     Returns:
-        (E,) int64 permutation. Stable, hence the same on every machine.
+        (E,) int64 permutation. The sort is stable, hence the same on every machine.
+
+    Example:
+        >>> sort_interactions(user=np.array([2, 1, 1]), time=np.array([1.0, 5.0, 5.0]), domain=np.array([0, 1, 0]))
+        array([2, 1, 0])
     """
     keys = (domain, time, user) if split is None else (domain, time, split, user)
     return np.lexsort(keys)
@@ -98,43 +109,69 @@ def build_event_log(
     item: np.ndarray,
     domain: np.ndarray,
     time: np.ndarray,
-    split: dict[str, object] | None = None,
+    *,
+    split: Mapping[str, object] | None = None,
     ready_split: np.ndarray | None = None,
 ) -> EventLog:
-    """Sort events into mixed sequences and label each with its split.
+    """Sort interactions into mixed sequences and label each with its split.
 
     Args:
-        user, item, domain, time: (E,) the events, rows of each domain in the order of its file.
+        user, item, domain: (E,) int, the interactions, the rows of each domain in the order of its file.
+        time: (E,) numbers.
         split: RecBole's ``eval_args.split``: ``{"LS": "valid_and_test" | "valid_only" | "test_only"}`` or
-            ``{"RS": [train, valid, test]}``; counts are taken over the samples (events with a history) of each user.
-        ready_split: (E,) int labels of ready-made splits instead, row for row.
+            ``{"RS": [train, valid, test]}``. Counts are taken over the samples of each user, which are all its
+            interactions but the first.
+        ready_split: instead, (E,) int labels of a ready-made split, row for row.
 
     Raises:
-        ValueError: an unknown split.
+        ValueError: an unknown split, or neither of the two.
+
+    Example:
+        >>> columns = {"user": np.ones(3), "item": np.array([7, 8, 9]), "domain": np.array([1, 0, 1])}
+        >>> log = build_event_log(**columns, time=np.array([3.0, 1.0, 2.0]), split={"LS": "test_only"})
+        >>> log.item.tolist(), log.split.tolist(), log.source_before.tolist()
+        ([8, 9, 7], [0, 0, 2], [0, 1, 1])
     """
-    order = sort_events(user, time, domain, ready_split)
+    order = sort_interactions(user, time, domain, ready_split)
     user, item, domain = user[order].astype(np.int32), item[order].astype(np.int32), domain[order].astype(np.int8)
     time = time[order].astype(np.float64)
-    n_events = len(user)
-    starts = np.flatnonzero(np.r_[True, user[1:] != user[:-1]]) if n_events else np.zeros(0, dtype=np.int64)
-    length = np.diff(np.r_[starts, n_events])
+    size = len(user)
+    starts = np.flatnonzero(np.r_[True, user[1:] != user[:-1]]) if size else np.zeros(0, dtype=np.int64)
+    length = np.diff(np.r_[starts, size])
     first = np.repeat(starts, length)
     is_source = (domain == SOURCE).astype(np.int32)
     before = np.cumsum(is_source, dtype=np.int64) - is_source
     if ready_split is not None:
         label = ready_split[order].astype(np.int8)
     else:
-        counts = split_counts(length - 1, split)
+        counts = split_counts(length - 1, split or {})
         valid_start = starts + 1 + counts[:, TRAIN]
-        index = np.arange(n_events)
+        index = np.arange(size)
         label = (index >= np.repeat(valid_start, length)).astype(np.int8)
         label += index >= np.repeat(valid_start + counts[:, VALID], length)
-    return EventLog(user, item, domain, label, first, (before - before[first]).astype(np.int32), time)
+    return EventLog(
+        user=user,
+        item=item,
+        domain=domain,
+        split=label,
+        first=first,
+        source_before=(before - before[first]).astype(np.int32),
+        time=time,
+    )
 
 
-def latest_events(log: EventLog, n_users: int) -> np.ndarray:
-    """(n_users,) int64 index of each user's latest event, -1 for a user without any."""
+def latest_interactions(log: EventLog, n_users: int) -> np.ndarray:
+    """Index of each user's latest interaction in the log.
+
+    Args:
+        log: the interactions.
+        n_users: ids of users, padding included.
+
+    Returns:
+        (n_users,) int64, -1 for a user without interactions.
+    """
     last = np.full(n_users, -1, dtype=np.int64)
-    ends = np.flatnonzero(np.r_[log.user[1:] != log.user[:-1], True]) if len(log) else []
-    last[log.user[ends]] = ends
+    if len(log):
+        ends = np.flatnonzero(np.r_[log.user[1:] != log.user[:-1], True])
+        last[log.user[ends]] = ends
     return last

@@ -1,10 +1,20 @@
-"""Dataloaders: samples of the event log as RecBole `Interaction` batches, made on the training device.
+"""The loaders of a run: samples of the event log as RecBole `Interaction` batches, made on the training device.
 
-Fields of a batch (names by the property file; these are the defaults): ``user_id`` (B,), ``item_id`` (B,) the target,
-``item_id_list`` (B, L), ``position_id`` (B, L), ``domain_list`` (B, L), ``relative_time_list`` (B, L), ``item_length``
-(B,), ``domain`` (B,) of the target; in training ``neg_item_id``: (B, N), or (2, N), for each domain, where the batch
-shares them; and, where sequences are trained on, ``target_list`` (B, L): the item after each position, 0 where it is
-not trained on.
+Fields of a batch of B samples, with windows of L positions and N negatives (the names are parameters, these are their
+defaults):
+
+| field | shape | content |
+|---|---|---|
+| ``user_id`` | (B,) int64 | user |
+| ``item_id`` | (B,) int64 | target |
+| ``domain`` | (B,) int64 | domain of the target |
+| ``item_id_list`` | (B, L) int64 | items of the window, padded with 0 on the left |
+| ``position_id`` | (B, L) int64 | their positions, counted backwards within each domain |
+| ``domain_list`` | (B, L) int64 | their domains |
+| ``relative_time_list`` | (B, L) float32 | their relative times |
+| ``item_length`` | (B,) int64 | interactions in the window |
+| ``neg_item_id`` | (B, N) or (2, N) int64 | in training: negatives of each row, or of each domain for the whole batch |
+| ``target_list`` | (B, L) int64 | with ``train_samples: sequences``: the item to predict at each position, else 0 |
 """
 
 from __future__ import annotations
@@ -14,24 +24,34 @@ import logging
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.eval_loader import EvalLoader
+from recbole_lecdsr.data.run_parameters import RunConfig
 from recbole_lecdsr.data.train_loader import TrainLoader
 
 logger = logging.getLogger(__name__)
 
 
-def train_loader(config, dataset: CrossDomainSequentialDataset, batches: SequenceCollator) -> TrainLoader:
-    """The training loader of a run: the model class's own, on the data that the model class trains on."""
+def train_loader(config: RunConfig, dataset: CrossDomainSequentialDataset, collator: SequenceCollator) -> TrainLoader:
+    """The training loader of a run.
+
+    The model class decides what kind of loader it is and which of the training interactions it may see.
+    """
     model_class = config.model_class
-    return model_class.train_loader(config, model_class.training_data(dataset), batches)
+    return model_class.train_loader(config, model_class.training_data(dataset), collator)
 
 
-def data_preparation(config, dataset: CrossDomainSequentialDataset) -> tuple[TrainLoader, EvalLoader, EvalLoader]:
-    """Training, validation and test loaders of a run."""
-    batches = SequenceCollator(config, dataset)
-    train = train_loader(config, dataset, batches)
-    valid, test = (EvalLoader(config, dataset, batches, phase) for phase in ("valid", "test"))
+def data_preparation(
+    config: RunConfig, dataset: CrossDomainSequentialDataset
+) -> tuple[TrainLoader, EvalLoader, EvalLoader]:
+    """Training, validation and test loaders of a run.
+
+    Raises:
+        UserError: the samples or candidates that the configuration describes cannot be made from the data.
+    """
+    collator = SequenceCollator(config, dataset)
+    train = train_loader(config, dataset, collator)
+    valid, test = (EvalLoader(config, dataset, collator, phase) for phase in ("valid", "test"))
     logger.info(
-        "%d training, %d validation and %d test samples; windows of up to %d events",
+        "%d training, %d validation and %d test samples; windows of up to %d interactions",
         *(len(dataset.targets(phase)) for phase in ("train", "valid", "test")),
         config["MAX_ITEM_LIST_LENGTH"],
     )

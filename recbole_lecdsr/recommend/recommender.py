@@ -19,9 +19,10 @@ from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-from recbole_lecdsr.data.event_log import EventLog, build_event_log, latest_events
+from recbole_lecdsr.data.event_log import EventLog, build_event_log, latest_interactions
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.metrics import model_scores
+from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.quick_start import restore
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
 from recbole_lecdsr.runs import run_directory
@@ -136,7 +137,7 @@ def to_frame(batch: Recommendations | None, vocabulary: Vocabulary) -> pd.DataFr
 
 def load_run(
     folder: str | Path, config_dict: Mapping[str, object] | None = None
-) -> tuple[dict[str, nn.Module], CrossDomainSequentialDataset]:
+) -> tuple[dict[str, CrossDomainSequentialRecommender], CrossDomainSequentialDataset]:
     """A run's selected models and its data set.
 
     Args:
@@ -182,7 +183,7 @@ def _missing_run(folder: Path) -> str:
 
 def _make_model(
     config: LeCDSRConfig, dataset: CrossDomainSequentialDataset, weights: Mapping[str, Tensor]
-) -> nn.Module:
+) -> CrossDomainSequentialRecommender:
     model = config.model_class(config, dataset).to(config["device"])
     model.load_state_dict(weights)
     return model.eval()
@@ -214,7 +215,7 @@ class Recommender:
         The progress bar, if there is to be one, appears after two seconds.
         """
         log = self.dataset.log
-        last = latest_events(log, self.dataset.num_total_user)[users]
+        last = latest_interactions(log, self.dataset.num_total_user)[users]
         collator = SequenceCollator(self.config, self.dataset)
         # None: no bar where standard error is no terminal
         disable = None if show_progress else True
@@ -235,7 +236,7 @@ class Recommender:
             include_history: whether items of the history may be recommended.
         """
         size = len(item)
-        log = build_event_log(np.zeros(size, dtype=int), item, domain, np.arange(size), {"LS": "valid_only"})
+        log = build_event_log(np.zeros(size, dtype=int), item, domain, np.arange(size), split={"LS": "valid_only"})
         log = replace(log, time=np.full(size, np.inf))
         collator = SequenceCollator(self.config, self.dataset, log)
         return self._recommend_batch(collator, log, np.array([size - 1]), k=k, include_history=include_history)
@@ -246,10 +247,10 @@ class Recommender:
     ) -> Recommendations:
         """Recommend after each of the interactions (B,) ``last`` of the log."""
         latest = torch.from_numpy(last).to(self.device)
-        excluded = None if include_history else collator.windows.history_after(latest)
+        excluded = None if include_history else collator.gatherer.history_through(latest)
         top_items = []
         for code, name in enumerate(DOMAINS):
-            batch = collator.after(latest, torch.full_like(latest, code))
+            batch = collator.collate_next(latest, torch.full_like(latest, code))
             scores = model_scores(self.models[name], collator.item_field, batch, None).float()
             if excluded is not None:
                 scores = scores.index_put(excluded, torch.tensor(-torch.inf, device=self.device))

@@ -10,7 +10,7 @@ import numpy as np
 
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-from recbole_lecdsr.data.event_log import latest_events
+from recbole_lecdsr.data.event_log import latest_interactions
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm import text_files
 from recbole_lecdsr.llm.text_sources import find_text_file, item_records
@@ -41,7 +41,7 @@ class Vocabulary:
     @cached_property
     def users_with_interactions(self) -> np.ndarray:
         """Ids of the users with interactions, ascending int64."""
-        return np.flatnonzero(latest_events(self.dataset.log, self.dataset.num_total_user) >= 0)
+        return np.flatnonzero(latest_interactions(self.dataset.log, self.dataset.num_total_user) >= 0)
 
     def user_ids(self, users: Sequence[str]) -> np.ndarray:
         """(U,) int64 ids of user tokens.
@@ -56,7 +56,7 @@ class Vocabulary:
         for user in users:
             if user in ids:
                 continue
-            if user in data.known["source"][0] | data.known["target"][0]:
+            if user in data.file_tokens["source"].users | data.file_tokens["target"].users:
                 errors.append(f"user {user!r} has no interaction left after the filters of the run")
             else:
                 errors.append(f"user {user!r} is not in {data.config['pair_path']}: {suggest_tokens(user, list(ids))}")

@@ -73,7 +73,7 @@ def train_epoch(
                 parts = loss(interaction)
             parts = parts if isinstance(parts, tuple) else (parts,)
             if distributed.world_size() > 1:
-                weights = train_data.weights
+                weights = train_data.loss_weights
                 parts = tuple(part * weights[index in model.summed_losses] for index, part in enumerate(parts))
             scaler.scale(reduce(torch.add, parts).sum()).backward()
             if settings.clip_grad_norm:

@@ -92,7 +92,7 @@ def test_two_processes_share_a_search_and_run_its_trials_once(files):
 
 
 def test_a_failed_trial_is_printed_with_its_error_and_does_not_stop_the_search(files, capsys):
-    Path("space.yaml").write_text("learning_rate: {type: categorical, choices: [0.01, .inf]}")
+    Path("space.yaml").write_text("learning_rate: {type: categorical, choices: [0.01, 1.0e38]}")
     main(["--config_files", "base.yaml", "--space", "space.yaml", "--trials", "3", "--epochs=1", "--seed=1"])
     search = make_tuner("--epochs=1", "--seed=1")
     good, bad = trial_numbers(search), trial_numbers(search, TrialState.FAIL)
@@ -106,7 +106,7 @@ def test_a_failed_trial_is_printed_with_its_error_and_does_not_stop_the_search(f
 
 
 def test_a_search_in_which_every_trial_failed_has_no_best_settings(files):
-    Path("space.yaml").write_text("learning_rate: {type: categorical, choices: [.inf]}")
+    Path("space.yaml").write_text("learning_rate: {type: categorical, choices: [1.0e38]}")
     with pytest.raises(UserError, match="none of 1 trials is complete"):
         main(["--config_files", "base.yaml", "--space", "space.yaml", "--trials", "1"])
     assert not Path("runs/pair/tune-LeCDSR/best.yaml").exists()

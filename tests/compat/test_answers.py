@@ -92,7 +92,8 @@ def test_values_are_evaluated_as_code_in_the_framework_and_are_text_in_the_plugi
     code = "__import__('os').getpid()"
     domains = write_domains(tmp_path / "plain")
     assert CDRConfig(CommonFactors, config_dict={**domains, "alpha": code})["alpha"] == os.getpid()
-    assert LeCDSRConfig("LeCDSR", config_dict={**pair, "encoding": code}, command_line=[])["encoding"] == code
+    config = LeCDSRConfig("LeCDSR", config_dict={**pair, "wandb_project": code}, command_line=[])
+    assert config["wandb_project"] == code
 
 
 def test_a_misspelt_name_is_ignored_by_the_framework_and_refused_by_the_plugin(pair, tmp_path):

@@ -139,7 +139,7 @@ def test_columns_of_windows_count_in_ready_made_splits_only(tmp_path):
         folder = tmp_path / "dataset" / "pair" / domain
         (folder / f"{domain}.train.inter").rename(folder / f"{domain}.inter")
     dataset = load({**settings, "benchmark_filename": None})
-    assert not dataset.windows and (dataset.log.split != CONTEXT).all()
+    assert not dataset.precomputed_windows and (dataset.log.split != CONTEXT).all()
 
 
 def test_files_some_of_which_have_windows_are_an_error(tmp_path):

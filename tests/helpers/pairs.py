@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-# A user's event: user, item, domain ("source" or "target"), time.
+# An interaction: user, item, domain ("source" or "target"), time.
 Event = tuple[str, str, str, float]
 
 QUICK = {
@@ -21,19 +21,19 @@ QUICK = {
     "MAX_ITEM_LIST_LENGTH": 6,
 }
 
-# LeCDSR as it was published: a row of a batch for each target, with negatives of its own.
+# LeCDSR as published: a batch has a row for each target, with negatives of its own.
 PER_TARGET = {"network": "published", "train_samples": "targets", "ema_decay": 0.0}
 
 
 def write_vectors(path: Path, kind: str, vectors: Mapping[str, Sequence[float]]) -> None:
-    """An .itememb or .useremb file of token -> numbers."""
+    """Write an .itememb or .useremb file of token -> numbers; ``kind`` is ``item`` or ``user``."""
     lines = [f"{kind}_id:token\t{kind}_emb:float_seq"]
     lines += [f"{token}\t{' '.join(map(repr, map(float, vector)))}" for token, vector in vectors.items()]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_events(path: Path, events: Iterable[Event]) -> None:
-    """An .inter file."""
+    """Write an .inter file."""
     lines = ["user_id:token\titem_id:token\ttimestamp:float", *(f"{u}\t{i}\t{t}" for u, i, _, t in events)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -46,7 +46,15 @@ def write_pair(
     name: str = "pair",
     size: int = 5,
 ) -> dict[str, object]:
-    """Write ``root/<name>/{source,target}/`` with random LLM embeddings where none are given.
+    """Write ``root/<name>/{source,target}/`` with the given LLM embeddings, else with random ones.
+
+    Args:
+        root: the folder of all data sets.
+        events: interactions of both domains.
+        items: domain -> item token -> vector.
+        users: user token -> vector.
+        name: of the pair.
+        size: of random vectors.
 
     Returns:
         a ``config_dict`` for a quick run on it.
@@ -55,9 +63,9 @@ def write_pair(
     for domain in ("source", "target"):
         folder = root / name / domain
         folder.mkdir(parents=True, exist_ok=True)
-        own = [event for event in events if event[2] == domain]
-        write_events(folder / f"{domain}.inter", own)
-        tokens = sorted({item for _, item, _, _ in own})
+        rows = [event for event in events if event[2] == domain]
+        write_events(folder / f"{domain}.inter", rows)
+        tokens = sorted({item for _, item, _, _ in rows})
         vectors = items[domain] if items else {token: rng.normal(size=size) for token in tokens}
         write_vectors(folder / f"{domain}.itememb", "item", vectors)
     tokens = sorted({user for user, *_ in events})
@@ -73,7 +81,7 @@ def write_pair(
 
 
 def random_events(n_users: int = 30, n_items: int = 12, n_events: int = 10, seed: int = 0) -> list[Event]:
-    """Users of both domains with ``n_events`` events each, at distinct times in no order."""
+    """Users of both domains with ``n_events`` interactions each, at distinct times and in no order."""
     rng = np.random.default_rng(seed)
     events = []
     for user in range(n_users):
@@ -81,3 +89,13 @@ def random_events(n_users: int = 30, n_items: int = 12, n_events: int = 10, seed
             domain = ("source", "target")[int(rng.integers(2))] if time > 1 else ("source", "target")[int(time)]
             events.append((f"u{user}", f"{domain[0]}{rng.integers(n_items)}", domain, float(time)))
     return events
+
+
+def interactions_of_length(lengths: list[int]) -> list[Event]:
+    """Users of the given numbers of interactions, in both domains by turns."""
+    domains = ("source", "target")
+    return [
+        (f"u{user}", f"{domains[time % 2]}{time % 5}", domains[time % 2], float(time))
+        for user, length in enumerate(lengths)
+        for time in range(length)
+    ]

@@ -107,7 +107,7 @@ def test_users_with_too_few_events_for_any_sample_are_told(settings, capsys):
 
 def test_a_filter_that_leaves_nothing_is_told_with_a_remedy(settings, capsys):
     error = refused({**settings, "user_inter_num_interval": "[99,inf)"}, capsys)
-    assert "no event is left" in error and "user_inter_num_interval" in error
+    assert "no interaction is left" in error and "user_inter_num_interval" in error
 
 
 # ------------------------------------------------------------------ embeddings
@@ -153,13 +153,13 @@ def test_all_misspelt_parameters_are_told_with_the_nearest_names(settings, capsy
     error = refused({**settings, "embeding_size": 3}, capsys, "--learnin_rate=0.1", "--eval_args.mdoe=full")
     assert "unknown parameter 'embeding_size': did you mean embedding_size" in error
     assert "unknown parameter 'learnin_rate': did you mean learning_rate" in error
-    assert "unknown parameter 'eval_args.mdoe': did you mean mode" in error
+    assert "unknown parameter 'eval_args.mdoe': did you mean eval_args.mode" in error
     assert len(error.splitlines()) == 3
 
 
 def test_more_candidates_than_items_are_told_with_the_number_that_works(settings, capsys):
     error = refused(settings, capsys, "--eval_args.mode=uni500")
-    assert "asks for 500 candidates" in error and "a number up to" in error
+    assert "needs 500 candidates" in error and "a number up to" in error
     number = error.partition("a number up to ")[2].partition(",")[0]
     assert run(settings, capsys, f"--eval_args.mode=uni{number}")[0] == 0
 

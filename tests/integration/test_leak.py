@@ -252,10 +252,10 @@ def test_vectors_made_for_another_split_are_warned_of(tmp_path, caplog):
     settings = write_pair(tmp_path, random_events(5))
     (tmp_path / "pair" / "pair.useremb.json").write_text(json.dumps({"split": {"RS": [0.8, 0.1, 0.1]}}))
     load(settings).user_embedding()
-    assert "may know validation or test events" in caplog.text
+    assert "may contain validation or test interactions" in caplog.text
     caplog.clear()
     load(settings, eval_args={"split": {"RS": [0.8, 0.1, 0.1]}}).user_embedding()
-    assert "may know" not in caplog.text
+    assert "may contain" not in caplog.text
 
 
 def test_what_was_embedded_says_of_which_split(tmp_path):

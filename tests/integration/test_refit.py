@@ -70,8 +70,8 @@ def test_a_model_with_a_loader_of_its_own_is_given_it_again(pair):
     made = []
 
     class Loader(TrainLoader):
-        def __init__(self, config, dataset, batches):
-            super().__init__(config, dataset, batches)
+        def __init__(self, config, dataset, collator):
+            super().__init__(config, dataset, collator)
             made.append(len(self.targets))
 
     train(pair, type("LeCDSR", (LeCDSR,), {"train_loader": Loader}), refit=True)

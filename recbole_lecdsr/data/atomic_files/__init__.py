@@ -1,1 +1,1 @@
-"""RecBole's atomic files, read in columns and checked."""
+"""RecBole's atomic files: paths come in, checked columns go out."""

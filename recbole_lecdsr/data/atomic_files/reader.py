@@ -1,4 +1,7 @@
-"""An atomic file, opened: header checked, then blocks of lines, by columns or, to find a fault, line by line."""
+"""An atomic file opened for reading: its header, checked, then blocks of lines.
+
+Blocks are parsed by columns, which is fast, or line by line, which finds the line of an error.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +28,34 @@ _LONGEST_HEADER = 1 << 20
 class AtomicReader:
     """An atomic file open for reading, its header checked.
 
-    Attributes:
+    Args:
         path: the file.
-        file: it, opened.
+        field_separator: one ASCII character.
+
+    Attributes:
+        path: the path of the file.
+        file: the open file.
         header: field -> type, in the file's order.
 
     Raises:
-        UserError: the file is missing, cannot be read, is empty, or its header is none.
+        UserError: the separator is not one character; the file is missing, cannot be read or is empty; its first line
+            is not a header of an atomic file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "book.inter")
+        ...     _ = path.write_text("user_id:token\\tage:float\\nu1\\t8\\n")
+        ...     with AtomicReader(path) as reader:
+        ...         print(reader.header, list(reader.blocks()))
+        {'user_id': 'token', 'age': 'float'} [(2, b'u1\\t8\\n')]
     """
 
     def __init__(self, path: str | Path, field_separator: str = "\t"):
         self.path = Path(path)
         self.separator = field_separator
         if len(field_separator) != 1 or not field_separator.isascii() or field_separator in "\r\n":
-            raise UserError(f"field_separator is {field_separator!r}: it must be one ASCII character, as a tab")
+            raise UserError(f"field_separator is {field_separator!r}: it must be one ASCII character, such as a tab")
         try:
             self.file: BinaryIO = self.path.open("rb")
         except FileNotFoundError as error:
@@ -46,7 +63,7 @@ class AtomicReader:
         except OSError as error:
             raise UserError(f"{self.path} cannot be read: {error.strerror}") from error
         try:
-            self.header = self._header()
+            self.header = self._read_header()
         except BaseException:
             self.file.close()
             raise
@@ -59,58 +76,65 @@ class AtomicReader:
     ) -> None:
         self.file.close()
 
-    def fault(self, line: int, what: str, remedy: str) -> UserError:
-        """The error that names this file, a line of it, what is there, and what to do."""
-        return UserError(f"{self.path}, line {line}: {what}; {remedy}")
+    def error(self, line: int, problem: str, remedy: str) -> UserError:
+        """The error that names this file, a line of it, what is wrong there, and what to do."""
+        return UserError(f"{self.path}, line {line}: {problem}; {remedy}")
 
-    def _header(self) -> dict[str, str]:
+    def _read_header(self) -> dict[str, str]:
         line = self.file.readline(_LONGEST_HEADER)
         remedy = f"the first line must be a header such as user_id:token{self.separator}item_id:token"
         if not line:
-            raise self.fault(1, "the file is empty", remedy)
+            raise self.error(1, "the file is empty", remedy)
         try:
             text = line.rstrip(b"\r\n").decode()
         except UnicodeDecodeError as error:
-            seen = shown(line[error.start : error.start + 8])
-            raise self.fault(1, f"{seen} is not UTF-8", "save the file as UTF-8") from error
+            seen = abbreviate(line[error.start : error.start + 8])
+            raise self.error(1, f"{seen} is not UTF-8", "save the file as UTF-8") from error
         if text.startswith("\ufeff"):
-            raise self.fault(1, "it begins with a byte order mark", "save the file as UTF-8 without one")
+            raise self.error(1, "it begins with a byte order mark", "save the file as UTF-8 without one")
         if "\r" in text:
-            raise self.fault(1, "it contains a carriage return", "end lines by a line feed")
+            raise self.error(1, "it contains a carriage return", "end lines by a line feed")
         header: dict[str, str] = {}
         for column in text.split(self.separator):
             name, _, kind = column.partition(":")
             if not name or kind not in TYPES:
-                raise self.fault(1, f"{shown(column)} is not name:type with a type of {', '.join(TYPES)}", remedy)
+                raise self.error(1, f"{abbreviate(column)} is not name:type with a type of {', '.join(TYPES)}", remedy)
             if name in header:
-                raise self.fault(1, f"the column {name!r} stands there twice", "rename or remove one")
+                raise self.error(1, f"the column {name!r} occurs twice", "rename or remove one")
             header[name] = kind
         return header
 
     def require(self, columns: Mapping[str, str]) -> None:
-        """Check that the file has these columns, of these types.
+        """Check that the file has some columns.
+
+        Args:
+            columns: field -> type.
 
         Raises:
-            UserError: it has not.
+            UserError: a column is missing or of another type.
         """
         for name, kind in columns.items():
             if name not in self.header:
                 near = difflib.get_close_matches(name, self.header, n=1, cutoff=0.5)
                 hint = f" (nearest: {near[0]!r})" if near else ""
-                there = ", ".join(self.header)
-                raise self.fault(
-                    1, f"there is no column {name!r}, only {there}{hint}", "rename the column, or set the field's name"
+                raise self.error(
+                    1,
+                    f"there is no column {name!r}, only {', '.join(self.header)}{hint}",
+                    "rename the column, or set the field's name",
                 )
             if self.header[name] != kind:
-                raise self.fault(
+                raise self.error(
                     1, f"the column {name!r} is of type {self.header[name]!r}", f"it must be {name}:{kind}"
                 )
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
-        """The rows from the first one on, as blocks of whole lines of UTF-8, each with the number of its first line.
+        """All rows after the header, in blocks of whole lines.
+
+        Yields:
+            the number of the block's first line in the file, and the block, valid UTF-8.
 
         Raises:
-            UserError: bytes that are not UTF-8.
+            UserError: bytes that are not UTF-8, or an error of the disk.
         """
         self.file.seek(0)
         self.file.readline(_LONGEST_HEADER)
@@ -121,7 +145,7 @@ class AtomicReader:
                 block, rest = rest + piece[:cut], piece[cut:]
                 self._check_text(line, block)
                 yield line, block
-                line += _line_ends(block)
+                line += _count_lines(block)
             else:
                 rest += piece
         if rest:
@@ -139,15 +163,19 @@ class AtomicReader:
             if not block.isascii():
                 block.decode()
         except UnicodeDecodeError as error:
-            line = first_line + _line_ends(block[: error.start])
-            seen = shown(block[error.start : error.start + 8])
-            raise self.fault(line, f"{seen} is not UTF-8", "save the file as UTF-8") from error
+            line = first_line + _count_lines(block[: error.start])
+            seen = abbreviate(block[error.start : error.start + 8])
+            raise self.error(line, f"{seen} is not UTF-8", "save the file as UTF-8") from error
 
     def table(self, block: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
-        """Columns of a block.
+        """Parse columns of a block at once.
+
+        Args:
+            block: whole lines.
+            types: field -> type of its column.
 
         Raises:
-            pa.ArrowInvalid: something is wrong or unusual; `cells` tells what.
+            pa.ArrowInvalid: something is wrong or unusual; `cells` finds out what.
         """
         return pa_csv.read_csv(
             pa.BufferReader(block),
@@ -159,26 +187,34 @@ class AtomicReader:
         )
 
     def cells(self, first_line: int, block: bytes, names: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-        """Line number and cells of the named columns, for each line of a block that is not empty.
+        """Split a block line by line.
+
+        Args:
+            first_line: number of the block's first line.
+            block: whole lines.
+            names: the columns wanted.
+
+        Yields:
+            number and cells of each line that is not empty.
 
         Raises:
-            UserError: a line of too few or too many fields.
+            UserError: a line has too few or too many fields.
         """
-        places = [list(self.header).index(name) for name in names]
+        indices = [list(self.header).index(name) for name in names]
         for line, row in enumerate(block.splitlines(), first_line):
             if not row:
                 continue
             fields = row.decode().split(self.separator)
             if len(fields) != len(self.header):
-                raise self.fault(
+                raise self.error(
                     line,
-                    f"{len(fields)} fields where the header has {len(self.header)}: {shown(row.decode())}",
-                    f"fields are separated by {self.separator!r}; mend or delete the line",
+                    f"{len(fields)} fields where the header has {len(self.header)}: {abbreviate(row.decode())}",
+                    f"fields are separated by {self.separator!r}; correct or delete the line",
                 )
-            yield line, [fields[place] for place in places]
+            yield line, [fields[index] for index in indices]
 
-    def lines_of(self, field: str, token: str) -> list[int]:
-        """Numbers of the lines where the field is this token."""
+    def find_lines(self, field: str, token: str) -> list[int]:
+        """Numbers of the lines in which the field is this token."""
         return [
             line
             for first_line, block in self.blocks()
@@ -187,12 +223,19 @@ class AtomicReader:
         ]
 
 
-def _line_ends(text: bytes) -> int:
+def _count_lines(text: bytes) -> int:
     ends = text.count(b"\n")
     return ends + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else ends
 
 
-def shown(value: object) -> str:
-    """A value for an error message, cut if it is long."""
+def abbreviate(value: object) -> str:
+    """The representation of a value for an error message, cut after 77 characters.
+
+    Example:
+        >>> abbreviate("u1")
+        "'u1'"
+        >>> len(abbreviate("x" * 1000))
+        80
+    """
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,1 +1,1 @@
-"""Embedding files (`.itememb`, `.useremb`) and their memory-mapped cache."""
+"""Embedding files: ``.itememb`` and ``.useremb`` come in, a matrix mapped from their binary cache goes out."""

@@ -1,7 +1,7 @@
-"""The binary cache of an embedding file: one file, written whole, mapped when read, without pickle.
+"""The binary cache of an embedding file: one file, written whole, mapped into memory when read, without pickle.
 
-A head of `HEAD` bytes (JSON, then its CRC-32), the matrix as little-endian float32 from a page's begin on, the tokens
-as UTF-8 joined by line feeds.
+It holds a head of `HEAD` bytes (JSON, then its CRC-32), then the matrix as little-endian float32, which so begins on a
+page, then the tokens as UTF-8 separated by line feeds.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import os
 import time
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 from numpy.dtypes import StringDType
@@ -22,14 +23,42 @@ from numpy.dtypes import StringDType
 HEAD = 4096
 
 _FORMAT = "recbole_lecdsr embedding cache 1"
-_TICK = 100_000_000  # ns; a file changed twice within one tick of the clock has the same times after both
+_CLOCK_TICK = 100_000_000  # ns; a file that changes twice within one tick of the clock has the same times after both
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What the head of a cache says.
+
+    Attributes:
+        format: version of the cache's format.
+        columns: digest of what was read from the source.
+        source: `stamp` of the source.
+        sha256: of the source.
+        rows, dims: shape of the matrix.
+        token_bytes, token_checksum: length and CRC-32 of the tokens.
+    """
+
+    format: str
+    columns: str
+    source: Mapping[str, int]
+    sha256: str
+    rows: int
+    dims: int
+    token_bytes: int
+    token_checksum: int
 
 
 def stamp(source: BinaryIO) -> dict[str, int]:
-    """What changes when an open file does: size, times, inode; ctime is -1 if it changed just now."""
+    """What differs after an open file has changed.
+
+    Returns:
+        size, mtime, ctime (in ns) and inode. ctime is -1 if the file changed just now, since another change may then
+        leave the same times.
+    """
     status = os.fstat(source.fileno())
     now = time.time_ns()
-    settled = min(abs(now - status.st_mtime_ns), abs(now - status.st_ctime_ns)) > _TICK
+    settled = min(abs(now - status.st_mtime_ns), abs(now - status.st_ctime_ns)) > _CLOCK_TICK
     return {
         "size": status.st_size,
         "mtime": status.st_mtime_ns,
@@ -39,19 +68,19 @@ def stamp(source: BinaryIO) -> dict[str, int]:
 
 
 def load(cache: Path, source: BinaryIO, columns: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Tokens and matrix from a cache file.
+    """Read a cache if it is valid.
 
     Args:
         cache: the file.
-        source: the text it was made of, open.
-        columns: what was taken of the source.
+        source: the text it was made from, open.
+        columns: digest of what is wanted from the source.
 
     Returns:
-        (N,) StringDType and (N, D) float32, mapped read-only; None if there is no cache, or one that is damaged, of
-        other columns, or of another source: of another size, or of other times and another SHA-256.
+        (N,) StringDType tokens and (N, D) float32, mapped read-only. None if there is no cache, if it is damaged or of
+        other columns, or if the source has changed: its size, or its times together with its SHA-256.
     """
     try:
-        # Read and refreshed by one handle: another process may put a new cache in its place at any time.
+        # One handle to read and refresh: another process may replace the cache at any time.
         try:
             file = cache.open("r+b", buffering=0)
         except OSError:
@@ -60,35 +89,32 @@ def load(cache: Path, source: BinaryIO, columns: str) -> tuple[np.ndarray, np.nd
         return None
     with file:
         head = _unpack(file.read(HEAD))
-        if head is None or head["columns"] != columns:
+        if head is None or head.columns != columns:
             return None
-        start = HEAD + 4 * head["rows"] * head["dims"]
-        if os.fstat(file.fileno()).st_size != start + head["token_bytes"]:
+        start = HEAD + 4 * head.rows * head.dims
+        if os.fstat(file.fileno()).st_size != start + head.token_bytes:
             return None
         now = stamp(source)
-        if head["source"] != now or now["ctime"] == -1:
-            if head["source"]["size"] != now["size"] or head["sha256"] != _digest(source):
+        if head.source != now or now["ctime"] == -1:
+            if head.source["size"] != now["size"] or head.sha256 != _digest(source):
                 return None
             if file.writable():
                 with contextlib.suppress(OSError):
                     file.seek(0)
-                    file.write(_pack({**head, "source": now}))
+                    file.write(_pack(asdict(replace(head, source=now))))
         file.seek(start)
         text = file.readall()
-        if zlib.crc32(text) != head["token_checksum"]:
+        if zlib.crc32(text) != head.token_checksum:
             return None
-        return _tokens(text.decode().split("\n")), _map(file, head)
+        return _as_strings(text.decode().split("\n")), _map_matrix(file, head)
 
 
-def fill(
-    file: BinaryIO,
-    parts: Iterable[tuple[list[str], list[np.ndarray]]],
-) -> list[str]:
-    """Write the matrix, part by part, after the place of the head.
+def fill(file: IO[bytes], parts: Iterable[tuple[list[str], list[np.ndarray]]]) -> list[str]:
+    """Write the matrix, part by part, and leave room for the head.
 
     Args:
         file: an empty file, open for writing.
-        parts: tokens, and their vectors as (…, D) float32 pieces.
+        parts: tokens, and their vectors in (…, D) float32 pieces.
 
     Returns:
         The N tokens.
@@ -98,42 +124,42 @@ def fill(
     for part, vectors in parts:
         tokens += part
         for rows in vectors:
-            file.write(np.ascontiguousarray(rows, dtype="<f4"))
+            file.write(np.ascontiguousarray(rows, dtype="<f4").data)
     return tokens
 
 
 def finish(
-    file: BinaryIO, tokens: list[str], dims: int, source: Mapping[str, int], sha256: str, columns: str
+    file: IO[bytes], *, tokens: list[str], dims: int, source: Mapping[str, int], sha256: str, columns: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Complete a filled file by its tokens and its head; map it.
+    """Complete a filled file with its tokens and its head, and map it.
 
     Args:
         file: as `fill` left it, open for reading as well.
         tokens: the N tokens.
         dims: D.
-        source: `stamp` of the text, from before it was read.
+        source: `stamp` of the text from before it was read.
         sha256: of the text.
-        columns: what was taken of it.
+        columns: digest of what was read from the text.
 
     Returns:
-        As `load`.
+        what `load` returns.
     """
     text = "\n".join(tokens).encode()
     file.write(text)
-    head = {
-        "format": _FORMAT,
-        "columns": columns,
-        "source": source,
-        "sha256": sha256,
-        "rows": len(tokens),
-        "dims": dims,
-        "token_bytes": len(text),
-        "token_checksum": zlib.crc32(text),
-    }
+    head = _Head(
+        format=_FORMAT,
+        columns=columns,
+        source=source,
+        sha256=sha256,
+        rows=len(tokens),
+        dims=dims,
+        token_bytes=len(text),
+        token_checksum=zlib.crc32(text),
+    )
     file.seek(0)
-    file.write(_pack(head))
+    file.write(_pack(asdict(head)))
     file.flush()
-    return _tokens(tokens), _map(file, head)
+    return _as_strings(tokens), _map_matrix(file, head)
 
 
 def _pack(head: Mapping[str, object]) -> bytes:
@@ -141,19 +167,19 @@ def _pack(head: Mapping[str, object]) -> bytes:
     return text + f"{zlib.crc32(text):08x}".encode()
 
 
-def _unpack(raw: bytes) -> dict | None:
+def _unpack(raw: bytes) -> _Head | None:
     text, checksum = raw[:-8], raw[-8:]
     if len(raw) != HEAD or f"{zlib.crc32(text):08x}".encode() != checksum:
         return None
-    head = json.loads(text)
-    return head if head["format"] == _FORMAT else None
+    values = json.loads(text)
+    return _Head(**values) if values["format"] == _FORMAT else None
 
 
-def _map(file: BinaryIO, head: Mapping[str, int]) -> np.memmap:
-    return np.memmap(file, dtype="<f4", mode="r", offset=HEAD, shape=(head["rows"], head["dims"]))
+def _map_matrix(file: IO[bytes], head: _Head) -> np.memmap:
+    return np.memmap(file, dtype="<f4", mode="r", offset=HEAD, shape=(head.rows, head.dims))
 
 
-def _tokens(tokens: list[str]) -> np.ndarray:
+def _as_strings(tokens: list[str]) -> np.ndarray:
     return np.array(tokens, dtype=StringDType())
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-# Parameters that name another file than the usual one -> how it must end.
+from recbole_lecdsr.data.run_parameters import RunParameters
+
+# Parameters that name another file than the default one -> the ending that its name must have.
 EMBEDDING_FILES = {"item_embedding_file": ".itememb", "user_embedding_file": ".useremb"}
 
 
-def item_embedding_file(config: Mapping[str, Any], domain: str) -> Path:
-    """The file of the LLM embeddings of the items of ``source`` or ``target``."""
+def item_embedding_file(config: RunParameters, domain: str) -> Path:
+    """The file of the LLM embeddings of the items of a domain, ``source`` or ``target``."""
     settings = config[f"{domain}_domain"]
     return Path(settings["data_path"]) / (config["item_embedding_file"] or f"{settings['dataset']}.itememb")
 
 
-def user_embedding_file(config: Mapping[str, Any]) -> Path:
+def user_embedding_file(config: RunParameters) -> Path:
     """The file of the LLM embeddings of the users' profiles."""
     return Path(config["pair_path"]) / (config["user_embedding_file"] or f"{config['dataset']}.useremb")

@@ -110,7 +110,7 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
     for domain in DOMAINS:
         write_vectors(
             item_embedding_file(config, domain), "item_id", _reduce(items[domain], reduction, config),
-            {**made_of, **item_file, "of": len(dataset.known[domain][1])},
+            {**made_of, **item_file, "of": len(dataset.file_tokens[domain].items)},
         )  # fmt: skip
     profile_file: dict[str, object] = {}
     if profiles is not None and profile_path and (profile_provenance := read_provenance(profile_path)):
@@ -189,7 +189,8 @@ def write_vectors(path: Path, id_field: str, vectors: TokenVectors, made_of: Map
         vectors: of the items or users.
         made_of: what the sidecar says, in addition to the size of the file.
     """
-    write_embedding(path, id_field, id_field.replace("_id", "_emb"), vectors.tokens, vectors.matrix)
+    value_field = id_field.replace("_id", "_emb")
+    write_embedding(path, id_field, value_field, tokens=vectors.tokens, matrix=vectors.matrix)
     with write_whole(sidecar(path)) as file:
         content = {**made_of, "rows": len(vectors.tokens), "size": int(vectors.matrix.shape[1])}
         json.dump(content, file, indent=2)
@@ -231,7 +232,7 @@ def _read_profiles(dataset: CrossDomainSequentialDataset) -> dict[str, str]:
             "item texts with --user_text=history"
         )
     _require_same_split(dataset, path)
-    known = dataset.known["source"][0] | dataset.known["target"][0]
+    known = dataset.file_tokens["source"].users | dataset.file_tokens["target"].users
     profiles = text_files.compose_texts(text_files.read_json_lines(path, "user_id"), ["profile"])
     unknown = [token for token in profiles if token not in known]
     if unknown:

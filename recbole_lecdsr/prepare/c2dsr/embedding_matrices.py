@@ -99,6 +99,8 @@ def _make_writer(path: Path, kind: str, tokens: np.ndarray, matrix: np.ndarray, 
         )
 
     def write(file: BinaryIO, target: Path) -> None:
-        write_embedding_to(file, target, f"{kind}_id", f"{kind}_emb", tokens, matrix[rows])
+        write_embedding_to(
+            file, target, id_field=f"{kind}_id", value_field=f"{kind}_emb", tokens=tokens, matrix=matrix[rows]
+        )
 
     return write

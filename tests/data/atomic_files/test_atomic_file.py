@@ -86,7 +86,7 @@ def test_a_folder_is_no_file(tmp_path):
         ("user_id\titem_id\ttimestamp\nu\ti\t1\n", "line 1: 'user_id' is not name:type"),
         ("user_id:token\titem_id:text\nu\ti\n", "'item_id:text' is not name:type"),
         ("user_id:token,item_id:token,timestamp:float\nu,i,1\n", "line 1: 'user_id:token,item_id:token"),
-        ("user_id:token\tuser_id:token\nu\tu\n", "'user_id' stands there twice"),
+        ("user_id:token\tuser_id:token\nu\tu\n", "'user_id' occurs twice"),
         (b"\xef\xbb\xbf" + HEADER.encode() + b"u\ti\t1\n", "byte order mark"),
         (b"user_\xff:token\n", "line 1: b'\\xff:token\\n' is not UTF-8"),
         (HEADER.replace("timestamp", "time"), "no column 'timestamp', only user_id, item_id, time (nearest: 'time')"),

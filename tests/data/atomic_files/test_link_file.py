@@ -45,11 +45,11 @@ def test_what_is_wrong_with_a_link_file_is_told(text, fields, match):
 
 
 def test_links_that_fit_no_token_are_an_error():
-    assert check_links("pair.link", {"a": "x", "q": "y"}, {"a", "b"}, {"x", "y"}, "user") == 1
+    assert check_links("pair.link", {"a": "x", "q": "y"}, source={"a", "b"}, target={"x", "y"}, kind="user") == 1
     with pytest.raises(UserError, match=r"pair\.link: no line links a user .*the wrong way round: swap them"):
-        check_links("pair.link", {"x": "a"}, {"a"}, {"x"}, "user")
+        check_links("pair.link", {"x": "a"}, source={"a"}, target={"x"}, kind="user")
     with pytest.raises(UserError, match="check the tokens"):
-        check_links("pair.link", {"s": "t"}, {"a"}, {"x"}, "user")
+        check_links("pair.link", {"s": "t"}, source={"a"}, target={"x"}, kind="user")
 
 
 def test_two_recbole_data_sets_and_a_property_file_run_as_they_are(tmp_path, caplog):
@@ -71,7 +71,7 @@ def test_two_recbole_data_sets_and_a_property_file_run_as_they_are(tmp_path, cap
     log, ids = dataset.log, dataset.file_ids("source", "user")
     assert ids["13"] == dataset.token_ids("target", "user")["3"]
     assert sorted(log.domain[log.user == ids["13"]].tolist()) == [0] * 4 + [1] * 4
-    assert "without a link" not in caplog.text
+    assert "no link" not in caplog.text
     path.write_text(path.read_text() + "5\ts00\t9.0\n")
     load(settings, user_link_file_path=str(file))
-    assert "1 users stand in both domains under one token, such as '5', without a link" in caplog.text
+    assert "1 users of both domains have one token, such as '5', and no link" in caplog.text

@@ -31,7 +31,7 @@ def test_a_word_that_pandas_takes_for_a_missing_cell_is_refused_with_its_line(wo
 )
 def test_a_cell_that_recbole_reads_as_quoted_is_refused_with_its_line(row, seen):
     path = file("u\ti\tx", 'u\ti"\t', row, "u\ti\tx")
-    with pytest.raises(UserError, match=r"file\.inter, line 4: \w+ is .*quoted cell; take the mark away") as caught:
+    with pytest.raises(UserError, match=r"file\.inter, line 4: \w+ is .*quoted cell; remove the mark") as caught:
         refuse_quoted(path, ("user_id", "item_id"))
     assert repr(seen) in str(caught.value)
 

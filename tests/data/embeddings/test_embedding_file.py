@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from recbole_lecdsr.data.atomic_files import reader as atomic_reader
-from recbole_lecdsr.data.embeddings import cache as feature_cache
+from recbole_lecdsr.data.embeddings import cache as embedding_cache
 from recbole_lecdsr.data.embeddings import embedding_file
 from recbole_lecdsr.errors import UserError
 
@@ -46,7 +46,7 @@ def cache_of(path):
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as not changed just now, as if the test had waited."""
-    monkeypatch.setattr(feature_cache, "_TICK", -1)
+    monkeypatch.setattr(embedding_cache, "_CLOCK_TICK", -1)
 
 
 @pytest.fixture
@@ -55,7 +55,9 @@ def parsed(monkeypatch):
     calls = []
     parse = embedding_file._parse
     monkeypatch.setattr(
-        embedding_file, "_parse", lambda reader, *rest: calls.append(reader.path) or parse(reader, *rest)
+        embedding_file,
+        "_parse",
+        lambda reader, *rest, **names: calls.append(reader.path) or parse(reader, *rest, **names),
     )
     return calls
 
@@ -64,8 +66,8 @@ def parsed(monkeypatch):
 def digested(monkeypatch):
     """How often a source was digested to find out whether its cache is valid."""
     calls = []
-    digest = feature_cache._digest
-    monkeypatch.setattr(feature_cache, "_digest", lambda source: calls.append(source.name) or digest(source))
+    digest = embedding_cache._digest
+    monkeypatch.setattr(embedding_cache, "_digest", lambda source: calls.append(source.name) or digest(source))
     return calls
 
 
@@ -145,7 +147,7 @@ def test_a_line_longer_than_arrow_takes_is_read(tmp_path, monkeypatch):
         (HEADER + "a\t1 2\nb\t\n", "line 3: the vector of 'b' is empty"),
         (HEADER + "a\t \n", "line 2: the vector of 'a' is empty"),
         (HEADER + "a\t1 2\n\t1 2\n", "line 3: item_id is empty"),
-        (HEADER + "a\t1\nb\t2\n\na\t3\n", "line 5: the token 'a' stands there already, in line 2"),
+        (HEADER + "a\t1\nb\t2\n\na\t3\n", "line 5: the token 'a' is in line 2 already"),
         (HEADER + "a\t1 2\nb\t1 2\nc\t1 2e-", "line 4: number 2 of the vector of 'c' is '2e-'"),
         (HEADER + "a\t1 2\nb", "line 3: 1 fields where the header has 2: 'b'"),
         (HEADER.encode() + b"a\t1\n\xe9\t1\n", "line 3: b'\\xe9\\t1\\n' is not UTF-8"),
@@ -159,7 +161,7 @@ def test_what_is_wrong_is_told_with_line_and_value_and_nothing_is_left_behind(tm
 @pytest.mark.parametrize(("end", "warned"), [("", True), ("\n", False), ("\r\n", False)])
 def test_a_file_that_may_have_been_cut_off_within_its_last_number_is_warned_of(tmp_path, caplog, end, warned):
     assert len(embedding_file.read_embedding(given_file(tmp_path, HEADER + f"a\t0.5{end}")).matrix) == 1
-    assert ("does not end by a line feed" in caplog.text) is warned
+    assert ("does not end with a line feed" in caplog.text) is warned
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -205,7 +207,7 @@ def test_a_source_rewritten_with_its_former_size_and_time_is_parsed_anew(tmp_pat
 def test_a_source_that_changed_just_now_is_digested_since_its_times_may_not_show_another_change(
     tmp_path, monkeypatch, parsed, digested
 ):
-    monkeypatch.setattr(feature_cache, "_TICK", 10**18)
+    monkeypatch.setattr(embedding_cache, "_CLOCK_TICK", 10**18)
     path = given_file(tmp_path, HEADER + "a\t1\n")
     for _ in range(3):
         embedding_file.read_embedding(path)
@@ -239,7 +241,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path, parsed, damage):
         "longer": whole + b"\n",
         "head": whole[:40] + b"#" + whole[41:],
         "tokens": whole[:-1] + b"\xff",
-        "foreign": feature_cache._pack({"format": "another"}),
+        "foreign": embedding_cache._pack({"format": "another"}),
     }[damage]
     cache.write_bytes(damaged)
     assert embedding_file.read_embedding(path).tokens.tolist() == ["a", "b"]
@@ -284,22 +286,22 @@ def test_a_full_disk_is_told_with_a_remedy(tmp_path, monkeypatch):
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(feature_cache, "fill", full)
+    monkeypatch.setattr(embedding_cache, "fill", full)
     told = complaint(path)
     assert "No space left" in told and "TMPDIR" in told
 
 
 def test_a_source_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
     path = given_file(tmp_path, HEADER + "a\t1\n")
-    fill = feature_cache.fill
+    fill = embedding_cache.fill
 
     def slow(*args):
         tokens = fill(*args)
         path.write_text(HEADER + "a\t1\nb\t2\n")
         return tokens
 
-    monkeypatch.setattr(feature_cache, "fill", slow)
-    assert "changed while it was read" in complaint(path)
+    monkeypatch.setattr(embedding_cache, "fill", slow)
+    assert "changed while it was being read" in complaint(path)
 
 
 # ---------------------------------------------------------------------------------- align
@@ -338,14 +340,15 @@ def test_the_padding_gets_no_vector(tmp_path):
 def test_of_several_tokens_of_one_id_the_first_counts(tmp_path, caplog):
     rows, found = embedding_file.align(example(tmp_path), {"c": 1, "b": 1, "a": 2}, 3, known=set())
     assert rows.tolist() == [[0, 0], [2, 2], [1, 1]] and found == 2
-    assert "1 vectors are of ids that have one already" in caplog.text
+    assert "1 vectors are not used" in caplog.text
 
 
 def test_many_rows_are_copied_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding_file, "_FLOATS", 4)
+    monkeypatch.setattr(embedding_file, "_NUMBERS_AT_ONCE", 4)
     path = tmp_path / "food.itememb"
     matrix = np.arange(20, dtype=np.float32).reshape(10, 2)
-    embedding_file.write_embedding(path, "item_id", "item_emb", [f"i{row}" for row in range(10)], matrix)
+    tokens = [f"i{row}" for row in range(10)]
+    embedding_file.write_embedding(path, "item_id", "item_emb", tokens=tokens, matrix=matrix)
     rows, found = embedding_file.align(
         embedding_file.read_embedding(path), {f"i{row}": 10 - row for row in range(10)}, 11, set()
     )
@@ -362,7 +365,7 @@ FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnor
 def test_vectors_are_read_again_bit_by_bit(tmp_path_factory, data, tokens, dims):
     matrix = data.draw(st_numpy.arrays(np.float32, (len(tokens), dims), elements=FLOATS))
     path = tmp_path_factory.mktemp("features") / "food.itememb"
-    embedding_file.write_embedding(path, "item_id", "item_emb", tokens, matrix)
+    embedding_file.write_embedding(path, "item_id", "item_emb", tokens=tokens, matrix=matrix)
     for _ in range(2):  # from the text, from the cache
         embedding = embedding_file.read_embedding(path)
         assert embedding.tokens.tolist() == tokens
@@ -376,13 +379,15 @@ def test_extreme_float32_are_read_again_bit_by_bit(tmp_path):
     info = np.finfo(np.float32)
     numbers = [-0.0, 0.0, info.smallest_subnormal, -info.tiny, info.max, info.min, info.eps, 1 / 3, 16777217.0]
     matrix = np.array([numbers], np.float32)
-    embedding_file.write_embedding(tmp_path / "food.itememb", "item_id", "item_emb", np.array(["a"]), matrix)
-    assert embedding_file.read_embedding(tmp_path / "food.itememb").matrix.tobytes() == matrix.tobytes()
+    path = tmp_path / "food.itememb"
+    embedding_file.write_embedding(path, "item_id", "item_emb", tokens=np.array(["a"]), matrix=matrix)
+    assert embedding_file.read_embedding(path).matrix.tobytes() == matrix.tobytes()
 
 
 def test_a_file_is_written_as_plain_text(tmp_path):
     path = tmp_path / "food.useremb"
-    embedding_file.write_embedding(path, "user_id", "user_emb", ["u 1", "é"], np.array([[0.1, -2], [1e-7, 3]]))
+    matrix = np.array([[0.1, -2], [1e-7, 3]])
+    embedding_file.write_embedding(path, "user_id", "user_emb", tokens=["u 1", "é"], matrix=matrix)
     assert path.read_text("utf-8") == "user_id:token\tuser_emb:float_seq\nu 1\t0.1 -2\né\t1e-7 3\n"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -402,9 +407,9 @@ def test_a_file_is_written_as_plain_text(tmp_path):
     ],
 )  # fmt: skip
 def test_what_a_file_cannot_hold_is_refused_and_the_former_file_stays(tmp_path, monkeypatch, tokens, matrix, told):
-    monkeypatch.setattr(embedding_file, "_FLOATS", 1)
+    monkeypatch.setattr(embedding_file, "_NUMBERS_AT_ONCE", 1)
     path = given_file(tmp_path, "former")
     with pytest.raises(UserError) as error:
-        embedding_file.write_embedding(path, "item_id", "item_emb", tokens, matrix)
+        embedding_file.write_embedding(path, "item_id", "item_emb", tokens=tokens, matrix=matrix)
     assert told in str(error.value) and str(path) in str(error.value)
     assert path.read_text() == "former" and list(tmp_path.iterdir()) == [path]

