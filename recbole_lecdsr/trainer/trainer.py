@@ -164,8 +164,6 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
     def _reinit(self, phase: int) -> None:
         """Called by `fit` before each phase."""
         super()._reinit(phase)
-        if self.model.fitted_once:
-            self.epochs = self.eval_step = 1
         self.selection.start()
         if self.resumed and self.resumed.phase == phase:
             self.start_epoch = self.resumed.epoch + 1
