@@ -170,8 +170,8 @@ def ablations(table: Standings) -> Figure | None:
             ]  # fmt: skip
         views.append(View(name, data, layout))
     text = (
-        f"What {table.first_name} gains or loses when one parameter is changed. Lines: 95\u00a0% interval over users. "
-        "Grey: the difference between two seeds of one model."
+        f"What {table.first_name} gains or loses when one parameter is changed. Lines: 95\u00a0% interval over users, "
+        "not corrected. Grey: the difference between two single runs of one model with different seeds."
     )
     return Figure("ablations", "Ablations", text, views, 140 + 44 * len(variants)) if views else None
 

@@ -63,14 +63,14 @@ class ComparisonCell:
     Attributes:
         comparison: the numbers.
         mark: ▲ or ▼ for a significant difference, else empty.
-        p_holm, p_permutation: as text.
-        below_noise: whether the difference is smaller than that between two seeds of one model.
+        p_holm, p_wilcoxon: as text.
+        below_noise: whether the difference is smaller than that between two single runs of one model.
     """
 
     comparison: Comparison
     mark: str
     p_holm: str
-    p_permutation: str
+    p_wilcoxon: str
     below_noise: bool
 
 
@@ -164,7 +164,7 @@ def _comparison_cell(table: Standings, label: str, part: str) -> ComparisonCell 
         comparison=comparison,
         mark=VERDICT_MARKS[comparison.verdict()],
         p_holm=p_text(comparison.p_holm),
-        p_permutation=p_text(comparison.p_permutation),
+        p_wilcoxon=p_text(comparison.p_wilcoxon),
         below_noise=floor is not None and abs(comparison.difference) < floor.difference,
     )
 

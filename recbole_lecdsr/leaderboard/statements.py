@@ -46,8 +46,13 @@ def _candidates(study: Study) -> str:
     else:
         kind = {"uni": "uniform", "pop": "popularity-weighted"}[mode[:3]]
         items = f"{mode[3:]} {kind} negatives of the target's domain, the same for every model of a seed"
-    history = "excluded" if candidates.history_masked else "included"
-    return f"{items} ({mode}); items of the user's history are {history}; ties count against the model."
+    if not candidates.history_masked:
+        history = "items that the user has had are included"
+    elif mode == "full":
+        history = "items that the user had before the target are excluded, those that come later are not"
+    else:
+        history = "items that the user has had at any time are excluded"
+    return f"{items} ({mode}); {history}; ties count against the model."
 
 
 def _split(result: RunSummary) -> str:
@@ -89,10 +94,11 @@ def _significance(table: Standings) -> str:
     if len({len(comparisons) for comparisons in table.comparisons.values()}) > 1:
         models = "the models of a column"
     return (
-        f"▲ better, ▼ worse than {table.first_name} in {display_name(TESTED_METRIC)}: paired two-sided Wilcoxon "
-        "signed-rank test over the test samples (metric averaged over the common seeds; zero differences by Pratt's "
-        f"method), Holm-corrected over {models}, p < 0.05, and a 95 % bootstrap interval of the mean difference, over "
-        "users, that excludes zero."
+        f"▲ better, ▼ worse than {table.first_name} in {display_name(TESTED_METRIC)}: paired two-sided permutation "
+        "test that flips the signs of all samples of a user together (metric averaged over the common seeds), "
+        f"Holm-corrected over {models}, p < 0.05. The 95 % bootstrap intervals, over users, are those of each model "
+        "by itself, not corrected. The Wilcoxon test over samples takes the samples of a user for independent and is "
+        "given for information, not corrected."
     )
 
 
@@ -100,11 +106,12 @@ def _noise_floor(table: Standings) -> str:
     floor = table.noise["overall"]
     if floor is None:
         return "unknown: it takes two seeds of a model whose results depend on the seed."
-    models = f"{floor.models} models" if floor.models > 1 else "one model"
+    models = f"the {floor.models} models" if floor.models > 1 else "the one model"
     return (
-        f"two seeds of one model differ by {floor.difference:.4f} in overall {display_name(TESTED_METRIC)} (root mean "
-        f"square, {models}); the largest difference is {floor.largest:.4f}, of {table.study.model_name(floor.model)}. "
-        "A smaller difference between two models may be due to the seed, whatever its p."
+        f"two single runs of one model with different seeds differ by {floor.difference:.4f} in overall "
+        f"{display_name(TESTED_METRIC)} (root mean square over {models} whose result varies with the seed); the "
+        f"largest difference is {floor.largest:.4f}, of {table.study.model_name(floor.model)}. Seed noise in a "
+        "difference of means over n seeds is about 1/√n of that. The tests do not account for it."
     )
 
 
