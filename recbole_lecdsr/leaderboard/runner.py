@@ -83,7 +83,7 @@ class StudyPlan:
 
     Attributes:
         folder: of the study.
-        description: its data set, models and seeds, for ``study.json``.
+        description: its data set, models, seeds and reference, for ``study.json``.
         tasks: the runs, all models of a seed before the next seed.
     """
 
@@ -148,7 +148,7 @@ def make_plan(
 
     Args:
         folder: of the study.
-        labels: the models; the others are compared with the first.
+        labels: the models; the first is the reference of a new study.
         seeds: of each model.
         config_files: property files for all models.
         overrides: parameters for all models, which every model must have.

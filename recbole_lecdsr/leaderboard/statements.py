@@ -22,7 +22,7 @@ def statements(table: Standings) -> dict[str, str]:
         "Dashes": _dashes(table),
         "Significance": _significance(table),
         "Noise floor": _noise_floor(table),
-        "Reference": _reference(result),
+        "Untrained rankings": _untrained_rankings(result),
         "Device": "; ".join(devices) + ".",
     }
     return {
@@ -89,12 +89,12 @@ def _dashes(table: Standings) -> str:
 def _significance(table: Standings) -> str:
     tested = max(map(len, table.comparisons.values()))
     if not tested:
-        return f"not tested: {table.first_name} shares no finished seed with another model."
+        return f"not tested: {table.reference_name} shares no finished seed with another model."
     models = f"{tested} models" if tested > 1 else "one model"
     if len({len(comparisons) for comparisons in table.comparisons.values()}) > 1:
         models = "the models of a column"
     return (
-        f"▲ better, ▼ worse than {table.first_name} in {display_name(TESTED_METRIC)}: paired two-sided permutation "
+        f"▲ better, ▼ worse than {table.reference_name} in {display_name(TESTED_METRIC)}: paired two-sided permutation "
         "test that flips the signs of all samples of a user together (metric averaged over the common seeds), "
         f"Holm-corrected over {models}, p < 0.05. The 95 % bootstrap intervals, over users, are those of each model "
         "by itself, not corrected. The Wilcoxon test over samples takes the samples of a user for independent and is "
@@ -115,7 +115,7 @@ def _noise_floor(table: Standings) -> str:
     )
 
 
-def _reference(result: RunSummary) -> str:
+def _untrained_rankings(result: RunSummary) -> str:
     values = ", ".join(
         f"{name} {parts['overall'][TESTED_METRIC]:.4f}"
         for name, parts in result.reference.items()

@@ -1,6 +1,6 @@
 """A study folder: its runs, how each ended, and the check that their results are comparable.
 
-``study.json`` names the data set, the models and the seeds; each run has its directory under
+``study.json`` names the data set, the models, the seeds and the reference; each run has its directory under
 ``runs/<label>/<dataset>/``. A run is
 
 - *finished* when its directory holds result.json (and then ranks.npz),
@@ -76,7 +76,7 @@ class Study:
 
     Attributes:
         folder: of the study.
-        description: its data set, models and seeds.
+        description: its data set, models, seeds and reference.
         runs: one for each model and seed, in the order of the description, models first.
         samples: the test samples that all finished runs share.
     """
@@ -93,8 +93,13 @@ class Study:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Labels of the models; the first is the one that the others are compared with."""
+        """Labels of the models."""
         return self.description.models
+
+    @property
+    def reference(self) -> str:
+        """Label of the model that the others are tested against."""
+        return self.description.reference
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -107,7 +107,7 @@ def _comparison_lines(table: Standings) -> list[str]:
     if not rows:
         return []
     head = ["model", "domain", "difference", "95 % interval", "p (by user)", "p (Holm)", "p (Wilcoxon)"]
-    title = f"## {display_name(TESTED_METRIC)} against {_escape_markdown(table.first_name)}"
+    title = f"## {display_name(TESTED_METRIC)} against {_escape_markdown(table.reference_name)}"
     return [title, "", *_markdown_table(head, rows, left_columns=2), ""]
 
 

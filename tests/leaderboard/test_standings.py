@@ -16,6 +16,7 @@ from recbole_lecdsr.leaderboard import tables
 from recbole_lecdsr.leaderboard.standings import compute_standings, sample_means
 from recbole_lecdsr.leaderboard.statements import statements
 from recbole_lecdsr.leaderboard.study import read_study
+from recbole_lecdsr.leaderboard.study_description import StudyDescription, read_description, update_description
 from tests.helpers import studies
 
 STRENGTHS = {"LeCDSR": 2.0, "SASRec": 1.2, "LeCDSR:align_weight=0": 2.0, "A&B_%": 2.6}
@@ -48,7 +49,22 @@ def test_models_are_ordered_by_their_overall_metric(table):
     assert table.labels[-1] == "SASRec"
 
 
-def test_the_first_model_is_compared_with_each_other(table):
+def test_case_r04_the_others_are_compared_with_the_named_reference(folder):
+    description = read_description(folder)
+    before = compute_standings(read_study(folder)).comparisons["overall"]["SASRec"]
+    update_description(folder, StudyDescription(description.dataset, ("HGN",), (2022,)))
+    assert compute_standings(read_study(folder)).comparisons["overall"]["SASRec"] == before, "a row is only added"
+    update_description(folder, description, reference="SASRec")
+    table = compute_standings(read_study(folder))
+    assert (table.reference, table.reference_name) == ("SASRec", "SASRec")
+    assert set(table.comparisons["overall"]) == set(STRENGTHS) - {"SASRec"}
+    assert table.comparisons["overall"]["LeCDSR"].difference == pytest.approx(-before.difference)
+    assert table.verdict("LeCDSR", "overall") == 1
+    assert "## NDCG@10 against SASRec" in tables.to_markdown(table)
+    assert "worse than SASRec" in statements(table)["Significance"]
+
+
+def test_the_reference_is_compared_with_each_other(table):
     assert set(table.comparisons["overall"]) == set(STRENGTHS) - {"LeCDSR"}
     worse = table.comparisons["overall"]["SASRec"]
     assert worse.verdict() == -1
@@ -78,7 +94,7 @@ def test_samples_are_averaged_over_the_common_seeds_only(tmp_path):
     assert sample_means(study, "LeCDSR", [1, 2]) == pytest.approx(both)
 
 
-def test_without_the_first_model_there_is_a_table_but_no_comparison(tmp_path):
+def test_without_the_reference_there_is_a_table_but_no_comparison(tmp_path):
     studies.write_study(tmp_path / "study", {"SASRec": 2.0}, seeds=(1,))
     studies.describe(tmp_path / "study", ["LeCDSR", "SASRec"], [1])
     table = compute_standings(read_study(tmp_path / "study"))
@@ -91,7 +107,7 @@ def test_without_the_first_model_there_is_a_table_but_no_comparison(tmp_path):
     assert "it takes two seeds" in text
 
 
-def test_variants_of_the_first_model(table):
+def test_variants_of_the_reference(table):
     assert table.variants() == {"LeCDSR:align_weight=0": "align_weight=0"}
 
 
