@@ -6,13 +6,11 @@ is not run again, an interrupted one resumes, and processes that use the same fo
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
 from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.leaderboard.locks import try_lock
 from recbole_lecdsr.leaderboard.study import ERROR_FILE
 from recbole_lecdsr.leaderboard.study_description import RUNS_FOLDER, StudyDescription, label_folder
 from recbole_lecdsr.model.base import ITEM_TEXT, USER_TEXT
@@ -208,7 +207,7 @@ def run_tasks(tasks: Sequence[Task]) -> list[Task]:
         locked: list[Task] = []
         total = len(seconds) + len(waiting)
         for task in waiting:
-            with lock_folder(task.folder) as acquired:
+            with try_lock(task.folder) as acquired:
                 if not acquired:
                     locked.append(task)
                     continue
@@ -248,19 +247,3 @@ def _run_task(task: Task) -> bool:
         logger.error("%s, seed %d failed: %s", task.label, task.seed, error)
         return False
     return True
-
-
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[bool]:
-    """Lock a run directory against other processes and machines; yields False if another holds the lock.
-
-    The lock ends with the process, however it ends.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True

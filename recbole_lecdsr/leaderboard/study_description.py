@@ -10,6 +10,7 @@ from typing import Any
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.leaderboard.locks import wait_for_lock
 
 DESCRIPTION_FILE, RUNS_FOLDER = "study.json", "runs"
 
@@ -101,6 +102,8 @@ def update_description(
 ) -> StudyDescription:
     """Write ``study.json``; models, seeds and reference of earlier calls stay in the study.
 
+    Several processes can do so at the same time.
+
     Args:
         folder: of the study.
         description: what this call adds.
@@ -115,19 +118,19 @@ def update_description(
             the study.
     """
     path = folder / DESCRIPTION_FILE
-    if path.exists():
-        earlier = read_description(folder)
-        if earlier.dataset != description.dataset:
-            raise UserError(
-                f"{folder} is a study of {earlier.dataset}, not of {description.dataset}: give another --study"
-            )
-        description = description.extended(earlier)
-    if reference is not None:
-        description = replace(description, reference=reference)
-    folder.mkdir(parents=True, exist_ok=True)
-    with write_whole(path) as file:
-        json.dump(asdict(description), file, indent=2)
-        file.write("\n")
+    with wait_for_lock(folder):  # what another process adds after the file was read would be lost
+        if path.exists():
+            earlier = read_description(folder)
+            if earlier.dataset != description.dataset:
+                raise UserError(
+                    f"{folder} is a study of {earlier.dataset}, not of {description.dataset}: give another --study"
+                )
+            description = description.extended(earlier)
+        if reference is not None:
+            description = replace(description, reference=reference)
+        with write_whole(path) as file:
+            json.dump(asdict(description), file, indent=2)
+            file.write("\n")
     return description
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -35,6 +37,38 @@ def test_a_description_that_cannot_be_read_is_named_with_the_remedy(tmp_path):
     (tmp_path / "study.json").write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match=r"study\.json cannot be read .*: delete it and run"):
         update_description(tmp_path, StudyDescription("pair", ("LeCDSR",), (1,)))
+
+
+ADD_MODELS = """
+import sys
+from pathlib import Path
+from recbole_lecdsr.leaderboard.study_description import StudyDescription, update_description
+
+folder, name = Path(sys.argv[1]), sys.argv[2]
+print(flush=True)
+sys.stdin.readline()
+for number in range(25):
+    update_description(folder, StudyDescription("pair", (f"{name}{number}",), (ord(name), number)))
+"""
+
+
+def test_case_r19_no_model_is_lost_when_processes_add_theirs_at_once(tmp_path):
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ADD_MODELS, str(tmp_path), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for name in "ABCD"
+    ]
+    for process in processes:  # all have started
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write(b"\n")
+        process.stdin.close()
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0, 0]
+    description = read_description(tmp_path)
+    assert sorted(description.models) == sorted(f"{name}{number}" for name in "ABCD" for number in range(25))
+    assert description.seeds == (*range(25), *map(ord, "ABCD"))
+    assert description.reference == description.models[0]
 
 
 def test_case_r04_the_first_reference_stays_until_another_is_named(tmp_path):
