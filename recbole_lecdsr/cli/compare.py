@@ -140,6 +140,7 @@ def _run_study(
     seeds = [first["seed"] + index for index in range(options.seeds)]
     study_folder = options.study or Path(first["output_dir"]) / first.dataset / options.command
     plan = runner.make_plan(study_folder, labels, seeds, config_files=options.config_files, overrides=overrides)
+    runner.check_rows(plan.tasks)
     runner.check_embedding_files(plan.tasks)
     update_description(plan.folder, plan.description, reference=options.reference)
     failed = runner.run_tasks(plan.tasks)

@@ -68,6 +68,22 @@ def label_folder(label: str) -> str:
     return re.sub(r"[^\w.=-]", "_", label)
 
 
+def find_run_folders(row_folder: Path, label: str) -> dict[int, list[Path]]:
+    """The run directories of a model: seed -> folders, by name; a digest of parameters may follow the seed in a name.
+
+    Args:
+        row_folder: where they are, ``<study>/runs/<label>/<dataset>``.
+        label: of the model.
+    """
+    name = re.compile(rf"{re.escape(label.partition(':')[0])}-(\d+)(-.+)?")
+    found: dict[int, list[Path]] = {}
+    for path in sorted(row_folder.glob("*")):
+        match = name.fullmatch(path.name)
+        if match and path.is_dir():
+            found.setdefault(int(match[1]), []).append(path)
+    return found
+
+
 def read_description(folder: Path) -> StudyDescription:
     """Read ``study.json`` of a study folder; where it names no reference, as in version 0.1.0, that is the first model.
 
