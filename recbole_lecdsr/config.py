@@ -199,7 +199,7 @@ class LeCDSRConfig(CDRConfig):
         values, errors = self.final_config_dict, []
         if distributed.is_distributed() and not self.model_class.supports_distributed:
             errors.append(
-                f"{self.model_name} learns in one process only: start it without torchrun (`compare` in several "
+                f"{self.model_name} trains in one process only: start it without torchrun (`compare` in several "
                 "processes that name the same --study trains several models at a time)"
             )
         negatives = values["train_neg_sample_args"]

@@ -80,7 +80,7 @@ def test_what_cannot_be_distributed_is_refused_with_an_alternative(pair, tmp_pat
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(pair), encoding="utf-8")
     done = torchrun(2, "--model=Pop", "--config_files", "mine.yaml", cwd=tmp_path)
     assert done.returncode != 0
-    assert "Pop learns in one process only" in done.stderr
+    assert "Pop trains in one process only" in done.stderr
     done = torchrun(2, "compare", "--models=Pop", cwd=tmp_path)
     assert done.returncode != 0
     assert "not compare: start it without torchrun" in done.stderr

@@ -26,7 +26,7 @@ the training interactions.
                               write these files and leave the usual ones alone; a run reads them with the same two
                               parameters, and `ablate --encoders e5` compares them
 
-docs/llm.md shows complete examples, docs/properties.md explains prompts, dimensions and reductions.
+docs/llm.md shows complete examples, docs/configuration.md explains prompts, dimensions and reductions.
 """
 
 

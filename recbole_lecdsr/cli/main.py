@@ -17,27 +17,34 @@ from recbole_lecdsr.cli.options import run_options
 from recbole_lecdsr.errors import UserError
 
 USAGE = """\
-usage: run_lecdsr.py [--model NAME] [--dataset NAME] [--config_files FILE …] [--NAME=VALUE …]
-       run_lecdsr.py prepare {movielens,amazon,table,c2dsr} …
-                                                    raw data -> atomic files
-       run_lecdsr.py profile …                      training histories -> language model -> profiles.jsonl
-       run_lecdsr.py embed …                        item texts and profiles -> .itememb, .useremb
-       run_lecdsr.py compare --models A,B,…         several models with several seeds, in one report
-       run_lecdsr.py ablate …                       the same for LeCDSR and its ablations, profiles and encoders
-       run_lecdsr.py recommend --run DIR …          top items of each domain for users
-       run_lecdsr.py tune …                         hyper-parameter search on validation samples
-       run_lecdsr.py doctor                         check versions, device and data
+usage: run_lecdsr.py [--model NAME] [--dataset NAME] [--config_files FILE …]
+                     [--NAME=VALUE …]
+       run_lecdsr.py COMMAND …
 
-Without a command: train LeCDSR on a pair of domains and evaluate it in both. The default data set, movielens, is
-prepared and embedded first. Where the package is installed, the program is also called run_lecdsr and
+Train LeCDSR, or another model, on a pair of domains and evaluate it in both.
+The default data set, movielens, is prepared and embedded first. Where the
+package is installed, the program is also called run_lecdsr and
 python -m recbole_lecdsr.
 
-  --model NAME            a model (LeCDSR), or a model with the properties of a variant (LeCDSR-paper)
-  --dataset NAME          a pair of domains: properties/dataset/NAME.yaml or dataset/NAME/NAME.yaml
+  --model NAME            a model (LeCDSR, SASRec, …), a variant (LeCDSR-paper),
+                          or a class of your own (my_models.MyModel)
+  --dataset NAME          a pair of domains: properties/dataset/NAME.yaml or
+                          dataset/NAME/NAME.yaml
   --config_files FILE …   property files; later ones win
-  --NAME=VALUE            any parameter, nested ones with dots: --learning_rate=0.01 --eval_args.mode=uni99
+  --NAME=VALUE            any parameter, nested ones with dots:
+                          --learning_rate=0.01 --eval_args.mode=uni99
+  --help                  common parameters, and those of --model if it is given
+  --help=all              all parameters; docs/configuration.md has them too
 
-docs/properties.md explains every parameter. `run_lecdsr.py COMMAND --help` explains a command.
+Commands (`run_lecdsr.py COMMAND --help` explains each):
+  prepare                 raw data -> atomic files
+  profile                 training histories -> language model -> profiles.jsonl
+  embed                   item texts and profiles -> .itememb, .useremb
+  compare --models A,B    several models with several seeds, in one report
+  ablate                  the same for LeCDSR, its ablations and encoders
+  recommend --run DIR     top items of each domain for users
+  tune                    hyper-parameter search on validation samples
+  doctor                  check versions, device and data
 """
 
 # command -> module and function; the module is imported when the command runs
@@ -94,8 +101,8 @@ def train(arguments: Sequence[str]) -> int:
     Raises:
         UserError: a mistake in settings or data.
     """
-    if {"-h", "--help"} & set(arguments):
-        out.print(USAGE, markup=False, soft_wrap=True, end="")
+    if {"-h", "--help", "--help=all"} & set(arguments):
+        out.print(f"{USAGE}\n{_describe_parameters(arguments)}", markup=False, soft_wrap=True, end="")
         return 0
     options = run_options(arguments)
     from recbole_lecdsr.quick_start import run_lecdsr  # imports torch and the frameworks
@@ -110,3 +117,19 @@ def train(arguments: Sequence[str]) -> int:
         show(outcome["result"], Path(outcome["run_directory"]))
     distributed.destroy()
     return 0
+
+
+def _describe_parameters(arguments: Sequence[str]) -> str:
+    """Help on parameters: those of the model that is named, and the common ones or all."""
+    from recbole_lecdsr import schema
+
+    everything, width = "--help=all" in arguments, min(out.width, 100)
+    given = [text for text in arguments if text not in ("-h", "--help", "--help=all")]
+    model = run_options(given).model
+    if model is None:
+        from recbole_lecdsr.model.parameters import LECDSR_PARAMETERS
+
+        return schema.describe(LECDSR_PARAMETERS if everything else (), "LeCDSR", everything, width)
+    from recbole_lecdsr.model.registry import model_parameters  # imports torch and the frameworks
+
+    return schema.describe(model_parameters(model), model, everything, width)

@@ -29,7 +29,7 @@ these texts.
   --llm.prompt=NAME           a file of properties/prompt/ (lecdsr, hierarchical), or the path of one like these
 
 Every answer is stored in answers.jsonl in the folder of the data set as soon as it arrives: an interrupted command
-resumes, and no question is paid for twice. docs/llm.md shows complete examples, docs/properties.md explains all
+resumes, and no question is paid for twice. docs/llm.md shows complete examples, docs/configuration.md explains all
 parameters llm.*.
 """
 

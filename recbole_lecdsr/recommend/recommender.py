@@ -158,7 +158,7 @@ def load_run(
     if not path.exists():
         raise UserError(_missing_run(folder))
     checkpoint = Checkpoint.load(path)
-    # Without test samples a finished run leaves no result.json.
+    # A split without test samples leaves no result.json.
     if not (folder / run_directory.RESULT).exists() and not checkpoint.training_ended:
         raise UserError(
             f"the run in {folder} is not finished (after epoch {checkpoint.epoch}): resume it with --resume=True and "

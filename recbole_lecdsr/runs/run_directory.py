@@ -17,7 +17,6 @@ CONFIG = "config.yaml"  # all parameters of the run
 RESULT = "result.json"  # `recbole_lecdsr.runs.result.RunResult`; present when the run has been tested
 RANKS = "ranks.npz"  # see `write_ranks`
 MODEL = "model.pth"  # `recbole_lecdsr.runs.checkpoint.Checkpoint`
-ERROR = "error.txt"  # of a run in a study that failed: the traceback, and in the last line the message
 
 
 def make_run_directory(folder: Path) -> None:

@@ -197,7 +197,7 @@ def test_the_default_data_are_prepared_and_embedded_once_and_then_run(tmp_path, 
 def test_help_tells_of_commands_and_parameters(capsys):
     status, printed, _ = run(capsys, "--help")
     assert status == 0
-    for word in ("prepare", "embed", "doctor", "--config_files", "--model", "--NAME=VALUE", "docs/properties.md"):
+    for word in ("prepare", "embed", "doctor", "--config_files", "--model", "--NAME=VALUE", "docs/configuration.md"):
         assert word in printed
 
 

@@ -77,7 +77,7 @@ def test_scores_can_be_fused(settings):
 
 
 def test_the_commands_take_it(settings, tmp_path, capsys):
-    run = ("--config_files", "mine.yaml")
+    run = ("--config_files", "mine.yaml", "--output_dir=runs")
     assert main(["--model", NAME, "--vector_size=5", *run]) == 0
     capsys.readouterr()
     folder = tmp_path / "runs" / "pair" / f"{NAME}-2022"

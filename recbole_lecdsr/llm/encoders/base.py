@@ -14,7 +14,7 @@ TextKind = Literal["item", "user"]
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings:
-    """How an encoder is used, whatever it is; docs/properties.md explains each field as ``encoder_<field>``.
+    """How an encoder is used, whatever it is; docs/configuration.md explains each field as ``encoder_<field>``.
 
     Attributes:
         batch_size: texts at a time.
