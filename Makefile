@@ -43,6 +43,7 @@ bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/embeddings.py
 	$(BIN)/python benchmarks/profile_throughput.py
 	$(BIN)/python benchmarks/amazon.py
+	$(BIN)/python benchmarks/family_wise_error.py
 
 same-numbers: $(READY) ## compare metrics with another commit: BASE=<commit>; options in ARGS="…"
 	$(BIN)/python benchmarks/same_numbers.py --base "$(BASE)" $(ARGS)

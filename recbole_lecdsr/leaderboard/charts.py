@@ -138,7 +138,7 @@ def _curves(table: Standings, label: str, part: str, metric: str) -> list[Trace]
 
 
 def ablations(table: Standings) -> Figure | None:
-    """Difference of each variant of the first model to it, with its interval, over the noise floor."""
+    """Difference of each variant of the reference to it, with its interval, over the noise floor."""
     variants = table.variants()
     views = []
     for part, name in table.study.part_names.items():
@@ -170,8 +170,8 @@ def ablations(table: Standings) -> Figure | None:
             ]  # fmt: skip
         views.append(View(name, data, layout))
     text = (
-        f"What {table.first_name} gains or loses when one parameter is changed. Lines: 95\u00a0% interval over users. "
-        "Grey: the difference between two seeds of one model."
+        f"What {table.reference_name} gains or loses when one parameter is changed. Lines: 95\u00a0% interval over "
+        "users, not corrected. Grey: the difference between two single runs of one model with different seeds."
     )
     return Figure("ablations", "Ablations", text, views, 140 + 44 * len(variants)) if views else None
 

@@ -46,7 +46,7 @@ def render_page(table: Standings, maps: Sequence[EmbeddingMap | MissingMap]) -> 
     environment.filters["breakable"] = breakable
     return environment.get_template("report.html").render(
         dataset=study.dataset,
-        first=table.first_name,
+        reference=table.reference_name,
         parts=study.part_names,
         metrics=[display_name(metric) for metric in TABLE_METRICS],
         tested=display_name(TESTED_METRIC),

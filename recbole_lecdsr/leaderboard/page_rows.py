@@ -36,7 +36,7 @@ class MetricCell(NumberCell):
     Attributes:
         sd: standard deviation over the seeds, empty with one seed.
         best: whether it is the highest of its column.
-        mark: ▲ or ▼ for a significant difference to the first model, else empty.
+        mark: ▲ or ▼ for a significant difference to the reference, else empty.
         hint: what the mark means.
     """
 
@@ -51,26 +51,26 @@ class LeaderboardRow:
     """A model of the leaderboard; its cells are the table metrics of each part."""
 
     name: str
-    is_first: bool
+    is_reference: bool
     seeds: NumberCell
     cells: tuple[MetricCell, ...]
 
 
 @dataclass(frozen=True)
 class ComparisonCell:
-    """A model compared with the first one on a part of the samples.
+    """A model compared with the reference on a part of the samples.
 
     Attributes:
         comparison: the numbers.
         mark: ▲ or ▼ for a significant difference, else empty.
-        p_holm, p_permutation: as text.
-        below_noise: whether the difference is smaller than that between two seeds of one model.
+        p_holm, p_wilcoxon: as text.
+        below_noise: whether the difference is smaller than that between two single runs of one model.
     """
 
     comparison: Comparison
     mark: str
     p_holm: str
-    p_permutation: str
+    p_wilcoxon: str
     below_noise: bool
 
 
@@ -119,7 +119,7 @@ def leaderboard_rows(table: Standings) -> list[LeaderboardRow]:
     return [
         LeaderboardRow(
             name=study.model_name(label),
-            is_first=label == table.first,
+            is_reference=label == table.reference,
             seeds=NumberCell(len(study.finished_runs(label)), seeds_text(study, label)),
             cells=tuple(
                 _metric_cell(table, label, part, metric) for part in study.part_names for metric in TABLE_METRICS
@@ -135,7 +135,7 @@ def _metric_cell(table: Standings, label: str, part: str, metric: str) -> Metric
     verdict = comparison.verdict() if comparison else 0
     hint = ""
     if comparison and verdict:
-        hint = f"{comparison.difference:+.4f} to {table.first_name}, p {p_text(comparison.p_holm)}"
+        hint = f"{comparison.difference:+.4f} to {table.reference_name}, p {p_text(comparison.p_holm)}"
     return MetricCell(
         value=None if math.isnan(mean) else mean,
         text=NO_VALUE if math.isnan(mean) else f"{mean:.4f}",
@@ -147,7 +147,7 @@ def _metric_cell(table: Standings, label: str, part: str, metric: str) -> Metric
 
 
 def comparison_rows(table: Standings) -> list[ComparisonRow]:
-    """The models that are compared with the first one on some part of the samples."""
+    """The models that are compared with the reference on some part of the samples."""
     rows = []
     for label in table.labels:
         cells = tuple(_comparison_cell(table, label, part) for part in table.study.part_names)
@@ -164,7 +164,7 @@ def _comparison_cell(table: Standings, label: str, part: str) -> ComparisonCell 
         comparison=comparison,
         mark=VERDICT_MARKS[comparison.verdict()],
         p_holm=p_text(comparison.p_holm),
-        p_permutation=p_text(comparison.p_permutation),
+        p_wilcoxon=p_text(comparison.p_wilcoxon),
         below_noise=floor is not None and abs(comparison.difference) < floor.difference,
     )
 

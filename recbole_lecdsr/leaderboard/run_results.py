@@ -65,6 +65,7 @@ class RunSummary:
 
     Attributes:
         model, dataset, seed, device: of the run.
+        version: of the plugin that wrote it; empty where it is not recorded.
         domains: ``source`` and ``target`` -> name.
         parameters: all parameters of the run.
         test: the test metrics.
@@ -84,6 +85,7 @@ class RunSummary:
     dataset: str
     seed: int
     device: str
+    version: str
     domains: Mapping[str, str]
     parameters: Mapping[str, Any]
     test: Metrics
@@ -170,6 +172,7 @@ def _summarise(values: Mapping[str, Any]) -> RunSummary:
         dataset=values["dataset"],
         seed=values["seed"],
         device=values["device"],
+        version=values.get("versions", {}).get("recbole_lecdsr", ""),
         domains=values["domains"],
         parameters=values["parameters"],
         test=values["test"],

@@ -6,13 +6,10 @@ is not run again, an interrupted one resumes, and processes that use the same fo
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +18,13 @@ from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
 from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.leaderboard.locks import try_lock
+from recbole_lecdsr.leaderboard.row_parameters import (
+    can_continue,
+    differing_in_row,
+    read_parameters,
+    require_same_parameters,
+)
 from recbole_lecdsr.leaderboard.study import ERROR_FILE
 from recbole_lecdsr.leaderboard.study_description import RUNS_FOLDER, StudyDescription, label_folder
 from recbole_lecdsr.model.base import ITEM_TEXT, USER_TEXT
@@ -28,7 +32,6 @@ from recbole_lecdsr.model.registry import find_model
 from recbole_lecdsr.property_files import merge, split_command_line
 from recbole_lecdsr.quick_start import run_lecdsr
 from recbole_lecdsr.runs.checkpoint import Checkpoint
-from recbole_lecdsr.runs.comparison import differing_parameters
 from recbole_lecdsr.runs.environment import reset_peak_memory
 from recbole_lecdsr.runs.run_directory import MODEL, RESULT
 
@@ -58,15 +61,20 @@ class Task:
         return self.config.run_directory
 
     def is_finished(self) -> bool:
-        """Whether the run directory holds a result of the same parameters."""
-        path = self.folder / RESULT
-        if not path.exists():
-            return False
-        parameters = json.loads(path.read_text(encoding="utf-8"))["parameters"]
-        return not differing_parameters(parameters, self.config.plain())
+        """Whether the run directory holds a result of the same parameters, the training budget included."""
+        parameters = read_parameters(self.folder)
+        return parameters is not None and not differing_in_row(parameters, self.config.plain())
+
+    def require_same_parameters(self) -> None:
+        """Refuse this run if its model has finished runs with different parameters, of this seed or another one.
+
+        Raises:
+            UserError: names what differs.
+        """
+        require_same_parameters(self.folder.parent, self.label, self.config.plain())
 
     def can_resume(self) -> bool:
-        """Whether an interrupted run of the same parameters left a readable checkpoint."""
+        """Whether an interrupted run of the same parameters, or a smaller budget, left a readable checkpoint."""
         path = self.folder / MODEL
         if not path.exists() or (self.folder / RESULT).exists():
             return False
@@ -74,7 +82,7 @@ class Task:
             parameters = Checkpoint.load(path).parameters
         except UserError:
             return False
-        return not differing_parameters(parameters, self.config.plain())
+        return can_continue(parameters, self.config.plain())
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class StudyPlan:
 
     Attributes:
         folder: of the study.
-        description: its data set, models and seeds, for ``study.json``.
+        description: its data set, models, seeds and reference, for ``study.json``.
         tasks: the runs, all models of a seed before the next seed.
     """
 
@@ -148,7 +156,7 @@ def make_plan(
 
     Args:
         folder: of the study.
-        labels: the models; the others are compared with the first.
+        labels: the models; the first is the reference of a new study.
         seeds: of each model.
         config_files: property files for all models.
         overrides: parameters for all models, which every model must have.
@@ -193,11 +201,30 @@ def check_embedding_files(tasks: Sequence[Task]) -> None:
         )
 
 
+def check_rows(tasks: Sequence[Task]) -> None:
+    """Refuse runs whose models are in the study with different parameters, before anything runs.
+
+    Raises:
+        UserError: names what differs, for all models at once.
+    """
+    errors = []
+    for task in {task.label: task for task in tasks}.values():
+        try:
+            task.require_same_parameters()
+        except UserError as error:
+            errors.append(str(error))
+    if errors:
+        raise UserError("\n".join(errors))
+
+
 def run_tasks(tasks: Sequence[Task]) -> list[Task]:
     """Run what is not finished; wait for runs that other processes are working on.
 
     Returns:
         The tasks that failed; each has left its error in error.txt of its run directory.
+
+    Raises:
+        UserError: another process has meanwhile finished a run of the same model with different parameters.
     """
     waiting = [task for task in tasks if not task.is_finished()]
     if len(waiting) < len(tasks):
@@ -208,12 +235,13 @@ def run_tasks(tasks: Sequence[Task]) -> list[Task]:
         locked: list[Task] = []
         total = len(seconds) + len(waiting)
         for task in waiting:
-            with lock_folder(task.folder) as acquired:
+            with try_lock(task.folder) as acquired:
                 if not acquired:
                     locked.append(task)
                     continue
                 if task.is_finished():  # by another process
                     continue
+                task.require_same_parameters()
                 _log_progress(task, total, seconds)
                 started = time.perf_counter()
                 if not _run_task(task):
@@ -248,19 +276,3 @@ def _run_task(task: Task) -> bool:
         logger.error("%s, seed %d failed: %s", task.label, task.seed, error)
         return False
     return True
-
-
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[bool]:
-    """Lock a run directory against other processes and machines; yields False if another holds the lock.
-
-    The lock ends with the process, however it ends.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True

@@ -1,8 +1,9 @@
 """Statistics of a model comparison: paired tests, multiple-testing correction, bootstrap interval, noise floor.
 
-Arrays in, numbers out. A difference is always *other − first*: a negative one favours the first model. The samples of
-one user are correlated, so the interval and the permutation test resample users, not samples. The Wilcoxon test treats
-the samples as independent, as published comparisons do; read it together with the interval.
+Arrays in, numbers out. A difference is always *other − reference*: a negative one favours the reference. The samples
+of one user are correlated, so the interval resamples users and the permutation test flips signs by user. The verdict is
+the permutation test with Holm's correction. The Wilcoxon test treats the samples as independent, as published
+comparisons do. It finds differences too often where the samples of a user are alike, so the verdict ignores it.
 """
 
 from __future__ import annotations
@@ -16,47 +17,52 @@ from scipy import stats
 
 _MAX_CELLS = 1 << 22  # of the matrix of weights or signs that is held at a time
 _DECIMALS = 12  # means over seeds differ in their last bits; rounding makes equal differences ties again
+_EXACT_UP_TO = 13  # non-zero differences for which every sign pattern is computed, 4,096 up to the overall sign
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model compared with the first model of a study.
+    """A model compared with the reference of a study.
 
     Attributes:
-        difference: mean of other − first over the test samples.
-        low, high: its 95 % bootstrap interval, over users.
-        p: of the two-sided Wilcoxon signed-rank test.
-        p_holm: p after Holm's correction over the compared models.
-        p_permutation: of the two-sided sign-flip permutation test over users, uncorrected.
+        difference: mean of other − reference over the test samples.
+        low, high: its 95 % bootstrap interval, over users. It is the interval of this model by itself: not corrected
+            for the number of models, and not used by the verdict.
+        p_permutation: of the two-sided sign-flip permutation test by user, uncorrected.
+        p_holm: `p_permutation` after Holm's correction over the compared models.
+        p_wilcoxon: of the two-sided Wilcoxon signed-rank test over samples, uncorrected; for information.
         seeds: the seeds that both models have finished.
     """
 
     difference: float
     low: float
     high: float
-    p: float
-    p_holm: float
     p_permutation: float
+    p_holm: float
+    p_wilcoxon: float
     seeds: tuple[int, ...] = ()
 
     def verdict(self, level: float = 0.05) -> int:
-        """1 for better than the first model, -1 for worse, 0 for no significant difference.
+        """1 for better than the reference, -1 for worse, 0 for no significant difference.
 
-        Significant means both: ``p_holm`` is below the level, and the interval excludes zero.
+        Significant means that ``p_holm`` is below the level. The probability of any false 1 or -1 among the models
+        that were compared together is then at most the level.
 
-        >>> Comparison(-0.02, low=-0.03, high=-0.01, p=0.001, p_holm=0.002, p_permutation=0.001).verdict()
+        >>> Comparison(-0.02, low=-0.03, high=-0.01, p_permutation=0.001, p_holm=0.002, p_wilcoxon=0.001).verdict()
         -1
         """
-        significant = self.p_holm < level and (self.low > 0 or self.high < 0)
-        return int(np.sign(self.difference)) if significant else 0
+        return int(np.sign(self.difference)) if self.p_holm < level else 0
 
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """The difference between two seeds of the same model.
+    """The difference between two single runs of the same model with different seeds.
+
+    It is a yardstick for single runs. A mean over n seeds varies less: seed noise in the difference of two such means
+    is about the floor divided by √n.
 
     Attributes:
-        difference: root mean square difference between two seeds, over the models: √2 times the pooled sd.
+        difference: root mean square difference between two runs, over the models: √2 times the pooled sd.
         largest: the largest such difference.
         model: the model in which it was seen.
         models: how many models it is computed from: those with two seeds or more whose values differ.
@@ -83,14 +89,15 @@ def wilcoxon(difference: np.ndarray) -> float:
     """p of the two-sided Wilcoxon signed-rank test of paired differences (S,), zeros by Pratt's method.
 
     Pratt ranks the zeros with the others and drops them afterwards. Most samples are missed by both models; dropping
-    these zeros before ranking would overstate the evidence of the others.
+    these zeros before ranking would overstate the evidence of the others. With few non-zero differences p is exact,
+    from every pattern of their signs; with more it is that of the normal approximation.
 
     >>> wilcoxon(np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))  # two of the 2⁶ sign patterns are as extreme
     0.03125
     """
     difference = np.round(np.asarray(difference, dtype=np.float64), _DECIMALS)
-    if not np.any(difference):
-        return 1.0
+    if np.count_nonzero(difference) <= _EXACT_UP_TO:
+        return _exact_sign_flip(np.sign(difference) * stats.rankdata(np.abs(difference)))
     return float(stats.wilcoxon(difference, zero_method="pratt", alternative="two-sided").pvalue)
 
 
@@ -114,7 +121,8 @@ def permutation_test(
 ) -> np.ndarray:
     """p of the two-sided sign-flip test of the mean difference.
 
-    Under the null hypothesis the two models are exchangeable; the signs of all samples of a group flip together.
+    Under the null hypothesis the two models are exchangeable; the signs of all samples of a group flip together. Where
+    few groups have a non-zero sum of differences, p is exact.
 
     Args:
         difference: (M, S) float, or (S,).
@@ -123,18 +131,48 @@ def permutation_test(
         seed: of the random numbers.
 
     Returns:
-        (M,) p = (1 + patterns at least as extreme) / (1 + patterns); a scalar for (S,).
+        (M,) p; a scalar for (S,). With up to 13 non-zero groups, the fraction of all sign patterns that are at least as
+        extreme; with more, (1 + random patterns at least as extreme) / (1 + random patterns).
+
+    >>> permutation_test(np.array([0.1, 0.2, 0.3, 0.4, 0.0, 0.0])).item()  # two of the 2⁴ sign patterns
+    0.125
     """
     sums, _ = _group_sums(difference, groups)
-    observed = np.abs(sums.sum(axis=0))
-    tolerance = 1e-9 * np.abs(sums).sum(axis=0)  # the same numbers, summed in another order
+    few = np.count_nonzero(np.round(sums, _DECIMALS), axis=0) <= _EXACT_UP_TO
+    p = np.empty(sums.shape[1])
+    p[few] = [_exact_sign_flip(column) for column in sums.T[few]]
+    if not few.all():
+        p[~few] = _random_sign_flip(sums[:, ~few], resamples, seed)
+    return p if np.ndim(difference) == 2 else p[0]
+
+
+def _exact_sign_flip(values: np.ndarray) -> float:
+    """p of the two-sided sign-flip test of the sum of (n,) values, from all sign patterns of the non-zero ones."""
+    values = values[np.round(values, _DECIMALS) != 0]
+    if not len(values):
+        return 1.0
+    # The other half of the patterns, with the first sign flipped, has the same absolute sums.
+    patterns = np.arange(1 << (len(values) - 1))
+    signs = np.column_stack(
+        [np.ones_like(patterns), *((patterns >> bit & 1) * 2 - 1 for bit in range(len(values) - 1))]
+    )
+    return float(np.mean(np.abs(signs @ values) >= abs(values.sum()) - _tolerance(values)))
+
+
+def _random_sign_flip(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """p (M,) of the two-sided sign-flip test of the sums of (G, M) values, from random sign patterns."""
+    observed = np.abs(sums.sum(axis=0)) - _tolerance(sums)
     rng = np.random.default_rng(seed)
     extreme = np.zeros(sums.shape[1], dtype=np.int64)
     for rows in _chunk_sizes(resamples, len(sums)):
         signs = rng.integers(0, 2, size=(rows, len(sums)), dtype=np.int8) * 2.0 - 1.0
-        extreme += (np.abs(signs @ sums) >= observed - tolerance).sum(axis=0)
-    p = (1.0 + extreme) / (1.0 + resamples)
-    return p if np.ndim(difference) == 2 else p[0]
+        extreme += (np.abs(signs @ sums) >= observed).sum(axis=0)
+    return (1.0 + extreme) / (1.0 + resamples)
+
+
+def _tolerance(values: np.ndarray) -> np.ndarray:
+    """By how much the sum of the same numbers may differ when they are added in another order."""
+    return 1e-9 * np.abs(values).sum(axis=0)
 
 
 def bootstrap_interval(
@@ -145,7 +183,7 @@ def bootstrap_interval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile bootstrap interval of the mean; whole groups are drawn with replacement.
+    """Percentile bootstrap interval of the mean of each model by itself; whole groups are drawn with replacement.
 
     A draw is a row of multinomial weights over the groups. Its mean is the weighted sum of the group sums over the
     weighted sum of the group sizes, so all draws for all models take two matrix products.
@@ -195,31 +233,30 @@ def compare(
     resamples: int = 2000,
     permutations: int = 4999,
 ) -> dict[str, Comparison]:
-    """Compare each model with the first one; Holm's correction is over the models.
+    """Compare each model with the reference; Holm's correction is over the models.
 
     Args:
-        differences: model -> (S,) per-sample metric, other − first, averaged over the common seeds.
+        differences: model -> (S,) per-sample metric, other − reference, averaged over the common seeds.
         groups: (S,) user of each sample.
         seeds: model -> the common seeds, recorded in the comparison.
         resamples: draws of the bootstrap interval.
-        permutations: sign patterns of the permutation test.
+        permutations: random sign patterns of the permutation test.
     """
     if not differences:
         return {}
     matrix = np.stack(list(differences.values()))
     mean = matrix.mean(axis=1)
     low, high = bootstrap_interval(matrix, groups, resamples=resamples)
-    p = np.array([wilcoxon(row) for row in matrix])
-    p_holm = holm(p)
     p_permutation = permutation_test(matrix, groups, resamples=permutations)
+    p_holm = holm(p_permutation)
     return {
         label: Comparison(
             difference=float(mean[row]),
             low=float(low[row]),
             high=float(high[row]),
-            p=float(p[row]),
-            p_holm=float(p_holm[row]),
             p_permutation=float(p_permutation[row]),
+            p_holm=float(p_holm[row]),
+            p_wilcoxon=wilcoxon(matrix[row]),
             seeds=tuple((seeds or {}).get(label, ())),
         )
         for row, label in enumerate(differences)
@@ -227,7 +264,7 @@ def compare(
 
 
 def noise_floor(values: Mapping[str, np.ndarray]) -> NoiseFloor | None:
-    """By how much two seeds of the same model differ.
+    """By how much two runs of the same model with different seeds differ.
 
     Args:
         values: model -> (n,) its metric with each seed. Models with one seed are ignored, and so are models whose

@@ -1,4 +1,4 @@
-"""A study as numbers: the metrics of each model per domain, and its comparison with the first model."""
+"""A study as numbers: the metrics of each model per domain, and its comparison with the reference."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Standings:
         labels: the models with a finished run, best overall first.
         values: label -> part -> metric -> (n,) its mean over the samples with each finished seed; without the parts
             that the model does not score.
-        comparisons: part -> label -> comparison with the first model of the study, on NDCG@10; empty when the first
-            model has no finished run; without the models that share no finished seed with it.
+        comparisons: part -> label -> comparison with the reference of the study, on NDCG@10; empty when the reference
+            has no finished run; without the models that share no finished seed with it.
         noise: part -> noise floor of NDCG@10, or None where it is unknown.
     """
 
@@ -38,14 +38,14 @@ class Standings:
     noise: Mapping[str, NoiseFloor | None]
 
     @property
-    def first(self) -> str:
+    def reference(self) -> str:
         """Label of the model that the others are compared with."""
-        return self.study.models[0]
+        return self.study.reference
 
     @property
-    def first_name(self) -> str:
+    def reference_name(self) -> str:
         """Its name to show."""
-        return self.study.model_name(self.first)
+        return self.study.model_name(self.reference)
 
     def mean_and_sd(self, label: str, part: str, metric: str) -> tuple[float, float]:
         """Over the finished seeds; the sd is nan with one seed, both are where the model does not score the part."""
@@ -61,13 +61,13 @@ class Standings:
         return [label for label in self.labels if part in self.values[label]]
 
     def verdict(self, label: str, part: str) -> int:
-        """1 for better than the first model, -1 for worse, 0 for no significant difference or no test."""
+        """1 for better than the reference, -1 for worse, 0 for no significant difference or no test."""
         comparison = self.comparisons[part].get(label)
         return comparison.verdict() if comparison else 0
 
     def variants(self) -> dict[str, str]:
-        """The finished variants of the first model: ``LeCDSR:align_weight=0`` -> ``align_weight=0``."""
-        prefix = self.first + ":"
+        """The finished variants of the reference: ``LeCDSR:align_weight=0`` -> ``align_weight=0``."""
+        prefix = self.reference + ":"
         return {
             label: label.removeprefix(prefix)
             for label in self.study.models
@@ -99,20 +99,19 @@ def compute_standings(study: Study, metrics: Sequence[str] = ALL_METRICS) -> Sta
         part: noise_floor({label: values[label][part][TESTED_METRIC] for label in labels if part in values[label]})
         for part in study.samples.parts
     }
-    return Standings(study, tuple(sorted(labels, key=order)), values, _compare_with_first(study, labels), noise)
+    return Standings(study, tuple(sorted(labels, key=order)), values, _compare_with_reference(study, labels), noise)
 
 
-def _compare_with_first(study: Study, labels: Sequence[str]) -> dict[str, dict[str, Comparison]]:
-    """Part -> label -> comparison, for the models that share a finished seed with the first one."""
-    first, *others = study.models
+def _compare_with_reference(study: Study, labels: Sequence[str]) -> dict[str, dict[str, Comparison]]:
+    """Part -> label -> comparison, for the models that share a finished seed with the reference."""
+    reference = study.reference
+    seeds_of_reference = {run.seed for run in study.finished_runs(reference)}
     differences, seeds = {}, {}
-    for label in others:
-        if label in labels:
-            seeds_of = [{run.seed for run in study.finished_runs(one)} for one in (first, label)]
-            common = sorted(seeds_of[0] & seeds_of[1])
-            if common:
-                differences[label] = sample_means(study, label, common) - sample_means(study, first, common)
-                seeds[label] = tuple(common)
+    for label in labels:
+        common = sorted(seeds_of_reference & {run.seed for run in study.finished_runs(label)})
+        if label != reference and common:
+            differences[label] = sample_means(study, label, common) - sample_means(study, reference, common)
+            seeds[label] = tuple(common)
     return {
         part: compare(
             {label: row[chosen] for label, row in differences.items() if not np.isnan(row[chosen]).any()},

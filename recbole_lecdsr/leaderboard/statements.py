@@ -22,7 +22,7 @@ def statements(table: Standings) -> dict[str, str]:
         "Dashes": _dashes(table),
         "Significance": _significance(table),
         "Noise floor": _noise_floor(table),
-        "Reference": _reference(result),
+        "Untrained rankings": _untrained_rankings(result),
         "Device": "; ".join(devices) + ".",
     }
     return {
@@ -46,8 +46,13 @@ def _candidates(study: Study) -> str:
     else:
         kind = {"uni": "uniform", "pop": "popularity-weighted"}[mode[:3]]
         items = f"{mode[3:]} {kind} negatives of the target's domain, the same for every model of a seed"
-    history = "excluded" if candidates.history_masked else "included"
-    return f"{items} ({mode}); items of the user's history are {history}; ties count against the model."
+    if not candidates.history_masked:
+        history = "items that the user has had are included"
+    elif mode == "full":
+        history = "items that the user had before the target are excluded, those that come later are not"
+    else:
+        history = "items that the user has had at any time are excluded"
+    return f"{items} ({mode}); {history}; ties count against the model."
 
 
 def _split(result: RunSummary) -> str:
@@ -84,15 +89,16 @@ def _dashes(table: Standings) -> str:
 def _significance(table: Standings) -> str:
     tested = max(map(len, table.comparisons.values()))
     if not tested:
-        return f"not tested: {table.first_name} shares no finished seed with another model."
+        return f"not tested: {table.reference_name} shares no finished seed with another model."
     models = f"{tested} models" if tested > 1 else "one model"
     if len({len(comparisons) for comparisons in table.comparisons.values()}) > 1:
         models = "the models of a column"
     return (
-        f"▲ better, ▼ worse than {table.first_name} in {display_name(TESTED_METRIC)}: paired two-sided Wilcoxon "
-        "signed-rank test over the test samples (metric averaged over the common seeds; zero differences by Pratt's "
-        f"method), Holm-corrected over {models}, p < 0.05, and a 95 % bootstrap interval of the mean difference, over "
-        "users, that excludes zero."
+        f"▲ better, ▼ worse than {table.reference_name} in {display_name(TESTED_METRIC)}: paired two-sided permutation "
+        "test that flips the signs of all samples of a user together (metric averaged over the common seeds), "
+        f"Holm-corrected over {models}, p < 0.05. The 95 % bootstrap intervals, over users, are those of each model "
+        "by itself, not corrected. The Wilcoxon test over samples takes the samples of a user for independent and is "
+        "given for information, not corrected."
     )
 
 
@@ -100,15 +106,16 @@ def _noise_floor(table: Standings) -> str:
     floor = table.noise["overall"]
     if floor is None:
         return "unknown: it takes two seeds of a model whose results depend on the seed."
-    models = f"{floor.models} models" if floor.models > 1 else "one model"
+    models = f"the {floor.models} models" if floor.models > 1 else "the one model"
     return (
-        f"two seeds of one model differ by {floor.difference:.4f} in overall {display_name(TESTED_METRIC)} (root mean "
-        f"square, {models}); the largest difference is {floor.largest:.4f}, of {table.study.model_name(floor.model)}. "
-        "A smaller difference between two models may be due to the seed, whatever its p."
+        f"two single runs of one model with different seeds differ by {floor.difference:.4f} in overall "
+        f"{display_name(TESTED_METRIC)} (root mean square over {models} whose result varies with the seed); the "
+        f"largest difference is {floor.largest:.4f}, of {table.study.model_name(floor.model)}. Seed noise in a "
+        "difference of means over n seeds is about 1/√n of that. The tests do not account for it."
     )
 
 
-def _reference(result: RunSummary) -> str:
+def _untrained_rankings(result: RunSummary) -> str:
     values = ", ".join(
         f"{name} {parts['overall'][TESTED_METRIC]:.4f}"
         for name, parts in result.reference.items()

@@ -1,6 +1,6 @@
 """A study folder: its runs, how each ended, and the check that their results are comparable.
 
-``study.json`` names the data set, the models and the seeds; each run has its directory under
+``study.json`` names the data set, the models, the seeds and the reference; each run has its directory under
 ``runs/<label>/<dataset>/``. A run is
 
 - *finished* when its directory holds result.json (and then ranks.npz),
@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,10 +21,12 @@ import numpy as np
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.leaderboard.model_names import model_name
+from recbole_lecdsr.leaderboard.row_parameters import describe_difference, differing_in_row
 from recbole_lecdsr.leaderboard.run_results import RunSummary, Samples, read_run
 from recbole_lecdsr.leaderboard.study_description import (
     RUNS_FOLDER,
     StudyDescription,
+    find_run_folders,
     label_folder,
     read_description,
 )
@@ -76,7 +77,7 @@ class Study:
 
     Attributes:
         folder: of the study.
-        description: its data set, models and seeds.
+        description: its data set, models, seeds and reference.
         runs: one for each model and seed, in the order of the description, models first.
         samples: the test samples that all finished runs share.
     """
@@ -93,8 +94,13 @@ class Study:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Labels of the models; the first is the one that the others are compared with."""
+        """Labels of the models."""
         return self.description.models
+
+    @property
+    def reference(self) -> str:
+        """Label of the model that the others are tested against."""
+        return self.description.reference
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -141,8 +147,8 @@ def read_study(folder: str | Path) -> Study:
         folder: the study folder.
 
     Raises:
-        UserError: no study there; no finished run; a run that cannot be read; or runs that are not comparable, since
-            their data set, split, candidates or test samples differ.
+        UserError: no study there; no finished run; a run that cannot be read; runs of one model with different
+            parameters; or runs that are not comparable, since their data set, split, candidates or test samples differ.
     """
     folder = Path(folder)
     description = read_description(folder)
@@ -160,15 +166,15 @@ def read_study(folder: str | Path) -> Study:
         reasons = ["these runs failed:", *failed] if failed else ["none has failed either: start or resume it"]
         raise UserError("\n".join([f"the study {folder} has no finished run, so there is no table;", *reasons]))
     _require_comparable(finished, samples_of_finished)
+    for label in description.models:
+        _require_one_row(folder, [run for run in finished if run.label == label])
     return Study(folder, description, tuple(runs), samples_of_finished[0])
 
 
 def _read_run(folder: Path, dataset: str, label: str, seed: int) -> tuple[Run, Samples | None]:
     """A run of the study, and its samples if it has finished."""
     parent = folder / RUNS_FOLDER / label_folder(label) / dataset
-    # A digest of parameters may follow the seed.
-    name = re.compile(rf"{re.escape(label.partition(':')[0])}-{seed}(-.+)?")
-    found = sorted(path for path in parent.glob("*") if path.is_dir() and name.fullmatch(path.name))
+    found = find_run_folders(parent, label).get(seed, [])
     if not found:
         return Run(label=label, seed=seed, status="missing"), None
     if len(found) > 1:
@@ -187,6 +193,21 @@ def _read_run(folder: Path, dataset: str, label: str, seed: int) -> tuple[Run, S
 
 
 # ---------------------------------------------------------------------- comparability
+
+
+def _require_one_row(folder: Path, runs: Sequence[FinishedRun]) -> None:
+    """Refuse finished runs of one model with different parameters, whose mean would be that of no model."""
+    for run in runs[1:]:
+        one, other = runs[0].result.parameters, run.result.parameters
+        names = differing_in_row(one, other)
+        if run.result.version != runs[0].result.version:  # which may have had other parameters
+            names = [name for name in names if name in one and name in other]
+        if names:
+            raise UserError(
+                f"the runs of {run.label} in {folder} have different parameters, so their mean says nothing (seeds "
+                f"{runs[0].seed} and {run.seed}: {describe_difference(names, one, other)}): delete those of one kind "
+                "and run these seeds again"
+            )
 
 
 def _require_comparable(runs: Sequence[FinishedRun], samples: Sequence[Samples]) -> None:

@@ -1,15 +1,16 @@
-"""``study.json``: which data set, models and seeds a study has; and the folder of each model's runs."""
+"""``study.json``: data set, models, seeds and reference of a study; and the folder of each model's runs."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.leaderboard.locks import wait_for_lock
 
 DESCRIPTION_FILE, RUNS_FOLDER = "study.json", "runs"
 
@@ -20,18 +21,26 @@ class StudyDescription:
 
     Attributes:
         dataset: name of the pair of domains.
-        models: distinct labels; the first is the model that the others are compared with.
+        models: distinct labels.
         seeds: distinct seeds.
+        reference: label of the model that the others are tested against; by default the first one.
 
     Raises:
-        UserError: two labels whose runs would share a folder.
+        UserError: two labels whose runs would share a folder; a reference that is not among the models.
     """
 
     dataset: str
     models: tuple[str, ...]
     seeds: tuple[int, ...]
+    reference: str = ""
 
     def __post_init__(self) -> None:
+        if not self.reference:
+            object.__setattr__(self, "reference", self.models[0])
+        if self.reference not in self.models:
+            raise UserError(
+                f"the reference {self.reference!r} is not a model of the study: give one of {', '.join(self.models)}"
+            )
         label_of_folder: dict[str, str] = {}
         for label in self.models:
             folder = label_folder(label)
@@ -40,14 +49,14 @@ class StudyDescription:
                 raise UserError(f"the labels {other!r} and {label!r} share the folder {folder}: leave one of them out")
 
     def extended(self, earlier: StudyDescription) -> StudyDescription:
-        """This description, followed by the models of an earlier one; the seeds of both, ascending.
+        """An earlier description with the models of this one after its own, and the seeds of both, ascending.
 
         >>> earlier = StudyDescription("movielens", ("LeCDSR", "Pop"), (1, 2))
-        >>> StudyDescription("movielens", ("LeCDSR", "BPR"), (3,)).extended(earlier)
-        StudyDescription(dataset='movielens', models=('LeCDSR', 'BPR', 'Pop'), seeds=(1, 2, 3))
+        >>> StudyDescription("movielens", ("BPR", "LeCDSR"), (3,)).extended(earlier)
+        StudyDescription(dataset='movielens', models=('LeCDSR', 'Pop', 'BPR'), seeds=(1, 2, 3), reference='LeCDSR')
         """
-        models = tuple(dict.fromkeys([*self.models, *earlier.models]))
-        return StudyDescription(self.dataset, models, tuple(sorted({*self.seeds, *earlier.seeds})))
+        models = tuple(dict.fromkeys([*earlier.models, *self.models]))
+        return StudyDescription(self.dataset, models, tuple(sorted({*self.seeds, *earlier.seeds})), earlier.reference)
 
 
 def label_folder(label: str) -> str:
@@ -59,8 +68,24 @@ def label_folder(label: str) -> str:
     return re.sub(r"[^\w.=-]", "_", label)
 
 
+def find_run_folders(row_folder: Path, label: str) -> dict[int, list[Path]]:
+    """The run directories of a model: seed -> folders, by name; a digest of parameters may follow the seed in a name.
+
+    Args:
+        row_folder: where they are, ``<study>/runs/<label>/<dataset>``.
+        label: of the model.
+    """
+    name = re.compile(rf"{re.escape(label.partition(':')[0])}-(\d+)(-.+)?")
+    found: dict[int, list[Path]] = {}
+    for path in sorted(row_folder.glob("*")):
+        match = name.fullmatch(path.name)
+        if match and path.is_dir():
+            found.setdefault(int(match[1]), []).append(path)
+    return found
+
+
 def read_description(folder: Path) -> StudyDescription:
-    """Read ``study.json`` of a study folder.
+    """Read ``study.json`` of a study folder; where it names no reference, as in version 0.1.0, that is the first model.
 
     Raises:
         UserError: a file that is missing, cannot be read or has wrong values, all of them named at once.
@@ -72,38 +97,57 @@ def read_description(folder: Path) -> StudyDescription:
         remedy="delete it and run the same `compare` again; finished runs are kept",
     )
     dataset, models, seeds = (values.get(key) for key in ("dataset", "models", "seeds"))
+    reference = values.get("reference", "")
     checks = (
         ("dataset", "a name", isinstance(dataset, str)),
         ("models", "a list of distinct labels", _is_list_of_distinct(models, str)),
         ("seeds", "a list of distinct whole numbers", _is_list_of_distinct(seeds, int)),
+        ("reference", "one of the models", isinstance(reference, str)),
     )
     errors = [f"{path}: {key} must be {wanted}, not {values.get(key)!r}" for key, wanted, valid in checks if not valid]
     if errors:
         raise UserError("\n".join(errors))
     try:
-        return StudyDescription(str(dataset), tuple(models or ()), tuple(seeds or ()))
+        return StudyDescription(str(dataset), tuple(models or ()), tuple(seeds or ()), str(reference))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
 
-def update_description(folder: Path, description: StudyDescription) -> None:
-    """Write ``study.json``; models and seeds of earlier calls stay in the study, after those of this one.
+def update_description(
+    folder: Path, description: StudyDescription, *, reference: str | None = None
+) -> StudyDescription:
+    """Write ``study.json``; models, seeds and reference of earlier calls stay in the study.
+
+    Several processes can do so at the same time.
+
+    Args:
+        folder: of the study.
+        description: what this call adds.
+        reference: label of the model that the others are tested against from now on; None keeps the one of the study,
+            which for a new study is that of the description.
+
+    Returns:
+        The description of the whole study.
 
     Raises:
-        UserError: the folder holds a study of another data set, or cannot be read.
+        UserError: the folder holds a study of another data set, or cannot be read; a reference that is not a model of
+            the study.
     """
     path = folder / DESCRIPTION_FILE
-    if path.exists():
-        earlier = read_description(folder)
-        if earlier.dataset != description.dataset:
-            raise UserError(
-                f"{folder} is a study of {earlier.dataset}, not of {description.dataset}: give another --study"
-            )
-        description = description.extended(earlier)
-    folder.mkdir(parents=True, exist_ok=True)
-    with write_whole(path) as file:
-        json.dump(asdict(description), file, indent=2)
-        file.write("\n")
+    with wait_for_lock(folder):  # what another process adds after the file was read would be lost
+        if path.exists():
+            earlier = read_description(folder)
+            if earlier.dataset != description.dataset:
+                raise UserError(
+                    f"{folder} is a study of {earlier.dataset}, not of {description.dataset}: give another --study"
+                )
+            description = description.extended(earlier)
+        if reference is not None:
+            description = replace(description, reference=reference)
+        with write_whole(path) as file:
+            json.dump(asdict(description), file, indent=2)
+            file.write("\n")
+    return description
 
 
 def read_json_object(path: Path, *, missing: str, remedy: str) -> dict[str, Any]:

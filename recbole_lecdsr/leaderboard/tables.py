@@ -96,9 +96,9 @@ def _comparison_lines(table: Standings) -> list[str]:
             _escape_markdown(name),
             f"{comparison.difference:+.4f}",
             f"{comparison.low:+.4f} to {comparison.high:+.4f}",
-            p_text(comparison.p),
-            p_text(comparison.p_holm),
             p_text(comparison.p_permutation),
+            p_text(comparison.p_holm),
+            p_text(comparison.p_wilcoxon),
         ]
         for label in table.labels
         for part, name in table.study.part_names.items()
@@ -106,8 +106,8 @@ def _comparison_lines(table: Standings) -> list[str]:
     ]
     if not rows:
         return []
-    head = ["model", "domain", "difference", "95 % interval", "p", "p (Holm)", "p (permutation)"]
-    title = f"## {display_name(TESTED_METRIC)} against {_escape_markdown(table.first_name)}"
+    head = ["model", "domain", "difference", "95 % interval", "p (by user)", "p (Holm)", "p (Wilcoxon)"]
+    title = f"## {display_name(TESTED_METRIC)} against {_escape_markdown(table.reference_name)}"
     return [title, "", *_markdown_table(head, rows, left_columns=2), ""]
 
 
@@ -160,8 +160,8 @@ def to_csv(table: Standings) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        ["model", "domain", "metric", "mean", "sd", "seeds", "difference", "low", "high", "p", "p_holm",
-         "p_permutation", "common_seeds"]
+        ["model", "domain", "metric", "mean", "sd", "seeds", "difference", "low", "high", "p_permutation", "p_holm",
+         "p_wilcoxon", "common_seeds"]
     )  # fmt: skip
     for label in table.labels:
         for part in table.study.samples.parts:
@@ -170,7 +170,8 @@ def to_csv(table: Standings) -> str:
                 seeds = len(table.study.finished_runs(label))
                 row: list[object] = [label, part, metric, mean, "" if math.isnan(sd) else sd, seeds]
                 c = table.comparisons[part].get(label) if metric == TESTED_METRIC else None
-                row += [c.difference, c.low, c.high, c.p, c.p_holm, c.p_permutation, len(c.seeds)] if c else [""] * 7
+                tests = (c.p_permutation, c.p_holm, c.p_wilcoxon) if c else ()
+                row += [c.difference, c.low, c.high, *tests, len(c.seeds)] if c else [""] * 7
                 writer.writerow(row)
     return out.getvalue()
 

@@ -82,7 +82,7 @@ TRAINING = (
         choices=("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam"),
         ignore_case=True,
     ),
-    Parameter("learning_rate", float, "Learning rate.", default=0.001, above=0, common=True),
+    Parameter("learning_rate", float, "Learning rate.", default=0.001, minimum=0, common=True),
     Parameter("weight_decay", float, "Weight decay of the optimiser.", default=0.0, minimum=0, common=True),
     Parameter("train_neg_sample_args", dict, "Negative sampling in training.", parts=_NEGATIVES),
     Parameter("eval_step", int, "Epochs between two validations.", default=1, minimum=1),

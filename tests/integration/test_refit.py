@@ -90,5 +90,5 @@ def test_no_test_event_reaches_it(pair, tmp_path):
     "changes", [{"selection": "per_domain_best"}, {"train_epochs": ["SOURCE:1", "BOTH:1"]}], ids=str
 )
 def test_it_needs_one_chosen_number_of_epochs(pair, changes):
-    with pytest.raises(UserError, match="refit: True trains one model anew"):
+    with pytest.raises(UserError, match="refit: True trains one model again"):
         train({**pair, **changes}, refit=True)

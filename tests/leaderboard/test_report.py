@@ -189,7 +189,7 @@ def test_a_run_with_the_default_parameters_is_named_with_its_score_fusion(traine
 
 
 def test_the_map_starts_from_the_runs_own_initialisation(trained, tmp_path):
-    """A run with learning rate zero ends with its initial embeddings."""
+    """A run with a learning rate of zero ends with its initial embeddings."""
     values = write_pair(tmp_path, random_events())
     values.update(learning_rate=0.0, output_dir=str(tmp_path / "study/runs/LeCDSR"))
     run_lecdsr("LeCDSR", config_dict=values, command_line=[])

@@ -86,6 +86,37 @@ def test_all_models_have_the_same_candidates_and_finished_runs_are_not_repeated(
     assert not other.is_finished(), "different parameters make a different run"
 
 
+def test_case_r01_an_unfinished_run_may_resume_with_more_epochs_and_starts_again_with_fewer(tmp_path, settings):
+    def task(epochs: int, study: str = "study") -> runner.Task:
+        return runner.make_plan(tmp_path / study, ["SASRec"], [1], overrides={**settings, "epochs": epochs}).tasks[0]
+
+    assert runner.run_tasks([task(2)]) == []
+    (task(2).folder / "result.json").unlink()  # as if killed after its second epoch
+    assert task(2).can_resume() and task(3).can_resume()
+    assert not task(1).can_resume()
+    assert runner.run_tasks([task(3)]) == []
+    assert runner.run_tasks([task(3, "unbroken")]) == []
+    resumed, unbroken = (json.loads((one.folder / "result.json").read_text()) for one in (task(3), task(3, "unbroken")))
+    assert resumed["epochs"] == unbroken["epochs"] == 3
+    assert resumed["test"] == unbroken["test"]
+
+
+def test_case_r02_a_run_with_different_parameters_that_another_process_finished_is_not_replaced(tmp_path, settings):
+    plans = [
+        runner.make_plan(tmp_path / "study", ["SASRec"], [1, 2], overrides={**settings, "epochs": 1, **values}).tasks
+        for values in ({}, {"learning_rate": 0.01})
+    ]
+    for tasks in plans:
+        runner.check_rows(tasks)  # neither has a finished run when both start
+    assert runner.run_tasks(plans[0][:1]) == []
+    result = (plans[0][0].folder / "result.json").read_bytes()
+    for seed in (0, 1):
+        with pytest.raises(UserError, match=r"learning_rate 0\.0025 and 0\.01"):
+            runner.run_tasks(plans[1][seed:])
+    assert (plans[0][0].folder / "result.json").read_bytes() == result
+    assert not plans[1][1].is_finished() and not (plans[1][1].folder / ERROR_FILE).exists()
+
+
 def test_a_failed_run_leaves_its_error_and_the_others_are_run(tmp_path, settings):
     tasks = runner.make_plan(tmp_path / "study", ["S3Rec", "Pop"], [1], overrides={**settings, "epochs": 1}).tasks
     failed = runner.run_tasks(tasks)

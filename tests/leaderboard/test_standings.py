@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from rich.console import Console
 from recbole_lecdsr.evaluation.sample_metrics import ndcg
 from recbole_lecdsr.leaderboard import tables
 from recbole_lecdsr.leaderboard.standings import compute_standings, sample_means
+from recbole_lecdsr.leaderboard.statements import statements
 from recbole_lecdsr.leaderboard.study import read_study
+from recbole_lecdsr.leaderboard.study_description import StudyDescription, read_description, update_description
 from tests.helpers import studies
 
 STRENGTHS = {"LeCDSR": 2.0, "SASRec": 1.2, "LeCDSR:align_weight=0": 2.0, "A&B_%": 2.6}
@@ -45,7 +49,22 @@ def test_models_are_ordered_by_their_overall_metric(table):
     assert table.labels[-1] == "SASRec"
 
 
-def test_the_first_model_is_compared_with_each_other(table):
+def test_case_r04_the_others_are_compared_with_the_named_reference(folder):
+    description = read_description(folder)
+    before = compute_standings(read_study(folder)).comparisons["overall"]["SASRec"]
+    update_description(folder, StudyDescription(description.dataset, ("HGN",), (2022,)))
+    assert compute_standings(read_study(folder)).comparisons["overall"]["SASRec"] == before, "a row is only added"
+    update_description(folder, description, reference="SASRec")
+    table = compute_standings(read_study(folder))
+    assert (table.reference, table.reference_name) == ("SASRec", "SASRec")
+    assert set(table.comparisons["overall"]) == set(STRENGTHS) - {"SASRec"}
+    assert table.comparisons["overall"]["LeCDSR"].difference == pytest.approx(-before.difference)
+    assert table.verdict("LeCDSR", "overall") == 1
+    assert "## NDCG@10 against SASRec" in tables.to_markdown(table)
+    assert "worse than SASRec" in statements(table)["Significance"]
+
+
+def test_the_reference_is_compared_with_each_other(table):
     assert set(table.comparisons["overall"]) == set(STRENGTHS) - {"LeCDSR"}
     worse = table.comparisons["overall"]["SASRec"]
     assert worse.verdict() == -1
@@ -75,7 +94,7 @@ def test_samples_are_averaged_over_the_common_seeds_only(tmp_path):
     assert sample_means(study, "LeCDSR", [1, 2]) == pytest.approx(both)
 
 
-def test_without_the_first_model_there_is_a_table_but_no_comparison(tmp_path):
+def test_without_the_reference_there_is_a_table_but_no_comparison(tmp_path):
     studies.write_study(tmp_path / "study", {"SASRec": 2.0}, seeds=(1,))
     studies.describe(tmp_path / "study", ["LeCDSR", "SASRec"], [1])
     table = compute_standings(read_study(tmp_path / "study"))
@@ -88,7 +107,7 @@ def test_without_the_first_model_there_is_a_table_but_no_comparison(tmp_path):
     assert "it takes two seeds" in text
 
 
-def test_variants_of_the_first_model(table):
+def test_variants_of_the_reference(table):
     assert table.variants() == {"LeCDSR:align_weight=0": "align_weight=0"}
 
 
@@ -100,11 +119,51 @@ def test_markdown_names_everything(folder):
     assert "- HGN, seeds 2022, 2023: failed: UserError: a \\| b" in text
     assert "- CORE, seeds 2022, 2023, 2024, 2025: not started" in text
     assert "3 of 4" in text
-    for statement in ("every item of the target's domain", "Holm-corrected over 3 models", "two seeds of one model",
+    for statement in ("every item of the target's domain", "Holm-corrected over 3 models", "two single runs",
                       "RS \\[0.8, 0.1, 0.1\\]", "x86\\_64"):  # fmt: skip
         assert statement.lower() in text.lower()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len({line.replace("\\|", "").count("|") for line in rows[:6]}) == 1
+
+
+def test_case_r22_the_statements_say_what_verdict_interval_and_noise_floor_are(table):
+    sentences = statements(table)
+    verdict = sentences["Significance"]
+    assert "permutation test that flips the signs of all samples of a user together" in verdict
+    assert "Holm-corrected over 3 models, p < 0.05." in verdict
+    assert "intervals, over users, are those of each model by itself, not corrected" in verdict
+    assert "Wilcoxon test over samples takes the samples of a user for independent" in verdict
+    noise = sentences["Noise floor"]
+    assert noise.startswith("Two single runs of one model with different seeds differ by")
+    assert "over the 4 models whose result varies with the seed" in noise
+    assert "means over n seeds is about 1/√n of that" in noise
+
+
+@pytest.mark.parametrize(
+    ("mode", "masked", "text"),
+    [
+        ("full", True, "items that the user had before the target are excluded, those that come later are not"),
+        ("uni99", True, "items that the user has had at any time are excluded"),
+        ("full", False, "items that the user has had are included"),
+    ],
+)
+def test_the_statement_on_candidates_says_which_items_of_the_user_are_left_out(folder, mode, masked, text):
+    for path in folder.rglob("result.json"):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        result["candidates"].update(mode=mode, history_masked=masked)
+        path.write_text(json.dumps(result), encoding="utf-8")
+    assert text in statements(compute_standings(read_study(folder)))["Candidates"]
+
+
+def test_the_snippet_of_the_page_leaves_out_samples_that_a_model_does_not_score(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+    (snippet,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.S) if "ranks.npz" in code]
+    studies.write_study(tmp_path, {"EMCDR": 2.0}, seeds=(1,))
+    studies.score_target_only(tmp_path, "EMCDR")
+    run = read_study(tmp_path).finished_runs("EMCDR")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(re.sub(r'"[^"]*ranks\.npz"', repr(str(run.folder / "ranks.npz")), snippet), {})
+    assert float(capsys.readouterr().out) == pytest.approx(ndcg(run.rank[run.rank > 0], 10).mean())
 
 
 def test_markdown_splits_the_samples_of_each_domain(table):
@@ -131,7 +190,9 @@ def test_csv_holds_every_metric_at_full_precision(table):
     assert len(rows) == len(STRENGTHS) * 3 * 8
     row = next(r for r in rows if (r["model"], r["domain"], r["metric"]) == ("SASRec", "source", "ndcg@10"))
     assert float(row["mean"]) == table.mean_and_sd("SASRec", "source", "ndcg@10")[0]
-    assert float(row["p_holm"]) == table.comparisons["source"]["SASRec"].p_holm
+    comparison = table.comparisons["source"]["SASRec"]
+    for name in ("p_permutation", "p_holm", "p_wilcoxon"):
+        assert float(row[name]) == asdict(comparison)[name]
     assert row["common_seeds"] == "3"
 
 
@@ -177,4 +238,4 @@ def test_terminal_table(folder):
     text = console.export_text()
     assert "A&B_%" in text
     assert "▼" in text
-    assert "two seeds of one model" in text.lower()
+    assert "two single runs of one model" in re.sub(r"\s+", " ", text.lower())

@@ -145,6 +145,26 @@ def test_runs_that_are_not_comparable_are_refused(study, changes, message):
         read_study(study)
 
 
+def test_case_r02_runs_of_one_model_with_different_parameters_are_refused(study):
+    used = parameters()["parameters"]
+    for seed, rate in ((1, 0.0005), (2, 0.01)):
+        change_result(study, "LeCDSR", seed, parameters={**used, "learning_rate": rate, "output_dir": f"{seed}"})
+    with pytest.raises(UserError, match=r"runs of LeCDSR .*seeds 1 and 2: learning_rate 0\.0005 and 0\.01\): delete"):
+        read_study(study)
+    change_result(study, "LeCDSR", 2, parameters={**used, "learning_rate": 0.0005, "seed": 2})
+    assert len(read_study(study).finished) == 4
+
+
+def test_parameters_that_only_one_version_has_do_not_make_runs_different(study):
+    used = parameters()["parameters"]
+    change_result(study, "LeCDSR", 1, parameters={**used, "evidence": True}, versions={"recbole_lecdsr": "0.1.0"})
+    change_result(study, "LeCDSR", 2, parameters={**used, "score_fusion": True}, versions={"recbole_lecdsr": "0.2.0"})
+    assert len(read_study(study).finished) == 4
+    change_result(study, "LeCDSR", 2, versions={"recbole_lecdsr": "0.1.0"})
+    with pytest.raises(UserError, match="evidence true and not set, score_fusion not set and true"):
+        read_study(study)
+
+
 def test_each_seed_may_have_its_own_candidates(study):
     for label in ("LeCDSR", "SASRec:sequence=single"):
         change_result(study, label, 1, **candidates(mode="uni99", digest="one"))

@@ -49,7 +49,7 @@ def two_groups(self):
 
 @pytest.mark.parametrize("learner", ["adam", "sgd"])
 def test_the_groups_of_a_model_have_their_own_settings(pair, learner):
-    start = train(pair, variant(), learning_rate=0.0, train_epochs=["BOTH:1"], weight_decay=0.0)
+    start = train(pair, variant(learning_rate_factor=lambda *_, **__: 0.0), train_epochs=["BOTH:1"])
     before = Checkpoint.load(Path(start["run_directory"]) / "model.pth").state_dict
     outcome = train(pair, variant(parameter_groups=two_groups), learner=learner, weight_decay=0.5)
     after = Checkpoint.load(Path(outcome["run_directory"]) / "model.pth").state_dict
@@ -138,10 +138,9 @@ def test_all_batches_that_are_ranked_are_scored_in_one_context(pair, mode):
 
 def test_a_model_gets_the_name_of_a_phase_and_the_samples_of_its_mode(pair):
     begun = []
-    model = variant(set_phase=lambda self, phase: begun.append(phase))
-    settings = {**pair, "train_epochs": ["SOURCE:1", "BOTH:1"]}
+    model = variant(set_phase=lambda self, phase: begun.append(phase), phases={"PRETRAIN": "SOURCE"})
+    settings = {**pair, "train_epochs": ["PRETRAIN:1", "BOTH:1"]}
     config = LeCDSRConfig(model, config_dict=settings, command_line=[])
-    config["phase_names"] = ["PRETRAIN", "BOTH"]
     data = CrossDomainSequentialDataset(config)
     train_data, valid_data, _ = data_preparation(config, data)
     trainer = make_trainer(config, data)

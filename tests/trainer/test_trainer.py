@@ -51,7 +51,7 @@ def test_the_batches_of_an_epoch_hold_every_sample_once_in_an_order_of_their_own
 @pytest.mark.parametrize("given", [0.001, {"max_norm": 0.001}, {"max_norm": 0.001, "norm_type": 2}], ids=str)
 def test_clipping_bounds_the_gradient_of_a_step(pair, tmp_path, given):
     common = {**pair, "learner": "sgd", "weight_decay": 0.0, "train_epochs": ["BOTH:1"], "train_batch_size": 1000}
-    start = train(common, learning_rate=0.0, output_dir=str(tmp_path / "start"))["run_directory"]
+    start = train(common, learning_rate=1e-30, output_dir=str(tmp_path / "start"))["run_directory"]
     step = train(common, learning_rate=1.0, clip_grad_norm=given)["run_directory"]
     before, after = (read_run(folder)["weights"] for folder in (start, step))
     moved = torch.cat([(after[name] - before[name]).flatten() for name in before if name.startswith("network.")])

@@ -1,0 +1,85 @@
+"""`compare` from the command line, on a tiny pair of domains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recbole_lecdsr.cli.compare import compare
+from recbole_lecdsr.errors import UserError
+from tests.helpers.pairs import random_events, write_pair
+
+
+@pytest.fixture
+def run_compare(tmp_path, monkeypatch):
+    """Calls `compare` with a study in ``tmp_path / "study"``; returns its exit status."""
+    monkeypatch.chdir(tmp_path)
+    of_lecdsr = {"output_dir", "embedding_size", "adapter_hidden_size", "train_epochs"}
+    values = {key: value for key, value in write_pair(tmp_path, random_events()).items() if key not in of_lecdsr}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+
+    def call(models: str, *arguments: str, seeds: int = 1) -> int:
+        options = ["--models", models, "--seeds", str(seeds), "--study", "study", "--config_files", "tiny.yaml"]
+        return compare([*options, *arguments])
+
+    return call
+
+
+def read_json(path: str) -> dict:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def test_case_r04_a_model_that_is_added_does_not_become_the_reference(run_compare):
+    assert run_compare("ItemKNN,Pop") == 0
+    before = Path("study/report/leaderboard.csv").read_text(encoding="utf-8")
+    assert run_compare("Random") == 0
+    assert read_json("study/study.json")["reference"] == "ItemKNN"
+    rows = set(Path("study/report/leaderboard.csv").read_text(encoding="utf-8").splitlines())
+    assert {row for row in before.splitlines() if row.startswith(("model", "ItemKNN"))} <= rows
+    assert "against ItemKNN" in Path("study/report/leaderboard.md").read_text(encoding="utf-8")
+    assert run_compare("Random", "--reference", "Pop") == 0
+    assert "against Pop" in Path("study/report/leaderboard.md").read_text(encoding="utf-8")
+
+
+def results() -> dict[str, tuple[int, float]]:
+    """Run directory -> time of its result.json and the learning rate in it."""
+    return {
+        str(path.parent): (path.stat().st_mtime_ns, read_json(str(path))["parameters"]["learning_rate"])
+        for path in Path("study").rglob("result.json")
+    }
+
+
+def test_case_r01_other_training_budgets_are_refused_and_not_answered_with_old_numbers(run_compare):
+    assert run_compare("SASRec,Pop", "--epochs=3", "--stopping_step=4") == 0
+    before = results()
+    for arguments, difference in [
+        (["--epochs=1", "--stopping_step=4"], r'train_epochs \["BOTH:3"\] and \["BOTH:1"\]'),
+        (["--epochs=4", "--stopping_step=4"], r'train_epochs \["BOTH:3"\] and \["BOTH:4"\]'),
+        (["--stopping_step=4"], r'train_epochs \["BOTH:3"\] and'),
+        (["--epochs=3", "--stopping_step=5"], "stopping_step 4 and 5"),
+        (["--epochs=3", "--stopping_step=4", "--eval_step=2"], "eval_step 1 and 2"),
+    ]:
+        with pytest.raises(UserError, match=difference) as caught:
+            run_compare("SASRec,Pop", *arguments)
+        lines = str(caught.value).splitlines()
+        assert [line.partition(" ")[0] for line in lines] == ["SASRec", "Pop"], "all models at once"
+        assert "give another --study" in lines[0] and "with the label SASRec:NAME=VALUE" in lines[0]
+    assert run_compare("SASRec,Pop", "--train_epochs=[BOTH:3]", "--stopping_step=4", "--show_progress=False") == 0
+    assert results() == before, "nothing is trained again"
+    assert run_compare("BPR,SASRec:learning_rate=0.01", "--epochs=1") == 0, "a row of its own has its own budget"
+
+
+def test_case_r02_seeds_with_other_parameters_are_not_added_to_a_row(run_compare):
+    assert run_compare("SASRec,Pop", "--epochs=1", seeds=2) == 0
+    before, report = results(), Path("study/report/leaderboard.csv").read_text(encoding="utf-8")
+    for seed, seeds in ((2022, 1), (2024, 1), (2022, 3)):
+        with pytest.raises(UserError, match=r"SASRec is in the study .*learning_rate 0\.0025 and 0\.01\)"):
+            run_compare("SASRec", "--epochs=1", "--learning_rate=0.01", f"--seed={seed}", seeds=seeds)
+    assert results() == before
+    assert read_json("study/study.json")["seeds"] == [2022, 2023]
+    assert Path("study/report/leaderboard.csv").read_text(encoding="utf-8") == report
+    assert run_compare("SASRec:learning_rate=0.01", "--epochs=1", seeds=2) == 0
+    assert {rate for folder, (_, rate) in results().items() if "SASRec" in folder} == {0.0025, 0.01}
