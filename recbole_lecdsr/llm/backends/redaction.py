@@ -28,7 +28,9 @@ _SECRET_NAME = re.compile(
     r"(^|[-_.])(api[-_]?key|secret([-_]?key)?|password|passwd|authori[sz]ation|bearer|(access|auth|api|hf)[-_]?token)$",
     re.I,
 )
-_SECRET_VALUE = re.compile(r"\b(sk|hf|gsk|xai|pk|rk)[-_][\w-]{16,}|\bBearer\s+\S{8,}")
+_SECRET_VALUE = re.compile(
+    r"\bsk-(?=[\w-]*\d)[\w-]{20,}|\b(hf|gsk)_[A-Za-z0-9]{30,}|\bxai-[A-Za-z0-9]{30,}|\bBearer\s+\S{8,}"
+)
 
 
 def find_secrets() -> list[str]:

@@ -76,4 +76,5 @@ def test_case_t4_a_key_among_the_parameters_is_refused(monkeypatch, body):
 
 def test_parameters_without_a_key_are_accepted():
     body = {"top_k": 5, "stop": ["</s>"], "stop_token": "<|end|>", "prompt_cache_key": "profiles", "max_tokens": 3}
+    body |= {"encoder": "models/hf_multilingual-e5-large-instruct", "other": "./sk-learn-encoder-of-long-name"}
     refuse_secret_parameters("llm.extra_body", body)
