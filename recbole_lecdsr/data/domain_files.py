@@ -9,7 +9,7 @@ from typing import Any
 
 from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.reader import AtomicReader
-from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_quoted, refuse_reserved
+from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_quoted, refuse_unusable
 from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows
 from recbole_lecdsr.errors import UserError
 
@@ -54,7 +54,7 @@ def check_domain_files(
         frame = atomic_file.read(path, columns, separator)
         for field, tokens in ((user, users), (item, items)):
             found = frame[field].unique()
-            refuse_reserved(path, field, found, separator)
+            refuse_unusable(path, field, found, separator)
             tokens.update(found)
         refuse_quoted(path, (user, item), separator)
         if window_field:
@@ -71,7 +71,7 @@ def _check_item_file(path: Path, item_field: str, settings: Mapping[str, Any]) -
     separator = settings["field_separator"]
     items = atomic_file.read(path, {item_field: "token"}, separator)[item_field]
     if "item" in settings["load_col"]:  # else RecBole does not read the file
-        refuse_reserved(path, item_field, items, separator)
+        refuse_unusable(path, item_field, items, separator)
         refuse_quoted(path, (item_field,), separator)
     return items
 
