@@ -60,7 +60,11 @@ def check_domain_files(
         if window_field:
             window_texts += frame[window_field].tolist()
     items.update(_check_item_file(folder / f"{name}.item", item, settings))
-    windows = PrecomputedWindows.parse(window_texts, settings["seq_separator"]) if window_field else None
+    windows = None
+    if window_field:
+        windows = PrecomputedWindows.parse(window_texts, settings["seq_separator"])
+        for path in paths:
+            refuse_unusable(path, window_field, windows.tokens, separator, item_separator=settings["seq_separator"])
     return FileTokens(frozenset(users), frozenset(items)), windows
 
 

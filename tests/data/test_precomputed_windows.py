@@ -160,3 +160,16 @@ def test_an_item_of_a_window_that_no_domain_has_is_an_error_with_a_remedy(tmp_pa
     rows = {**ROWS, ("source", "test"): [("u1", "a", 9, "b q")]}
     with pytest.raises(UserError, match=r"a window of source holds the item 'q', .*load_col"):
         load(given_pair(tmp_path, rows))
+
+
+@pytest.mark.parametrize("token", ["[PAD]", "NA", "a\x00", "x" * 300])
+@pytest.mark.parametrize(("domain", "split", "line"), [("source", "test", 2), ("target", "train", 4)])
+def test_case_r13_an_item_of_a_window_that_cannot_be_one_is_refused_with_its_line(tmp_path, token, domain, split, line):
+    rows = {key: list(lines) for key, lines in ROWS.items()}
+    *row, window = rows[domain, split][-1]
+    rows[domain, split][-1] = (*row, f"{window} {token} a")
+    with pytest.raises(
+        UserError, match=rf"{domain}\.{split}\.inter, line {line}: an item of item_id_list is "
+    ) as caught:
+        load(given_pair(tmp_path, rows))
+    assert repr(token)[:20] in str(caught.value)
