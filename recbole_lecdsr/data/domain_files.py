@@ -37,14 +37,14 @@ def check_domain_files(
 
     Raises:
         UserError: a missing or malformed file, a token that RecBole's reader would misread, or windows in some of the
-            files of a ready-made split only.
+            files of a ready-made split only or under another name than that of the item column with ``LIST_SUFFIX``.
     """
     user, item, time = (settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
     separator = settings["field_separator"]
     parts = settings.get("benchmark_filename")
     paths = [folder / f"{name}.{part}.inter" for part in parts] if parts else [folder / f"{name}.inter"]
     columns = {user: "token", item: "token", time: "float"}
-    window_field = _find_window_field(paths, item + settings["LIST_SUFFIX"], separator) if parts else None
+    window_field = _find_window_field(paths, item, settings["LIST_SUFFIX"], separator) if parts else None
     if window_field:
         columns[window_field] = "token_seq"
     users: set[str] = set()
@@ -80,12 +80,22 @@ def _check_item_file(path: Path, item_field: str, settings: Mapping[str, Any]) -
     return items
 
 
-def _find_window_field(paths: Sequence[Path], field: str, separator: str) -> str | None:
+def _find_window_field(paths: Sequence[Path], item_field: str, suffix: str, separator: str) -> str | None:
     """The column of precomputed windows, if all of the files have it."""
+    field = item_field + suffix
+    usual_names = {f"{name}{ending}" for name in (item_field, "item_id") for ending in (suffix, "_list")} - {field}
     has_field = {}
     for path in paths:
         with AtomicReader(path, separator) as reader:
             has_field[path] = field in reader.header
+            misnamed = usual_names.intersection(reader.header)
+            if misnamed and not has_field[path]:
+                raise reader.error(
+                    1,
+                    f"there is a column {min(misnamed)!r}, but with ITEM_ID_FIELD {item_field!r} and LIST_SUFFIX "
+                    f"{suffix!r} the windows of the rows are read from {field!r}",
+                    "rename the column in all files of the split, or remove it",
+                )
     present, missing = ([path for path, found in has_field.items() if found is value] for value in (True, False))
     if present and missing:
         raise UserError(

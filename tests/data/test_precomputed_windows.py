@@ -173,3 +173,24 @@ def test_case_r13_an_item_of_a_window_that_cannot_be_one_is_refused_with_its_lin
     ) as caught:
         load(given_pair(tmp_path, rows))
     assert repr(token)[:20] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"ITEM_ID_FIELD": "p_id"}, "p_id_list"),
+        ({"LIST_SUFFIX": "_history"}, "item_id_history"),
+        ({"ITEM_ID_FIELD": "p_id", "LIST_SUFFIX": "_seq"}, "p_id_seq"),
+    ],
+)
+def test_case_r14_windows_in_a_column_of_another_name_are_refused_naming_the_right_one(tmp_path, changes, expected):
+    item = changes.get("ITEM_ID_FIELD", "item_id")
+    settings = given_pair(tmp_path, **changes)
+    for path in (tmp_path / "dataset" / "pair").glob("*/*.i*"):
+        path.write_text(path.read_text().replace("item_id:token", f"{item}:token"))
+    settings["load_col"] = {"inter": ["user_id", item, "timestamp"], "item": [item]}
+    with pytest.raises(UserError, match=rf"inter, line 1: there is a column 'item_id_list'.*'{expected}'; rename"):
+        load(settings)
+    for path in (tmp_path / "dataset" / "pair").glob("*/*.inter"):
+        path.write_text(path.read_text().replace("item_id_list", expected))
+    assert samples(load(settings), "test") == given("test")
