@@ -42,7 +42,7 @@ def refuse_unusable(
     Raises:
         UserError: there is such a token; the error names the line of the first one.
     """
-    problems = {token: problem for token in tokens if (problem := _find_problem(token))}
+    problems = {token: found for token in tokens if (found := _find_problem(token))}
     if not problems:
         return
     with AtomicReader(path, field_separator) as reader:
@@ -63,8 +63,10 @@ def _find_problem(token: str) -> tuple[str, str] | None:
             "rename it in every file of the data set, for instance by adding a prefix",
         )
     if len(token) > LONGEST_TOKEN:
-        problem = f"a token of {len(token):,} characters, more than {LONGEST_TOKEN}"
-        return problem, "shorten it in every file of the data set, or number the tokens"
+        return (
+            f"a token of {len(token):,} characters, more than {LONGEST_TOKEN}",
+            "shorten it in every file of the data set, or number the tokens",
+        )
     if not token.isprintable() and _CONTROL.search(token):
         return "a token with a control character", "remove the character in every file of the data set"
     return None
