@@ -18,7 +18,7 @@ from recbole_lecdsr.data.atomic_files.link_file import check_links, read_links
 from recbole_lecdsr.data.constants import DOMAINS, PHASES, SOURCE, TARGET, TRAIN, VALID
 from recbole_lecdsr.data.domain_files import FileTokens, check_domain_files
 from recbole_lecdsr.data.event_log import EventLog, build_event_log, sort_interactions
-from recbole_lecdsr.data.interaction_checks import warn_of_domains_in_two_units
+from recbole_lecdsr.data.interaction_checks import refuse_equal_domains, warn_of_domains_in_two_units
 from recbole_lecdsr.data.llm_features import LLMFeatures
 from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows, event_log_from_windows
 from recbole_lecdsr.data.run_parameters import RunConfig
@@ -50,7 +50,8 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         llm_features: the `LLMFeatures`, shared with the copies that `with_split` makes.
 
     Raises:
-        UserError: a missing or malformed file, two domains without a common user, nothing left after filtering.
+        UserError: a missing or malformed file; two domains of the same interactions, or without a common user; nothing
+            left after filtering.
     """
 
     def __init__(self, config: RunConfig):
@@ -92,7 +93,9 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             for domain in DOMAINS
         }
         source, target = (files[domain] for domain in DOMAINS)
-        warn_of_domains_in_two_units((self.names["source"], self.names["target"]), (source.times, target.times))
+        names = (self.names["source"], self.names["target"])
+        refuse_equal_domains(names, (source.row_digests, target.row_digests))
+        warn_of_domains_in_two_units(names, (source.times, target.times))
         for domain, found in files.items():
             self.file_tokens[domain] = found.tokens
             if found.windows is not None:

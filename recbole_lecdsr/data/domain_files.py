@@ -12,7 +12,7 @@ import numpy as np
 from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.reader import AtomicReader
 from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_quoted, refuse_unusable
-from recbole_lecdsr.data.interaction_checks import warn_of_two_units
+from recbole_lecdsr.data.interaction_checks import digest_rows, warn_of_repeated_rows, warn_of_two_units
 from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows
 from recbole_lecdsr.errors import UserError
 
@@ -33,15 +33,17 @@ class DomainFiles:
         tokens: every token.
         windows: the windows of the rows of a ready-made split; None where the files have none.
         times: (R,) float64, the times of the rows, in the unit of the files.
+        row_digests: (R,) uint64, equal for rows of equal user, item, time and window.
     """
 
     tokens: FileTokens
     windows: PrecomputedWindows | None
     times: np.ndarray
+    row_digests: np.ndarray
 
 
 def check_domain_files(folder: Path, name: str, settings: Mapping[str, Any]) -> DomainFiles:
-    """Check every row of a domain's files, and warn of times in two units.
+    """Check every row of a domain's files, and warn of times in two units and of repeated rows.
 
     Args:
         folder: where the files are.
@@ -64,14 +66,16 @@ def check_domain_files(folder: Path, name: str, settings: Mapping[str, Any]) -> 
     items: set[str] = set()
     window_texts: list[str] = []
     times: list[np.ndarray] = []
+    row_digests: list[np.ndarray] = []
     for path in paths:
         frame = atomic_file.read(path, columns, separator)
         for field, tokens in ((user, users), (item, items)):
-            found = frame[field].unique()
-            refuse_unusable(path, field, found, separator)
-            tokens.update(found)
+            values = frame[field].unique()
+            refuse_unusable(path, field, values, separator)
+            tokens.update(values)
         refuse_quoted(path, (user, item), separator)
         times.append(frame[time].to_numpy())
+        row_digests.append(digest_rows(frame))
         if window_field:
             window_texts += frame[window_field].tolist()
     items.update(_check_item_file(folder / f"{name}.item", item, settings))
@@ -80,9 +84,16 @@ def check_domain_files(folder: Path, name: str, settings: Mapping[str, Any]) -> 
         windows = PrecomputedWindows.parse(window_texts, settings["seq_separator"])
         for path in paths:
             refuse_unusable(path, window_field, windows.tokens, separator, item_separator=settings["seq_separator"])
-    all_times = np.concatenate(times)
-    warn_of_two_units(folder if parts else paths[0], all_times)
-    return DomainFiles(FileTokens(frozenset(users), frozenset(items)), windows, all_times)
+    where = folder if parts else paths[0]
+    found = DomainFiles(
+        tokens=FileTokens(frozenset(users), frozenset(items)),
+        windows=windows,
+        times=np.concatenate(times),
+        row_digests=np.concatenate(row_digests),
+    )
+    warn_of_two_units(where, found.times)
+    warn_of_repeated_rows(where, found.row_digests)
+    return found
 
 
 def _check_item_file(path: Path, item_field: str, settings: Mapping[str, Any]) -> Iterable[str]:
