@@ -20,7 +20,11 @@ from recbole_lecdsr.data.domain_files import FileTokens, check_domain_files
 from recbole_lecdsr.data.event_log import EventLog, build_event_log, sort_interactions
 from recbole_lecdsr.data.interaction_checks import refuse_equal_domains, warn_of_domains_in_two_units
 from recbole_lecdsr.data.llm_features import LLMFeatures
-from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows, event_log_from_windows
+from recbole_lecdsr.data.precomputed_windows import (
+    PrecomputedWindows,
+    event_log_from_windows,
+    warn_of_fusion_without_times,
+)
 from recbole_lecdsr.data.run_parameters import RunConfig
 from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.errors import UserError
@@ -153,6 +157,8 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         if self.config["benchmark_filename"]:
             ready_split = np.concatenate([np.repeat(np.arange(3), part.file_size_list) for part in parts])
         if ready_split is not None and self.precomputed_windows:
+            if self.config["score_fusion"]:
+                warn_of_fusion_without_times(user[ready_split == TRAIN], time[ready_split == TRAIN])
             length, window_item, window_domain = self._windows_as_ids()
             log = event_log_from_windows(
                 user=user, item=item, domain=domain, time=time, split=ready_split,

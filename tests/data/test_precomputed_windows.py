@@ -194,3 +194,17 @@ def test_case_r14_windows_in_a_column_of_another_name_are_refused_naming_the_rig
     for path in (tmp_path / "dataset" / "pair").glob("*/*.inter"):
         path.write_text(path.read_text().replace("item_id_list", expected))
     assert samples(load(settings), "test") == given("test")
+
+
+def test_case_r31_score_fusion_on_windows_without_times_is_warned_of(tmp_path, caplog):
+    settings = given_pair(tmp_path)
+    load(settings, score_fusion=False)
+    assert "score_fusion:" not in caplog.text
+    load(settings, score_fusion=True)
+    (message,) = (record.getMessage() for record in caplog.records if "score_fusion:" in record.getMessage())
+    assert "counts of recent interactions are counts of all training interactions" in message
+    assert "2 of 6 training rows have the same time as another row of their user" in message
+    caplog.clear()
+    rows = {**ROWS, ("target", "train"): [("u1", "x", 2, "a"), ("u2", "y", 9, "x y a")]}
+    load(given_pair(tmp_path, rows), score_fusion=True)
+    assert "no times" in caplog.text and "calibration" not in caplog.text
