@@ -15,8 +15,9 @@ import pandas as pd
 from recbole_cdr.data.dataset import CrossDomainDataset
 
 from recbole_lecdsr.data.atomic_files.link_file import check_links, read_links
+from recbole_lecdsr.data.atomic_files.reader import abbreviate
 from recbole_lecdsr.data.constants import DOMAINS, PHASES, SOURCE, TARGET, TRAIN, VALID
-from recbole_lecdsr.data.domain_files import FileTokens, check_domain_files
+from recbole_lecdsr.data.domain_files import FileTokens, check_domain_files, locate_window_item
 from recbole_lecdsr.data.event_log import EventLog, build_event_log, sort_interactions
 from recbole_lecdsr.data.interaction_checks import refuse_equal_domains, warn_of_domains_in_two_units
 from recbole_lecdsr.data.llm_features import LLMFeatures
@@ -59,12 +60,12 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
     """
 
     def __init__(self, config: RunConfig):
-        settings = {name: config[f"{name}_domain"] for name in DOMAINS}
+        settings = {domain: _domain_settings(config, domain) for domain in DOMAINS}
         self.folders = {domain: Path(settings[domain]["data_path"]) for domain in DOMAINS}
         self.names = {domain: settings[domain]["dataset"] for domain in DOMAINS}
         self.file_tokens: dict[str, FileTokens] = {}
         self.precomputed_windows: dict[str, PrecomputedWindows] = {}
-        self._check_files(config, settings)
+        self._check_files(settings)
         if len(self.precomputed_windows) == 1:
             (domain,) = self.precomputed_windows
             raise UserError(
@@ -88,13 +89,10 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
 
     # ------------------------------------------------------------------ loading
 
-    def _check_files(self, config: RunConfig, settings: Mapping[str, Mapping[str, Any]]) -> None:
-        """Check the files of each domain, whose own parameters are given, and compare the domains."""
+    def _check_files(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        """Check the files of each domain, whose parameters are given, and compare the domains."""
         files = {
-            domain: check_domain_files(
-                self.folders[domain], self.names[domain], {**config.final_config_dict, **settings[domain]}
-            )
-            for domain in DOMAINS
+            domain: check_domain_files(self.folders[domain], self.names[domain], settings[domain]) for domain in DOMAINS
         }
         source, target = (files[domain] for domain in DOMAINS)
         names = (self.names["source"], self.names["target"])
@@ -189,9 +187,11 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             ids, is_own = windows.lookup(self.file_ids(domain, "item"), self.file_ids(other, "item"))
             if (ids < 0).any():
                 token = windows.tokens[windows.code[np.argmin(ids)]]
+                folder, name = self.folders[domain], self.names[domain]
+                place = locate_window_item(folder, name, _domain_settings(self.config, domain), token)
                 raise UserError(
-                    f"{self.folders[domain]}: a window of {self.names[domain]} holds the item {token!r}, "
-                    "but neither domain has it: list it in <domain>.item and add item: [item_id] to load_col"
+                    f"{place}: the window holds the item {abbreviate(token)}, but neither domain has it: list it in "
+                    "<domain>.item and add item: [item_id] to load_col"
                 )
             lengths.append(windows.length)
             items.append(ids)
@@ -294,3 +294,8 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             UserError: a ``.useremb`` file that is missing or malformed.
         """
         return self.llm_features.users
+
+
+def _domain_settings(config: RunConfig, domain: str) -> dict[str, Any]:
+    """RecBole's parameters for a domain: those of the run, and the domain's own."""
+    return {**config.final_config_dict, **config[f"{domain}_domain"]}

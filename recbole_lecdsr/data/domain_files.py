@@ -57,7 +57,7 @@ def check_domain_files(folder: Path, name: str, settings: Mapping[str, Any]) -> 
     user, item, time = (settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
     separator = settings["field_separator"]
     parts = settings.get("benchmark_filename")
-    paths = [folder / f"{name}.{part}.inter" for part in parts] if parts else [folder / f"{name}.inter"]
+    paths = _interaction_files(folder, name, settings)
     columns = {user: "token", item: "token", time: "float"}
     window_field = _find_window_field(paths, item, settings["LIST_SUFFIX"], separator) if parts else None
     if window_field:
@@ -94,6 +94,32 @@ def check_domain_files(folder: Path, name: str, settings: Mapping[str, Any]) -> 
     warn_of_two_units(where, found.times)
     warn_of_repeated_rows(where, found.row_digests)
     return found
+
+
+def locate_window_item(folder: Path, name: str, settings: Mapping[str, Any], token: str) -> str:
+    """Where an item is first in the precomputed windows of a domain, as ``<file>, line <n>``.
+
+    Args:
+        folder, name, settings: as for `check_domain_files`.
+        token: the item.
+
+    Raises:
+        ValueError: no window holds it.
+    """
+    field = settings["ITEM_ID_FIELD"] + settings["LIST_SUFFIX"]
+    for path in _interaction_files(folder, name, settings):
+        with AtomicReader(path, settings["field_separator"]) as reader:
+            for first_line, block in reader.blocks():
+                for line, (cell,) in reader.cells(first_line, block, [field]):
+                    if token in cell.split(settings["seq_separator"]):
+                        return f"{path}, line {line}"
+    raise ValueError(f"no window of {name} holds {token!r}")
+
+
+def _interaction_files(folder: Path, name: str, settings: Mapping[str, Any]) -> list[Path]:
+    """The ``.inter`` file of a domain, or those of a ready-made split."""
+    parts = settings.get("benchmark_filename")
+    return [folder / f"{name}.{part}.inter" for part in parts] if parts else [folder / f"{name}.inter"]
 
 
 def _check_item_file(path: Path, item_field: str, settings: Mapping[str, Any]) -> Iterable[str]:

@@ -158,7 +158,7 @@ def test_files_some_of_which_have_windows_are_an_error(tmp_path):
 
 def test_an_item_of_a_window_that_no_domain_has_is_an_error_with_a_remedy(tmp_path):
     rows = {**ROWS, ("source", "test"): [("u1", "a", 9, "b q")]}
-    with pytest.raises(UserError, match=r"a window of source holds the item 'q', .*load_col"):
+    with pytest.raises(UserError, match=r"source\.test\.inter, line 2: the window holds the item 'q', .*load_col"):
         load(given_pair(tmp_path, rows))
 
 
