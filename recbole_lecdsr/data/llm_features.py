@@ -119,6 +119,13 @@ class LLMFeatures:
             embedding_file.read_embedding(path, id_field=id_field), ids, count, known=known
         )
         total = len(set(ids.values()) - {0})
+        zeros = found - int(rows.any(axis=1).sum())
+        if zeros:
+            logger.warning(
+                "%s: %d of %d vectors hold zeros only, as if their texts had no embedding: embed them again, or delete "
+                "their lines",
+                path, zeros, found,
+            )  # fmt: skip
         self.coverage[label] = {"with_embedding": int(found), "total": total, "file": path.name}
         if found < total:
             logger.warning("%d of %d %s have no LLM embedding and get a zero vector", total - found, total, label)
