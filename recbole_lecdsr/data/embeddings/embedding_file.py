@@ -27,6 +27,7 @@ from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.reader import AtomicReader, abbreviate
 from recbole_lecdsr.data.embeddings import cache as embedding_cache
 from recbole_lecdsr.data.embeddings.parser import VectorParser
+from recbole_lecdsr.data.embeddings.paths import cache_path
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 
@@ -98,7 +99,7 @@ def read_embedding(
         if value_field is None:
             value_field = _find_vector_field(reader)
         reader.require({id_field: "token", value_field: "float_seq"})
-        cache = path.with_name(f"{path.name}.cache")
+        cache = cache_path(path)
         columns = hashlib.sha256("\n".join((field_separator, id_field, value_field)).encode()).hexdigest()
         found = embedding_cache.load(cache, reader.file, columns)
         if found is None:

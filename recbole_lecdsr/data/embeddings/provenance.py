@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recbole_lecdsr.data.embeddings.paths import cache_path
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar
 
@@ -79,7 +80,7 @@ def check_embedding_files(item_files: Sequence[Path], user_file: Path | None = N
     existing = [path for path in (*item_files, user_file) if path is not None and path.exists()]
     made_of = {path: read_provenance(path) for path in existing}
     for path, provenance in made_of.items():
-        if DIGEST in provenance and provenance[DIGEST] != content_digest(path):
+        if DIGEST in provenance and not _is_cached_since(path) and provenance[DIGEST] != content_digest(path):
             raise UserError(
                 f"{path} is not the file that {sidecar(path).name} describes: `embed` was interrupted, or the file was "
                 "changed since. Run `run_lecdsr.py embed` again, or delete the sidecar if the file is your own"
@@ -99,6 +100,18 @@ def check_embedding_files(item_files: Sequence[Path], user_file: Path | None = N
             "%s and %s were embedded in different ways (%s): `run_lecdsr.py embed` writes both with one encoder",
             described_items[0], user_file, differing,
         )  # fmt: skip
+
+
+def _is_cached_since(path: Path) -> bool:
+    """Whether the cache was made of the file after the file and its sidecar came into place.
+
+    The file was checked before that, and the cache knows whether it has changed since; so a second start reads neither.
+    """
+    try:
+        made = cache_path(path).stat().st_mtime_ns
+        return made > max(path.stat().st_mtime_ns, sidecar(path).stat().st_mtime_ns)
+    except OSError:
+        return False
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence[str]) -> str:
