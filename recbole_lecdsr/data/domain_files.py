@@ -10,6 +10,7 @@ from typing import Any
 from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.reader import AtomicReader
 from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_quoted, refuse_reserved
+from recbole_lecdsr.data.loaded_columns import check_loaded_columns
 from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows
 from recbole_lecdsr.errors import UserError
 
@@ -36,8 +37,8 @@ def check_domain_files(
         the tokens of the files, and the windows of the rows of a ready-made split, None where the files have none.
 
     Raises:
-        UserError: a missing or malformed file, a token that RecBole's reader would misread, or windows in some of the
-            files of a ready-made split only.
+        UserError: a missing or malformed file, a token that RecBole's reader would misread, windows in some of the
+            files of a ready-made split only, or what `check_loaded_columns` refuses.
     """
     user, item, time = (settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
     separator = settings["field_separator"]
@@ -60,6 +61,7 @@ def check_domain_files(
         if window_field:
             window_texts += frame[window_field].tolist()
     items.update(_check_item_file(folder / f"{name}.item", item, settings))
+    check_loaded_columns(folder, name, paths, settings)
     windows = PrecomputedWindows.parse(window_texts, settings["seq_separator"]) if window_field else None
     return FileTokens(frozenset(users), frozenset(items)), windows
 
