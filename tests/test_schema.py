@@ -186,7 +186,7 @@ def test_the_values_of_property_files_are_allowed(path):
         ("eval_args.order", "RO", "eval_args.order must be TO, not 'RO'"),
         ("eval_args.group_by", "none", "eval_args.group_by must be user, not 'none'"),
         ("train_neg_sample_args.sample_num", 0, "train_neg_sample_args.sample_num must be a whole number of"),
-        ("source_domain.val_interval", 3, "source_domain.val_interval must be a mapping of columns to intervals in quotes"),
+        ("source_domain.val_interval", 3, "source_domain.val_interval must be a mapping of columns to intervals"),
         ("llm.backend", "opena", "llm.backend must be one of openai, batch, transformers, history, not 'opena'"),
         ("llm.model", "", "llm.model must be a name or a path, or ~ for none, not ''"),
         ("llm.model", 7, "llm.model must be a name or a path, or ~ for none, not 7"),
@@ -280,7 +280,7 @@ def test_what_is_not_supported_may_be_given_if_it_asks_for_nothing():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"topk": [3]}, "valid_metric must be one of metrics ['Hit', 'NDCG', 'MRR'] at one of topk [3], not 'NDCG@10': give --valid_metric=NDCG@3"),
+        ({"topk": [3]}, "valid_metric must be one of metrics ['Hit', 'NDCG', 'MRR'] at one of topk [3], not 'NDCG@10'"),
         ({"valid_metric": "NDCG"}, "valid_metric must be one of metrics"),
         ({"refit": True, "selection": "per_domain_best"}, "refit: True trains one model again"),
         ({"refit": True, "train_epochs": ["SOURCE:1", "BOTH:1"]}, "refit: True trains one model again"),
