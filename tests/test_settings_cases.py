@@ -11,7 +11,10 @@ from recbole_lecdsr.cli import main
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.property_files import PROPERTIES
+from recbole_lecdsr.quick_start import load_data_and_model
 from tests.helpers.pairs import random_events, write_pair
+from tests.helpers.runs import loaders
 
 OF_LECDSR = ("adapter_hidden_size", "embedding_size", "train_neg_sample_args")  # in the settings of a pair
 
@@ -157,3 +160,47 @@ def test_case_r18_a_value_of_a_property_file_that_has_no_meaning_is_refused(pair
     Path("mine.yaml").write_text(text)
     with pytest.raises(UserError, match=message):
         LeCDSRConfig("LeCDSR", ["mine.yaml"], pair, [])
+
+
+def test_case_t5_the_folder_of_a_run_is_as_good_as_its_model(finished):
+    config, *_ = load_data_and_model(finished["folder"])
+    assert config["seed"] == load_data_and_model(finished["folder"] / "model.pth")[0]["seed"]
+    with pytest.raises(UserError, match=r"model\.pth"):
+        load_data_and_model(finished["folder"].parent)
+
+
+def test_case_t5_an_unknown_data_set_says_where_it_was_sought_and_what_exists(tmp_path, pair, capsys):
+    (tmp_path / "dataset" / "pair" / "pair.yaml").write_text("source_domain: {dataset: source}\n")
+    assert main(["--dataset=piar", f"--data_path={tmp_path / 'dataset'}"]) == 1
+    for line in capsys.readouterr().err.splitlines():
+        assert (
+            f"neither {PROPERTIES / 'dataset' / 'piar.yaml'} nor {tmp_path / 'dataset' / 'piar' / 'piar.yaml'}" in line
+        )
+        assert "did you mean pair?" in line and "there are" in line and "movielens" in line
+
+
+@pytest.mark.parametrize("separator", [",", "|", ";", "\t", r"\t", " "])
+def test_case_t5_a_separator_can_be_given_without_quotes(pair, separator):
+    config = LeCDSRConfig("LeCDSR", config_dict=pair, command_line=[f"--field_separator={separator}"])
+    assert config["field_separator"] == separator.replace(r"\t", "\t")
+
+
+def test_case_t5_sampled_candidates_that_may_repeat_are_not_advised_to(pair):
+    settings = {**pair, "eval_args": {"mode": "uni100"}}
+    with pytest.raises(UserError, match="or repeatable: True"):
+        loaders(settings)
+    with pytest.raises(UserError, match="needs 100 candidates") as caught:
+        loaders(settings, repeatable=True)
+    assert "repeatable" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "remedy"),
+    [("--topk=[1,3]", "NDCG@3"), ("--metrics=[Hit]", "Hit@20"), ("--metrics=[hit, ndcg] --topk=5", "ndcg@5")],
+)
+def test_case_t5_the_metric_that_is_advised_is_accepted(pair, argument, remedy):
+    arguments = argument.split(" --")
+    arguments = [arguments[0], *(f"--{text}" for text in arguments[1:])]
+    with pytest.raises(UserError, match=f"give --valid_metric={remedy}"):
+        LeCDSRConfig("LeCDSR", config_dict=pair, command_line=arguments)
+    LeCDSRConfig("LeCDSR", config_dict=pair, command_line=[*arguments, f"--valid_metric={remedy}"])
