@@ -15,6 +15,8 @@ from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
 
 FORMATS = ("table", "json", "csv", "parquet")
+# Suffix of an output file -> its format.
+SUFFIXES = {"": "table", ".txt": "table", ".json": "json", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 DESCRIPTION = """\
 Recommend the top items of each domain for the next interaction of users, with their latest interactions and profiles.
 
@@ -97,8 +99,13 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     if options.k < 1:
         raise UserError(f"-k must be at least 1, not {options.k}")
     if options.format is None:
-        suffix = options.output.suffix[1:].lower() if options.output else ""
-        options.format = {"pq": "parquet"}.get(suffix, suffix if suffix in FORMATS else "table")
+        suffix = options.output.suffix.lower() if options.output else ""
+        if suffix not in SUFFIXES:
+            raise UserError(
+                f"{options.output} has no known format: end its name with one of {', '.join(filter(None, SUFFIXES))}, "
+                "or choose with --format table, json, csv or parquet"
+            )
+        options.format = SUFFIXES[suffix]
     if options.format == "parquet" and not options.output:
         raise UserError("Parquet cannot be printed: name a file with --output FILE")
     if options.users:

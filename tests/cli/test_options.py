@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from recbole_lecdsr.cli import main
+from recbole_lecdsr.cli.compare import ABLATIONS, ablation_labels, split_names
 from recbole_lecdsr.cli.options import run_options
 from recbole_lecdsr.errors import UserError
 
@@ -52,3 +53,9 @@ def test_case_t5_a_blank_in_place_of_an_equals_sign_says_how_to_write_it():
 def test_case_t5_a_misspelt_command_gets_a_suggestion(capsys):
     assert main(["comapre", "--models", "LeCDSR"]) == 1
     assert capsys.readouterr().err == "error: 'comapre' is not a command: did you mean compare?\n"
+
+
+def test_case_t5_names_may_be_separated_by_commas_and_blanks():
+    assert split_names("LeCDSR, SASRec ,,Pop") == ["LeCDSR", "SASRec", "Pop"]
+    labels = ablation_labels(argparse.Namespace(profiles="a, b", encoders=""))
+    assert labels == [*ABLATIONS, *(f"LeCDSR:user_embedding_file={name}.useremb" for name in "ab")]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recbole_lecdsr.cli.recommend import FORMATS, main
+from recbole_lecdsr.cli.recommend import FORMATS, SUFFIXES, main
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.recommend import recommender as module
 from recbole_lecdsr.recommend.recommender import load_run, recommend, recommend_for_history
@@ -155,5 +155,13 @@ def test_wrong_arguments_are_errors_with_a_remedy(shop, arguments, message):
     assert message in error(shop, *arguments)
 
 
+@pytest.mark.parametrize("name", ["out.xlsx", "out.tsv", "out.csv.gz"])
+def test_case_t5_an_output_of_an_unknown_format_is_refused_with_those_that_are_known(shop, tmp_path, name):
+    message = error(shop, "--user", "u1", "--output", name)
+    assert f"{name} has no known format" in message and ".json, .csv, .parquet" in message
+    assert not (tmp_path / name).exists()
+    assert main(["--run", str(shop["folder"]), "--user", "u1", "--output", name, "--format", "csv"]) == 0
+
+
 def test_every_format_of_the_command_has_a_writer():
-    assert set(FORMATS) == set(WRITERS)
+    assert set(FORMATS) == set(WRITERS) == set(SUFFIXES.values())
