@@ -148,6 +148,6 @@ def _run_study(
     report = write_report(plan.folder)
     out.print(terminal_table(read_study(plan.folder)))
     for task in failed:
-        err.print(f"failed: {task.label}, seed {task.seed}: {task.folder / ERROR_FILE}", soft_wrap=True)
-    out.print(f"The report is in {report['html']}", soft_wrap=True)
+        err.print(f"failed: {task.label}, seed {task.seed}: {task.folder / ERROR_FILE}", markup=False, soft_wrap=True)
+    out.print(f"The report is in {report['html']}", markup=False, soft_wrap=True)
     return int(bool(failed))
