@@ -13,7 +13,7 @@ import recbole
 import recbole_cdr
 import torch
 from recbole.config.configurator import Config
-from recbole.utils import argument_list
+from recbole.utils import ModelType, argument_list
 from recbole_cdr.config import CDRConfig
 from recbole_cdr.utils import train_mode2state
 
@@ -21,6 +21,7 @@ from recbole_lecdsr import distributed, schema
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.llm.backends.redaction import refuse_secret_parameters
 from recbole_lecdsr.model.baselines.recbole import Baseline
 from recbole_lecdsr.model.registry import ModelClass, find_model, model_defaults, run_class
 from recbole_lecdsr.model.score_fusion.wrapper import with_score_fusion
@@ -33,6 +34,7 @@ from recbole_lecdsr.property_files import (
     read_overall,
     read_property_file,
 )
+from recbole_lecdsr.schema.data import is_name
 
 # Made by the configuration itself from the other values, or of no use beyond this process.
 _DERIVED = {
@@ -124,9 +126,15 @@ class LeCDSRConfig(CDRConfig):
         result = schema.without_neutral(self._without_model_prefixes(values))
         result.pop("model", None)
         loss = result.get("loss_type", self.internal_config_dict.get("loss_type"))
-        if issubclass(self.model_class, Baseline) and loss == "CE" and result.get("train_neg_sample_args", {}) is None:
-            del result["train_neg_sample_args"]  # property files for RecBole say so of a loss without negatives
+        if result.get("train_neg_sample_args", {}) is None and (loss in ("CE", "softmax") or self._only_counts()):
+            del result["train_neg_sample_args"]  # property files for RecBole say so of a softmax loss, and of counts
         return result
+
+    def _only_counts(self) -> bool:
+        """Whether the model has no loss, and so no use of negatives."""
+        model = self.model_class
+        is_traditional = issubclass(model, Baseline) and model.recbole_class.type == ModelType.TRADITIONAL
+        return model.fitted_once or is_traditional
 
     def _without_model_prefixes(self, values: Mapping[str, object]) -> dict[str, object]:
         """Moves parameters that the model itself names ``source_…`` or ``target_…`` out of the settings of a domain."""
@@ -213,6 +221,10 @@ class LeCDSRConfig(CDRConfig):
                 "train_samples: sequences needs train_neg_sample_args.shared: True, since the positions of a batch "
                 "share their negatives"
             )
+        try:
+            refuse_secret_parameters("llm", values["llm"])  # config.yaml and result.json would have it
+        except UserError as error:
+            errors.append(str(error))
         if values["log_wandb"] is True and find_spec("wandb") is None:
             errors.append("log_wandb: True needs the package wandb: pip install wandb")
         return errors
@@ -229,10 +241,12 @@ class LeCDSRConfig(CDRConfig):
     def _resolve_domains(self) -> list[str]:
         """Complete the settings of each domain, with the folder of its files, and return errors."""
         values, errors = self.final_config_dict, []
+        self.domains: dict[str, dict[str, Any]] = {}
+        if not isinstance(values["data_path"], str) or not is_name(values["dataset"] or ""):
+            return []  # reported as wrong values
         pair = Path(str(values["data_path"])) / str(values["dataset"])
         values["pair_path"] = str(pair)
         common = {key: values[key] for key in _recbole_names("dataset") if key in values}
-        self.domains: dict[str, dict[str, Any]] = {}
         folders: dict[str, Path] = {}
         for domain in DOMAINS:
             key, settings = f"{domain}_domain", values[f"{domain}_domain"]

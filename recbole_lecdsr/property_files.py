@@ -59,13 +59,15 @@ _PUNCTUATION = re.compile(r"[,%@`|>&!?:#-]+")
 
 
 def parse_value(text: str) -> object:
-    """A value from the command line: plain YAML, and Python's ``None``.
+    """A value from the command line: plain YAML, Python's ``None``, and separators, a tab also as ``\\t``.
 
     Raises:
         UserError: text that is not YAML, such as an unclosed bracket.
     """
     if text == "None":
         return None
+    if text == r"\t" or (text and text.isspace()):  # a separator
+        return "\t" if text == r"\t" else text
     if _HALF_OPEN.fullmatch(text) or _PUNCTUATION.fullmatch(text):
         return text
     try:
@@ -225,9 +227,11 @@ def explain_missing_domain(domain: str, values: Mapping[str, object]) -> str:
     known |= {path.stem for path in own_file.parents[1].glob("*/*.yaml") if path.stem == path.parent.name}
     existing = next((path for path in (shipped_file, own_file) if path.exists()), None)
     reason = f"{existing} does not name" if existing else f"neither {shipped_file} nor {own_file} exists to name"
+    similar = "" if existing else nearest(str(values["dataset"]), known, "")
+    remedies = f"give --{domain}_domain.dataset=NAME, or a file with it in --config_files, or another data set"
     return (
-        f"data set {values['dataset']!r}: {reason} its {domain} domain: give --{domain}_domain.dataset=NAME, or a file "
-        f"with it in --config_files, or another data set; there are {', '.join(sorted(known))}"
+        f"data set {values['dataset']!r}: {reason} its {domain} domain: {similar}{' Otherwise ' if similar else ''}"
+        f"{remedies}; there are {', '.join(sorted(known))}"
     )
 
 

@@ -143,7 +143,7 @@ def load_data_and_model(
     """Load the selected model of a run, and its data as they were split.
 
     Args:
-        model_file: ``model.pth`` of a run directory.
+        model_file: a run directory, or the ``model.pth`` in it.
         config_dict: parameters to change, such as ``data_path`` on another machine.
 
     Returns:
@@ -152,7 +152,8 @@ def load_data_and_model(
     Raises:
         UserError: a checkpoint that cannot be read, or data that are missing or different from those of the training.
     """
-    config, model, data = restore(Checkpoint.load(Path(model_file)), config_dict)
+    path = Path(model_file)
+    config, model, data = restore(Checkpoint.load(path / MODEL if path.is_dir() else path), config_dict)
     train_data, valid_data, test_data = data_preparation(config, data)
     return config, model, data, train_data, valid_data, test_data
 

@@ -59,7 +59,7 @@ def compare(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--models", metavar="NAMES", default=DEFAULT_MODELS, help=f"separated by commas (default {DEFAULT_MODELS})"
     )
-    return _run_study(arguments, parser, lambda options: _split_names(options.models))
+    return _run_study(arguments, parser, lambda options: split_names(options.models))
 
 
 def ablate(arguments: Sequence[str]) -> int:
@@ -76,16 +76,17 @@ def ablation_labels(options: argparse.Namespace) -> list[str]:
     """The labels of the ablations, then those of other profiles and other encoders."""
     return [
         *ABLATIONS,
-        *(f"LeCDSR:user_embedding_file={name}.useremb" for name in _split_names(options.profiles)),
+        *(f"LeCDSR:user_embedding_file={name}.useremb" for name in split_names(options.profiles)),
         *(
             f"LeCDSR:item_embedding_file={name}.itememb:user_embedding_file={name}.useremb"
-            for name in _split_names(options.encoders)
+            for name in split_names(options.encoders)
         ),
     ]
 
 
-def _split_names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
+def split_names(text: str) -> list[str]:
+    """Names separated by commas, with or without blanks."""
+    return [name for part in text.split(",") if (name := part.strip())]
 
 
 def _parser(name: str, description: str, *, usage: str) -> argparse.ArgumentParser:
@@ -147,6 +148,6 @@ def _run_study(
     report = write_report(plan.folder)
     out.print(terminal_table(read_study(plan.folder)))
     for task in failed:
-        err.print(f"failed: {task.label}, seed {task.seed}: {task.folder / ERROR_FILE}", soft_wrap=True)
-    out.print(f"The report is in {report['html']}", soft_wrap=True)
+        err.print(f"failed: {task.label}, seed {task.seed}: {task.folder / ERROR_FILE}", markup=False, soft_wrap=True)
+    out.print(f"The report is in {report['html']}", markup=False, soft_wrap=True)
     return int(bool(failed))

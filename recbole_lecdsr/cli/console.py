@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+from recbole_lecdsr.terminal import Console
+
+out = Console()
+err = Console(stderr=True)
 
 
 def show(result: Mapping[str, Any], folder: Path) -> None:
@@ -59,7 +60,9 @@ def _metrics_table(result: Mapping[str, Any], domains: Mapping[str, str]) -> Tab
         for name, values in rows.items():
             cells = [f"{values[part][metric]:.4f}" for metric in metrics]
             of_model = name == model
-            table.add_row(escape(domains[part]) if of_model else "", name, *cells, style="bold" if of_model else None)
+            table.add_row(
+                escape(domains[part]) if of_model else "", escape(name), *cells, style="bold" if of_model else None
+            )
         table.add_section()
     return table
 

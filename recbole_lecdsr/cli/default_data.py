@@ -32,11 +32,11 @@ def make_default_data(options: argparse.Namespace, embeddings: bool = True) -> N
     folder = Path(str(values["data_path"])) / name
     domains = [folder / domain / domain for domain in ("action", "drama")]
     if not all(path.with_suffix(".inter").exists() for path in domains):
-        out.print(f"preparing {name} in {folder}/")
+        out.print(f"preparing {name} in {folder}/", markup=False, soft_wrap=True)
         prepare_movielens(folder, DEFAULT_DATA[name])
     vectors = [*(path.with_suffix(".itememb") for path in domains), folder / f"{name}.useremb"]
     if embeddings and not all(path.exists() for path in vectors):
-        out.print(f"embedding the texts of {name} (once; about two minutes on a laptop)")
+        out.print(f"embedding the texts of {name} (once; about two minutes on a laptop)", markup=False)
         write_embeddings(options)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from rich.markup import escape
 
 from recbole_lecdsr import distributed
+from recbole_lecdsr.cli.commands import COMMANDS
 from recbole_lecdsr.cli.console import err, out, show
 from recbole_lecdsr.cli.default_data import make_default_data
 from recbole_lecdsr.cli.options import run_options
@@ -46,18 +47,6 @@ Commands (`run_lecdsr.py COMMAND --help` explains each):
   tune                    hyper-parameter search on validation samples
   doctor                  check versions, device and data
 """
-
-# command -> module and function; the module is imported when the command runs
-COMMANDS = {
-    "prepare": "recbole_lecdsr.cli.prepare:prepare",
-    "profile": "recbole_lecdsr.cli.profile:main",
-    "embed": "recbole_lecdsr.cli.embed:embed",
-    "compare": "recbole_lecdsr.cli.compare:compare",
-    "ablate": "recbole_lecdsr.cli.compare:ablate",
-    "recommend": "recbole_lecdsr.cli.recommend:main",
-    "tune": "recbole_lecdsr.cli.tune:main",
-    "doctor": "recbole_lecdsr.cli.doctor:doctor",
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

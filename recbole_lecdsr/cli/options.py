@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
 
+from recbole_lecdsr.cli.commands import COMMANDS
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.property_files import nearest
 
 
 def run_options(arguments: Sequence[str], parser: argparse.ArgumentParser | None = None) -> argparse.Namespace:
@@ -25,15 +30,51 @@ def run_options(arguments: Sequence[str], parser: argparse.ArgumentParser | None
     parser.add_argument("--model", help="model name (default LeCDSR)")
     parser.add_argument("--dataset", help="name of the pair of domains (default movielens)")
     parser.add_argument("--config_files", nargs="+", default=[], help="property files; later ones win")
-    options, overrides = parser.parse_known_args(arguments)
-    options.config_files = [name for group in options.config_files for name in group.replace(",", " ").split()]
-    options.overrides = overrides
-    malformed = [text for text in overrides if not (text.startswith("--") and "=" in text)]
-    if malformed:
-        raise UserError(
-            "\n".join(
-                f"{text!r} is neither a command nor an option of the form --NAME=VALUE, see --help"
-                for text in malformed
-            )
-        )
+    # argparse would take --NAME=VALUE with a blank in the value for a property file.
+    is_override = [_is_override(text, parser) for text in arguments]
+    options, others = parser.parse_known_args(
+        [text for text, override in zip(arguments, is_override, strict=True) if not override]
+    )
+    options.config_files = [name for group in options.config_files for name in _split_files(group)]
+    options.overrides = [text for text, override in zip(arguments, is_override, strict=True) if override]
+    if others:
+        raise UserError("\n".join(_explain(others)))
     return options
+
+
+def _is_override(text: str, parser: argparse.ArgumentParser) -> bool:
+    name, equals, _ = text.partition("=")
+    return name.startswith("--") and bool(equals) and name not in parser._option_string_actions
+
+
+def _split_files(text: str) -> list[str]:
+    """Property files in one argument, as RecBole separates them: by commas or blanks, unless that is a file's name."""
+    if os.path.exists(text):
+        return [text]
+    parts = [part.strip() for part in text.split(",")]
+    return [name for part in parts for name in ([part] if os.path.exists(part) else _split_at_blanks(part))]
+
+
+def _split_at_blanks(text: str) -> list[str]:
+    """Files separated by blanks; a text of which no part is a file is one name, with blanks in it."""
+    names = text.split()
+    return names if any(map(os.path.exists, names)) else [text] if names else []
+
+
+def _explain(strays: Sequence[str]) -> Iterator[str]:
+    """An error for each argument that is no option: how to write it, where that can be guessed."""
+    if similar := nearest(strays[0], COMMANDS, ""):  # its options are those of the command
+        yield f"{strays[0]!r} is not a command: {similar}"
+        return
+    values = iter([*strays, ""])
+    text = next(values)
+    while text:
+        following = next(values)
+        if re.fullmatch(r"--[^\W\d][\w.]*", text) and following and not following.startswith("--"):
+            yield f"{text} {following} must be written with an equals sign: {shlex.join([f'{text}={following}'])}"
+            following = next(values)
+        elif text.startswith("-"):
+            yield f"{text!r} is not an option of the form --NAME=VALUE, see --help"
+        else:
+            yield f"{text!r} is neither a command nor an option of the form --NAME=VALUE, see --help"
+        text = following

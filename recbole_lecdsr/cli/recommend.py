@@ -9,12 +9,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.terminal import PrintableFile
 
 FORMATS = ("table", "json", "csv", "parquet")
+# Suffix of an output file -> its format.
+SUFFIXES = {"": "table", ".txt": "table", ".json": "json", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 DESCRIPTION = """\
 Recommend the top items of each domain for the next interaction of users, with their latest interactions and profiles.
 
@@ -23,7 +26,8 @@ Items of the user's history are excluded unless --include_history is given. --NA
 run, such as --data_path=….
 
 In CSV and Parquet each row has a kind: `recommended`, `history` (rank 1 is the oldest interaction that the model
-reads) or `profile` (its text is in the column title).
+reads) or `profile` (its text is in the column title). In CSV, a text that a spreadsheet would run as a formula
+(=1+1) has an apostrophe before it.
 """
 
 
@@ -57,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         item, domain = vocabulary.history_ids(parse_history(options.history, vocabulary.domain_names))
         batches = iter([recommender.for_history(item, domain, options.k, include_history=options.include_history)])
     try:
-        with _open_output(options.output, binary=options.format == "parquet") as file:
+        with _open_output(options.output, options.format) as file:
             WRITERS[options.format](file, vocabulary, batches)
             file.flush()
     except BrokenPipeError:  # a reader such as `head` has seen enough
@@ -97,8 +101,13 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     if options.k < 1:
         raise UserError(f"-k must be at least 1, not {options.k}")
     if options.format is None:
-        suffix = options.output.suffix[1:].lower() if options.output else ""
-        options.format = {"pq": "parquet"}.get(suffix, suffix if suffix in FORMATS else "table")
+        suffix = options.output.suffix.lower() if options.output else ""
+        if suffix not in SUFFIXES:
+            raise UserError(
+                f"{options.output} has no known format: end its name with one of {', '.join(filter(None, SUFFIXES))}, "
+                "or choose with --format table, json, csv or parquet"
+            )
+        options.format = SUFFIXES[suffix]
     if options.format == "parquet" and not options.output:
         raise UserError("Parquet cannot be printed: name a file with --output FILE")
     if options.users:
@@ -153,16 +162,17 @@ def parse_history(history: str | Sequence[str], domain_names: Sequence[str]) -> 
 
 
 @contextmanager
-def _open_output(path: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
+def _open_output(path: Path | None, format: str) -> Iterator[Any]:
     """Standard output, or a file that is written whole or not at all."""
     if path is None:
-        yield sys.stdout
+        # The table's own control characters are colours; its texts are escaped by the console.
+        yield PrintableFile(sys.stdout) if format != "table" and sys.stdout.isatty() else sys.stdout
         return
     from recbole_lecdsr.files import write_whole
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with write_whole(path, "wb" if binary else "w") as file:
+        with write_whole(path, "wb" if format == "parquet" else "w") as file:
             yield file
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error}): make room or get permission, or choose another") from None

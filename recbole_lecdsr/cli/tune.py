@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,6 +14,7 @@ from recbole_lecdsr.cli.default_data import make_default_data
 from recbole_lecdsr.cli.options import run_options
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.property_files import PROPERTIES
+from recbole_lecdsr.terminal import Console
 from recbole_lecdsr.tuning.pruners import PRUNERS
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     make_default_data(options)
     from recbole_lecdsr.tuning.tuner import Tuner
 
-    console = Console(highlight=False)
+    console = Console()
     tuner = Tuner(
         options.space or _default_space(options),
         model=options.model,

@@ -13,6 +13,7 @@ from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.reader import AtomicReader
 from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_quoted, refuse_unusable
 from recbole_lecdsr.data.interaction_checks import digest_rows, warn_of_repeated_rows, warn_of_two_units
+from recbole_lecdsr.data.loaded_columns import check_loaded_columns
 from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows
 from recbole_lecdsr.errors import UserError
 
@@ -52,7 +53,8 @@ def check_domain_files(folder: Path, name: str, settings: Mapping[str, Any]) -> 
 
     Raises:
         UserError: a missing or malformed file, a token that RecBole's reader would misread, or windows in some of the
-            files of a ready-made split only or under another name than that of the item column with ``LIST_SUFFIX``.
+            files of a ready-made split only or under another name than that of the item column with ``LIST_SUFFIX``,
+            or what `check_loaded_columns` refuses.
     """
     user, item, time = (settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
     separator = settings["field_separator"]
@@ -79,6 +81,7 @@ def check_domain_files(folder: Path, name: str, settings: Mapping[str, Any]) -> 
         if window_field:
             window_texts += frame[window_field].tolist()
     items.update(_check_item_file(folder / f"{name}.item", item, settings))
+    check_loaded_columns(folder, name, paths, settings)
     windows = None
     if window_field:
         windows = PrecomputedWindows.parse(window_texts, settings["seq_separator"])

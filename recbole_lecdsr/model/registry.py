@@ -17,7 +17,7 @@ from recbole_cdr.utils import get_model
 
 from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
-from recbole_lecdsr.model.baselines.recbole import Baseline, baseline_class, is_recbole, recbole_class
+from recbole_lecdsr.model.baselines.recbole import OWN_TRAINERS, Baseline, baseline_class, is_recbole, recbole_class
 from recbole_lecdsr.model.baselines.recbole_cdr import CDR_MODELS, CDRBaseline, cdr_baseline_class, is_recbole_cdr
 from recbole_lecdsr.property_files import PROPERTIES, nearest, read_property_file
 from recbole_lecdsr.schema import PARAMETERS, Parameter, from_default
@@ -36,7 +36,7 @@ def find_model(name: str) -> ModelClass:
 
     Raises:
         NotInstalledError: a model of RecBole-CDR without a checkout of it, or a model whose package is missing.
-        UserError: a name that is none of these.
+        UserError: a name that is none of these, or a model of RecBole that needs a trainer of its own.
     """
     name = name.partition("-")[0]
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
@@ -63,6 +63,11 @@ def find_model(name: str) -> ModelClass:
         raise UserError(
             f"model {name!r} is neither one of this plugin or of RecBole-CDR nor a general or sequential one of "
             f"RecBole; {nearest(name, files, 'docs/models.md lists them')}"
+        )
+    if name in OWN_TRAINERS:
+        raise UserError(
+            f"{name} is trained by a trainer of its own in RecBole, which cannot train it on two domains: choose "
+            "another model, docs/models.md lists them"
         )
     return baseline_class(stock)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import IO, Any
 
@@ -10,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from recbole_lecdsr.recommend.recommender import Recommendations, to_frame
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
+from recbole_lecdsr.terminal import Console
 
 Writer = Callable[[IO[Any], Vocabulary, Iterable[Recommendations]], None]
 
@@ -31,6 +32,8 @@ SCHEMA = pa.schema(
         ("score", pa.float32()),
     ]
 )
+# The beginning of a formula, unless the text is a number.
+_FORMULA = re.compile(r"(?![-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?\Z)[=+\-@\t\r]")
 _WIDTH = 120  # of tables that are not printed on a terminal
 
 
@@ -100,9 +103,16 @@ def to_rows(batch: Recommendations, vocabulary: Vocabulary) -> pd.DataFrame:
 
 
 def write_csv(file: IO[str], vocabulary: Vocabulary, batches: Iterable[Recommendations]) -> None:
-    """Rows of `COLUMNS`."""
+    """Rows of `COLUMNS`; a text that a spreadsheet would run as a formula has an apostrophe before it."""
     for number, batch in enumerate(batches):
-        to_rows(batch, vocabulary).to_csv(file, index=False, header=number == 0, lineterminator="\n")
+        rows = to_rows(batch, vocabulary)
+        for column in ("user", "domain", "item", "title"):
+            rows[column] = rows[column].map(_without_formula, na_action="ignore")
+        rows.to_csv(file, index=False, header=number == 0, lineterminator="\n")
+
+
+def _without_formula(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def write_parquet(file: IO[bytes], vocabulary: Vocabulary, batches: Iterable[Recommendations]) -> None:
@@ -114,7 +124,7 @@ def write_parquet(file: IO[bytes], vocabulary: Vocabulary, batches: Iterable[Rec
 
 def write_table(file: IO[str], vocabulary: Vocabulary, batches: Iterable[Recommendations]) -> None:
     """Two tables for each user: the history and, by domain, the recommendations."""
-    console = Console(file=file, highlight=False, width=None if file.isatty() else _WIDTH)
+    console = Console(file=file, width=None if file.isatty() else _WIDTH)
     for batch in batches:
         for row in range(len(batch.user)):
             _print_user(console, batch, row, vocabulary)

@@ -37,6 +37,11 @@ def _names_of_columns(settings: Mapping[str, Any]) -> Iterator[str]:
     for name in _FIELDS:
         if isinstance(settings.get(name), str):
             names.setdefault(settings[name], []).append(name)
+    for name in ("alias_of_user_id", "alias_of_item_id"):
+        aliases = settings.get(name)
+        columns = aliases if isinstance(aliases, list) else [aliases]
+        for field in sorted({column for column in columns if isinstance(column, str)}):
+            names.setdefault(field, []).append(name)
     for field, alike in names.items():
         if len(alike) > 1:
             yield f"{' and '.join(alike)} are the same column {field!r}: give each a column of its own"
@@ -44,6 +49,7 @@ def _names_of_columns(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def _loaded_columns(settings: Mapping[str, Any], columns: Mapping[str, Any]) -> Iterator[str]:
     needed = [settings.get(name) for name in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD")]
+    yield from _removed_columns(settings, columns, needed)
     loaded = columns.get("inter", [])
     if loaded != "*" and (
         missing := [field for field in needed if not isinstance(loaded, list) or field not in loaded]
@@ -57,6 +63,18 @@ def _loaded_columns(settings: Mapping[str, Any], columns: Mapping[str, Any]) -> 
         known = {field for part in columns.values() if isinstance(part, list) for field in part}
         for field in intervals.keys() - known:
             yield f"val_interval has the column {field!r}, which is not loaded: add it to load_col"
+
+
+def _removed_columns(settings: Mapping[str, Any], columns: Mapping[str, Any], needed: list[Any]) -> Iterator[str]:
+    for name in ("unload_col", "unused_col"):
+        removed = settings.get(name)
+        if not isinstance(removed, Mapping):
+            continue
+        for suffix, fields in removed.items():
+            if name == "unload_col" and columns.get(suffix, "*") != "*":
+                yield f"unload_col.{suffix} has no use with a list in load_col.{suffix}: leave one of them out"
+            if suffix == "inter" and (lost := [one for one in needed if isinstance(fields, list) and one in fields]):
+                yield f"{name}.inter must not have {', '.join(lost)}: users, items and times are needed"
 
 
 def _negatives(values: Mapping[str, Any]) -> Iterator[str]:
@@ -89,9 +107,10 @@ def _valid_metric(values: Mapping[str, Any]) -> Iterator[str]:
         return
     metric, _, k = str(values.get("valid_metric")).partition("@")
     if metric.lower() not in [name.lower() for name in metrics] or k not in map(str, topk):
+        similar = next((name for name in metrics if name.lower() == metric.lower()), metrics[-1])
         yield (
-            f"valid_metric must be one of metrics {metrics} at one of topk {topk}, such as {metrics[-1]}@{topk[-1]}, "
-            f"not {values.get('valid_metric')!r}"
+            f"valid_metric must be one of metrics {metrics} at one of topk {topk}, not {values.get('valid_metric')!r}: "
+            f"give --valid_metric={similar}@{topk[-1]}, or add to topk or metrics"
         )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping
+from pathlib import Path
 
 from recbole_lecdsr.schema.parameter import Parameter
 
@@ -23,12 +25,42 @@ def is_interval(value: object) -> bool:
     return _INTERVALS.fullmatch(text) is not None
 
 
+def is_name(value: object) -> bool:
+    """Whether a value can name a data set: a folder below ``data_path`` and the start of file names.
+
+    Example:
+        >>> is_name("movielens"), is_name(2024), is_name("../x"), is_name("")
+        (True, True, False, False)
+    """
+    path = Path(str(value))
+    return bool(path.name) and not path.is_absolute() and ".." not in path.parts
+
+
 def _is_encoding(value: str) -> bool:
     try:
         codecs.lookup(value)
-    except LookupError:
+        return "a\t1\n".encode(value) == b"a\t1\n"  # separators are looked for as bytes
+    except (LookupError, ValueError):
         return False
-    return True
+
+
+def _are_columns(value: Mapping[str, object]) -> bool:
+    return all(
+        columns == "*" or (isinstance(columns, list) and all(isinstance(name, str) for name in columns))
+        for columns in value.values()
+    )
+
+
+def _are_value_filters(value: Mapping[str, object]) -> bool:
+    return all(
+        is_interval(wanted)
+        if isinstance(wanted, str)
+        else isinstance(wanted, list) and all(isinstance(token, str) for token in wanted)
+        for wanted in value.values()
+    )
+
+
+_COLUMNS = "a mapping of suffixes of files to lists of columns, such as {inter: [user_id, item_id, timestamp]}"
 
 
 def _interval(name: str, help: str) -> Parameter:
@@ -52,7 +84,7 @@ OF_A_DOMAIN = (
         "Encoding of the atomic files.",
         default="utf-8",
         accepts=_is_encoding,
-        expected="an encoding that Python has, such as utf-8",
+        expected="an encoding that contains ASCII, such as utf-8",
     ),
     _field("USER_ID_FIELD", "user_id", "Column of users."),
     _field("ITEM_ID_FIELD", "item_id", "Column of items."),
@@ -68,9 +100,25 @@ OF_A_DOMAIN = (
         dict,
         "Columns to load, by the suffix of the file. Those of .inter must include users, items and times.",
         default={"inter": ["user_id", "item_id", "timestamp"]},
+        accepts=_are_columns,
+        expected=f"{_COLUMNS}, or '*' in place of a list for all columns",
     ),
-    Parameter("unload_col", dict, "Columns not to load, by the suffix of the file.", optional=True),
-    Parameter("unused_col", dict, "Columns that are loaded for filters and then removed.", optional=True),
+    Parameter(
+        "unload_col",
+        dict,
+        "Columns not to load, by the suffix of the file.",
+        optional=True,
+        accepts=_are_columns,
+        expected=_COLUMNS,
+    ),
+    Parameter(
+        "unused_col",
+        dict,
+        "Columns that are loaded for filters and then removed.",
+        optional=True,
+        accepts=_are_columns,
+        expected=_COLUMNS,
+    ),
     Parameter("additional_feat_suffix", list, "Suffixes of further atomic files.", items=str, optional=True),
     _interval("user_inter_num_interval", "How many interactions a user must have in a domain."),
     _interval("item_inter_num_interval", "How many interactions an item must have in a domain."),
@@ -79,6 +127,8 @@ OF_A_DOMAIN = (
         dict,
         "Keep rows whose values of a column are in an interval, or among tokens. For example {rating: '[3,inf)'}.",
         optional=True,
+        accepts=_are_value_filters,
+        expected="a mapping of columns to intervals in quotes or lists of tokens, such as {rating: '[3,inf)'}",
     ),
     Parameter(
         "filter_inter_by_user_or_item",
@@ -104,7 +154,13 @@ OF_A_DOMAIN = (
 )
 
 _DOMAIN = (
-    Parameter("dataset", (str, int), "Name of the domain: folder and start of the file names.", expected="a name"),
+    Parameter(
+        "dataset",
+        (str, int),
+        "Name of the domain: folder and start of the file names.",
+        accepts=is_name,
+        expected="a name",
+    ),
     Parameter("data_path", str, "Folder that contains the domain's folder.", default="dataset/"),
     *OF_A_DOMAIN,
 )

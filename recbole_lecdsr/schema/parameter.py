@@ -16,6 +16,7 @@ _NOUNS = {
     str: ("a string", "strings"),
     dict: ("a mapping", "mappings"),
 }
+_LONGEST_VALUE = 200  # characters of a value in an error
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Parameter:
         """
         if self._is_allowed(value):
             return None
-        return f"{name or self.name} must be {self.allowed}, not {value!r}{self._remedy(value)}"
+        return f"{name or self.name} must be {self.allowed}, not {_abbreviate(value)}{self._remedy(value)}"
 
     def normalized(self, value: object) -> object:
         """The value, a single entry of a list as a list."""
@@ -153,6 +154,8 @@ class Parameter:
         if self.items is not None and list in self.kinds and not _is_of_kind(value, self.items):
             return False
         if self.choices and self._folded(value) not in map(self._folded, self.choices):
+            return False
+        if isinstance(value, str) and "\0" in value:  # no file name can have it
             return False
         if isinstance(value, (int, float)):
             return (
@@ -199,6 +202,14 @@ def _is_of_kind(value: object, kind: type) -> bool:
     if kind is dict:
         return isinstance(value, Mapping)
     return isinstance(value, kind)
+
+
+def _abbreviate(value: object) -> str:
+    try:
+        text = repr(value)
+    except RecursionError:
+        return f"a {type(value).__name__} nested too deeply"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 
 
 def _enumeration(values: tuple[object, ...]) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+from recbole_lecdsr.schema.data import is_name
 from recbole_lecdsr.schema.parameter import Parameter
+
+_GPU = re.compile(r"-?\d+(\s*,\s*\d+)*|")
 
 RUN = (
     Parameter(
@@ -18,7 +23,8 @@ RUN = (
         "Name of the pair of domains. Its property file is properties/dataset/<dataset>.yaml or "
         "<data_path>/<dataset>/<dataset>.yaml.",
         default="movielens",
-        expected="a name",
+        accepts=is_name,
+        expected="a name, without a path",
         common=True,
     ),
     Parameter(
@@ -58,6 +64,7 @@ RUN = (
         (str, int),
         "Number of the GPU. Has no effect under torchrun, where each process takes its own.",
         default="0",
+        accepts=lambda number: _GPU.fullmatch(str(number)),
         expected="the number of a GPU, such as '0'",
         common=True,
     ),

