@@ -21,6 +21,7 @@ from recbole_lecdsr import distributed, schema
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.llm.backends.redaction import refuse_secret_parameters
 from recbole_lecdsr.model.baselines.recbole import Baseline
 from recbole_lecdsr.model.registry import ModelClass, find_model, model_defaults, run_class
 from recbole_lecdsr.model.score_fusion.wrapper import with_score_fusion
@@ -220,6 +221,10 @@ class LeCDSRConfig(CDRConfig):
                 "train_samples: sequences needs train_neg_sample_args.shared: True, since the positions of a batch "
                 "share their negatives"
             )
+        try:
+            refuse_secret_parameters("llm", values["llm"])  # config.yaml and result.json would have it
+        except UserError as error:
+            errors.append(str(error))
         if values["log_wandb"] is True and find_spec("wandb") is None:
             errors.append("log_wandb: True needs the package wandb: pip install wandb")
         return errors

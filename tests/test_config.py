@@ -246,3 +246,9 @@ def test_foreign_arguments_of_the_program_are_left_alone_when_used_as_a_library(
     monkeypatch.setattr("sys.argv", ["notebook", "--f=kernel.json", "--seed=9"])
     config = LeCDSRConfig("LeCDSR", config_dict=pair)
     assert config["seed"] == 9
+
+
+def test_case_t4_a_key_among_the_parameters_is_refused_before_it_is_written(pair):
+    with pytest.raises(UserError, match=r"llm.extra_body.api_key") as refused:
+        configure(pair, llm={"extra_body": {"api_key": "sk-0123456789abcdef0123456789abcdef"}})
+    assert "sk-0123" not in str(refused.value)

@@ -12,6 +12,7 @@ from rich.console import Console
 from recbole_lecdsr.cli.console import print_summary
 from recbole_lecdsr.cli.default_data import make_default_data
 from recbole_lecdsr.cli.options import run_options
+from recbole_lecdsr.errors import UserError
 
 if TYPE_CHECKING:
     from recbole_lecdsr.llm.generation.profiler import Profiler
@@ -44,7 +45,8 @@ def main(arguments: Sequence[str]) -> int:
         The exit status, 0.
 
     Raises:
-        UserError: invalid settings or data; a model or an endpoint that cannot be used.
+        UserError: invalid settings or data; a model or an endpoint that cannot be used; no valid answer to
+            any question.
     """
     parser = argparse.ArgumentParser(
         prog="run_lecdsr.py profile",
@@ -85,6 +87,8 @@ def main(arguments: Sequence[str]) -> int:
     else:
         report = profiler.run(options.results, show_progress=dataset.config["show_progress"])
         print_summary(report.summary())
+        if report.has_failed:
+            raise UserError(f"no {options.of} have a valid answer; {report.failure_file} says why")
     return 0
 
 

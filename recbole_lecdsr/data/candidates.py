@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _CELLS_AT_A_TIME = 1 << 24  # candidates, or random keys, drawn in one piece
 _MAX_REDRAWS = 200
+_CHECKSUM = hashlib.sha256().digest_size  # bytes at the end of a file, after the array; np.load passes over them
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,10 @@ def stored_candidates(
 ) -> Candidates:
     """Candidates from their file, or drawn and stored in it.
 
-    A file that cannot be read is drawn again. Where the folder cannot be written to, a warning says so.
+    The file is an array of NumPy followed by the SHA-256 of the digest and of that array's bytes. A file without it,
+    or with another one, is drawn again: it is damaged, was written by something else, or holds the candidates of other
+    samples. The checksum thus stands for shape, dtype, domain, distinctness and the absence of the targets. Where the
+    folder cannot be written to, a warning says so.
 
     Args:
         folder: where the candidate files of the data set are.
@@ -242,16 +247,47 @@ def stored_candidates(
     if spec.num is None:
         return Candidates(spec, None, digest)
     path = folder / f"{phase}-{spec.mode}-{spec.seed}-{digest}.npy"
-    if path.exists():
-        try:
-            return Candidates(spec, np.load(path, mmap_mode="r"), digest)
-        except (ValueError, OSError):
-            logger.warning("%s cannot be read; its candidates are drawn again", path)
+    try:
+        return Candidates(spec, _read(path, digest), digest)
+    except FileNotFoundError:
+        pass
+    except (ValueError, OSError) as error:
+        logger.warning("%s cannot be read (%s); its candidates are drawn again", path, error)
     items = draw()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with write_whole(path, "wb") as file:
+        with write_whole(path, "w+b") as file:
             np.save(file, items)
+            size = file.tell()
+            file.seek(0)
+            checksum = _checksum(file, size, digest)
+            file.seek(size)
+            file.write(checksum)
     except OSError as error:
         logger.warning("candidates are not stored (%s): each run draws the same ones again", error)
     return Candidates(spec, items, digest)
+
+
+def _read(path: Path, digest: str) -> np.ndarray:
+    """The array of a file, mapped read-only.
+
+    Raises:
+        OSError: the file is missing or unreadable.
+        ValueError: its checksum is wrong or missing.
+    """
+    size = path.stat().st_size - _CHECKSUM
+    with path.open("rb") as file:
+        # The checksum comes first: what follows it needs no distrust, and damaged headers have no end of exceptions.
+        if size <= 0 or _checksum(file, size, digest) != file.read(_CHECKSUM):
+            raise ValueError("its checksum is missing or wrong")
+    items: np.ndarray = np.load(path, mmap_mode="r")
+    return items
+
+
+def _checksum(file: IO[bytes], size: int, digest: str) -> bytes:
+    """SHA-256 of a digest and of the next ``size`` bytes of a file."""
+    checksum = hashlib.sha256(digest.encode())
+    while size and (piece := file.read(min(size, 1 << 20))):
+        checksum.update(piece)
+        size -= len(piece)
+    return checksum.digest()

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from recbole_cdr.data.dataset import CrossDomainDataset
 
 from recbole_lecdsr.data.atomic_files.link_file import check_links, read_links
+from recbole_lecdsr.data.atomic_files.reader import abbreviate
 from recbole_lecdsr.data.constants import DOMAINS, PHASES, SOURCE, TARGET, TRAIN, VALID
-from recbole_lecdsr.data.domain_files import FileTokens, check_domain_files
+from recbole_lecdsr.data.domain_files import FileTokens, check_domain_files, locate_window_item
 from recbole_lecdsr.data.event_log import EventLog, build_event_log, sort_interactions
+from recbole_lecdsr.data.interaction_checks import refuse_equal_domains, warn_of_domains_in_two_units
 from recbole_lecdsr.data.llm_features import LLMFeatures
-from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows, event_log_from_windows
+from recbole_lecdsr.data.precomputed_windows import (
+    PrecomputedWindows,
+    event_log_from_windows,
+    warn_of_fusion_without_times,
+)
 from recbole_lecdsr.data.run_parameters import RunConfig
 from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.errors import UserError
@@ -47,21 +55,17 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         llm_features: the `LLMFeatures`, shared with the copies that `with_split` makes.
 
     Raises:
-        UserError: a missing or malformed file, two domains without a common user, nothing left after filtering.
+        UserError: a missing or malformed file; two domains of the same interactions, or without a common user; nothing
+            left after filtering.
     """
 
     def __init__(self, config: RunConfig):
-        settings = {name: config[f"{name}_domain"] for name in DOMAINS}
+        settings = {domain: _domain_settings(config, domain) for domain in DOMAINS}
         self.folders = {domain: Path(settings[domain]["data_path"]) for domain in DOMAINS}
         self.names = {domain: settings[domain]["dataset"] for domain in DOMAINS}
         self.file_tokens: dict[str, FileTokens] = {}
         self.precomputed_windows: dict[str, PrecomputedWindows] = {}
-        for domain in DOMAINS:
-            self.file_tokens[domain], windows = check_domain_files(
-                self.folders[domain], self.names[domain], {**config.final_config_dict, **settings[domain]}
-            )
-            if windows is not None:
-                self.precomputed_windows[domain] = windows
+        self._check_files(settings)
         if len(self.precomputed_windows) == 1:
             (domain,) = self.precomputed_windows
             raise UserError(
@@ -84,6 +88,20 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             raise UserError("no training sample is left: the users have too few interactions for this split")
 
     # ------------------------------------------------------------------ loading
+
+    def _check_files(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        """Check the files of each domain, whose parameters are given, and compare the domains."""
+        files = {
+            domain: check_domain_files(self.folders[domain], self.names[domain], settings[domain]) for domain in DOMAINS
+        }
+        source, target = (files[domain] for domain in DOMAINS)
+        names = (self.names["source"], self.names["target"])
+        refuse_equal_domains(names, (source.row_digests, target.row_digests))
+        warn_of_domains_in_two_units(names, (source.times, target.times))
+        for domain, found in files.items():
+            self.file_tokens[domain] = found.tokens
+            if found.windows is not None:
+                self.precomputed_windows[domain] = found.windows
 
     def _load_link(self, link_file_path: str, between: str = "user") -> dict[str, str]:
         """RecBole-CDR's links, source token -> target token, also where both domains have one name for the field."""
@@ -137,6 +155,8 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         if self.config["benchmark_filename"]:
             ready_split = np.concatenate([np.repeat(np.arange(3), part.file_size_list) for part in parts])
         if ready_split is not None and self.precomputed_windows:
+            if self.config["score_fusion"]:
+                warn_of_fusion_without_times(user[ready_split == TRAIN], time[ready_split == TRAIN])
             length, window_item, window_domain = self._windows_as_ids()
             log = event_log_from_windows(
                 user=user, item=item, domain=domain, time=time, split=ready_split,
@@ -167,9 +187,11 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             ids, is_own = windows.lookup(self.file_ids(domain, "item"), self.file_ids(other, "item"))
             if (ids < 0).any():
                 token = windows.tokens[windows.code[np.argmin(ids)]]
+                folder, name = self.folders[domain], self.names[domain]
+                place = locate_window_item(folder, name, _domain_settings(self.config, domain), token)
                 raise UserError(
-                    f"{self.folders[domain]}: a window of {self.names[domain]} holds the item {token!r}, "
-                    "but neither domain has it: list it in <domain>.item and add item: [item_id] to load_col"
+                    f"{place}: the window holds the item {abbreviate(token)}, but neither domain has it: list it in "
+                    "<domain>.item and add item: [item_id] to load_col"
                 )
             lengths.append(windows.length)
             items.append(ids)
@@ -272,3 +294,8 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             UserError: a ``.useremb`` file that is missing or malformed.
         """
         return self.llm_features.users
+
+
+def _domain_settings(config: RunConfig, domain: str) -> dict[str, Any]:
+    """RecBole's parameters for a domain: those of the run, and the domain's own."""
+    return {**config.final_config_dict, **config[f"{domain}_domain"]}

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.reader import AtomicReader
-from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_quoted, refuse_reserved
+from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_quoted, refuse_unusable
+from recbole_lecdsr.data.interaction_checks import digest_rows, warn_of_repeated_rows, warn_of_two_units
 from recbole_lecdsr.data.loaded_columns import check_loaded_columns
 from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows
 from recbole_lecdsr.errors import UserError
@@ -23,47 +26,103 @@ class FileTokens:
     items: frozenset[str]
 
 
-def check_domain_files(
-    folder: Path, name: str, settings: Mapping[str, Any]
-) -> tuple[FileTokens, PrecomputedWindows | None]:
-    """Check every row of a domain's files.
+@dataclass(frozen=True)
+class DomainFiles:
+    """What was found in the files of a domain.
+
+    Attributes:
+        tokens: every token.
+        windows: the windows of the rows of a ready-made split; None where the files have none.
+        times: (R,) float64, the times of the rows, in the unit of the files.
+        row_digests: (R,) uint64, equal for rows of equal user, item, time and window.
+    """
+
+    tokens: FileTokens
+    windows: PrecomputedWindows | None
+    times: np.ndarray
+    row_digests: np.ndarray
+
+
+def check_domain_files(folder: Path, name: str, settings: Mapping[str, Any]) -> DomainFiles:
+    """Check every row of a domain's files, and warn of times in two units and of repeated rows.
 
     Args:
         folder: where the files are.
         name: of the domain, such as ``book`` for ``book.inter``.
         settings: RecBole's parameters for this domain.
 
-    Returns:
-        the tokens of the files, and the windows of the rows of a ready-made split, None where the files have none.
-
     Raises:
-        UserError: a missing or malformed file, a token that RecBole's reader would misread, windows in some of the
-            files of a ready-made split only, or what `check_loaded_columns` refuses.
+        UserError: a missing or malformed file, a token that RecBole's reader would misread, or windows in some of the
+            files of a ready-made split only or under another name than that of the item column with ``LIST_SUFFIX``,
+            or what `check_loaded_columns` refuses.
     """
     user, item, time = (settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
     separator = settings["field_separator"]
     parts = settings.get("benchmark_filename")
-    paths = [folder / f"{name}.{part}.inter" for part in parts] if parts else [folder / f"{name}.inter"]
+    paths = _interaction_files(folder, name, settings)
     columns = {user: "token", item: "token", time: "float"}
-    window_field = _find_window_field(paths, item + settings["LIST_SUFFIX"], separator) if parts else None
+    window_field = _find_window_field(paths, item, settings["LIST_SUFFIX"], separator) if parts else None
     if window_field:
         columns[window_field] = "token_seq"
     users: set[str] = set()
     items: set[str] = set()
     window_texts: list[str] = []
+    times: list[np.ndarray] = []
+    row_digests: list[np.ndarray] = []
     for path in paths:
         frame = atomic_file.read(path, columns, separator)
         for field, tokens in ((user, users), (item, items)):
-            found = frame[field].unique()
-            refuse_reserved(path, field, found, separator)
-            tokens.update(found)
+            values = frame[field].unique()
+            refuse_unusable(path, field, values, separator)
+            tokens.update(values)
         refuse_quoted(path, (user, item), separator)
+        times.append(frame[time].to_numpy())
+        row_digests.append(digest_rows(frame))
         if window_field:
             window_texts += frame[window_field].tolist()
     items.update(_check_item_file(folder / f"{name}.item", item, settings))
     check_loaded_columns(folder, name, paths, settings)
-    windows = PrecomputedWindows.parse(window_texts, settings["seq_separator"]) if window_field else None
-    return FileTokens(frozenset(users), frozenset(items)), windows
+    windows = None
+    if window_field:
+        windows = PrecomputedWindows.parse(window_texts, settings["seq_separator"])
+        for path in paths:
+            refuse_unusable(path, window_field, windows.tokens, separator, item_separator=settings["seq_separator"])
+    where = folder if parts else paths[0]
+    found = DomainFiles(
+        tokens=FileTokens(frozenset(users), frozenset(items)),
+        windows=windows,
+        times=np.concatenate(times),
+        row_digests=np.concatenate(row_digests),
+    )
+    warn_of_two_units(where, found.times)
+    warn_of_repeated_rows(where, found.row_digests)
+    return found
+
+
+def locate_window_item(folder: Path, name: str, settings: Mapping[str, Any], token: str) -> str:
+    """Where an item is first in the precomputed windows of a domain, as ``<file>, line <n>``.
+
+    Args:
+        folder, name, settings: as for `check_domain_files`.
+        token: the item.
+
+    Raises:
+        ValueError: no window holds it.
+    """
+    field = settings["ITEM_ID_FIELD"] + settings["LIST_SUFFIX"]
+    for path in _interaction_files(folder, name, settings):
+        with AtomicReader(path, settings["field_separator"]) as reader:
+            for first_line, block in reader.blocks():
+                for line, (cell,) in reader.cells(first_line, block, [field]):
+                    if token in cell.split(settings["seq_separator"]):
+                        return f"{path}, line {line}"
+    raise ValueError(f"no window of {name} holds {token!r}")
+
+
+def _interaction_files(folder: Path, name: str, settings: Mapping[str, Any]) -> list[Path]:
+    """The ``.inter`` file of a domain, or those of a ready-made split."""
+    parts = settings.get("benchmark_filename")
+    return [folder / f"{name}.{part}.inter" for part in parts] if parts else [folder / f"{name}.inter"]
 
 
 def _check_item_file(path: Path, item_field: str, settings: Mapping[str, Any]) -> Iterable[str]:
@@ -73,17 +132,27 @@ def _check_item_file(path: Path, item_field: str, settings: Mapping[str, Any]) -
     separator = settings["field_separator"]
     items = atomic_file.read(path, {item_field: "token"}, separator)[item_field]
     if "item" in settings["load_col"]:  # else RecBole does not read the file
-        refuse_reserved(path, item_field, items, separator)
+        refuse_unusable(path, item_field, items, separator)
         refuse_quoted(path, (item_field,), separator)
     return items
 
 
-def _find_window_field(paths: Sequence[Path], field: str, separator: str) -> str | None:
+def _find_window_field(paths: Sequence[Path], item_field: str, suffix: str, separator: str) -> str | None:
     """The column of precomputed windows, if all of the files have it."""
+    field = item_field + suffix
+    usual_names = {f"{name}{ending}" for name in (item_field, "item_id") for ending in (suffix, "_list")} - {field}
     has_field = {}
     for path in paths:
         with AtomicReader(path, separator) as reader:
             has_field[path] = field in reader.header
+            misnamed = usual_names.intersection(reader.header)
+            if misnamed and not has_field[path]:
+                raise reader.error(
+                    1,
+                    f"there is a column {min(misnamed)!r}, but with ITEM_ID_FIELD {item_field!r} and LIST_SUFFIX "
+                    f"{suffix!r} the windows of the rows are read from {field!r}",
+                    "rename the column in all files of the split, or remove it",
+                )
     present, missing = ([path for path, found in has_field.items() if found is value] for value in (True, False))
     if present and missing:
         raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Collection, Mapping
 from functools import cached_property
@@ -14,8 +13,8 @@ import numpy as np
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.embeddings import embedding_file
 from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
+from recbole_lecdsr.data.embeddings.provenance import check_embedding_files, read_provenance
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import sidecar
 
 if TYPE_CHECKING:
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -45,9 +44,11 @@ class LLMFeatures:
         An item of both domains may be in either file; where it is in both, the target domain's counts.
 
         Raises:
-            UserError: an ``.itememb`` file that is missing or malformed, or files of different D.
+            UserError: an ``.itememb`` file that is missing, malformed or not what its sidecar describes, or files of
+                different encoders or D.
         """
         data = self._dataset
+        check_embedding_files([item_embedding_file(self._config, domain) for domain in DOMAINS])
         source, target = (
             self._read_rows(
                 item_embedding_file(self._config, domain),
@@ -76,6 +77,7 @@ class LLMFeatures:
         """
         data = self._dataset
         path = user_embedding_file(self._config)
+        check_embedding_files([item_embedding_file(self._config, domain) for domain in DOMAINS], path)
         self._warn_of_another_split(path)
         return self._read_rows(
             path,
@@ -119,6 +121,13 @@ class LLMFeatures:
             embedding_file.read_embedding(path, id_field=id_field), ids, count, known=known
         )
         total = len(set(ids.values()) - {0})
+        zeros = found - int(rows.any(axis=1).sum())
+        if zeros:
+            logger.warning(
+                "%s: %d of %d vectors hold zeros only, as if their texts had no embedding: embed them again, or delete "
+                "their lines",
+                path, zeros, found,
+            )  # fmt: skip
         self.coverage[label] = {"with_embedding": int(found), "total": total, "file": path.name}
         if found < total:
             logger.warning("%d of %d %s have no LLM embedding and get a zero vector", total - found, total, label)
@@ -127,10 +136,7 @@ class LLMFeatures:
     def _warn_of_another_split(self, path: Path) -> None:
         """Warn where profiles were made from the training interactions of another split, among which may be validation
         or test interactions of this one (docs/protocol.md, 12)."""
-        if not sidecar(path).exists():
-            return
-        origin = json.loads(sidecar(path).read_text(encoding="utf-8"))
-        config = self._config
+        origin, config = read_provenance(path), self._config
         here = {"split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"]}
         for key, value in here.items():
             if key in origin and origin[key] != value:

@@ -6,15 +6,19 @@ add up to. Each row becomes a sequence of its own in the event log: the interact
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole_lecdsr.data.constants import CONTEXT, SOURCE
 from recbole_lecdsr.data.event_log import EventLog, sort_interactions
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -141,4 +145,24 @@ def event_log_from_windows(
         first=first,
         source_before=(before - before[first]).astype(np.int32),
         time=np.zeros(len(row)),
+    )
+
+
+def warn_of_fusion_without_times(user: np.ndarray, time: np.ndarray) -> None:
+    """Warn of what score fusion lacks with precomputed windows (docs/models.md, 7).
+
+    Args:
+        user, time: (T,) of the training rows.
+    """
+    tied = int(pd.DataFrame({"user": user, "time": time}).duplicated(keep=False).sum())
+    calibration = (
+        f"; and {tied} of {len(user)} training rows have the same time as another row of their user, so the samples "
+        "withheld for calibration need not be the newest"
+        if tied
+        else ""
+    )
+    logger.warning(
+        "score_fusion: the interactions of precomputed windows have no times, so the counts of recent interactions are "
+        "counts of all training interactions%s: compare with score_fusion: False",
+        calibration,
     )

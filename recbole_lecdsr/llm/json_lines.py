@@ -14,3 +14,13 @@ def encode_json_line(record: Mapping[str, object]) -> bytes:
         b'{"item_id": "B01", "title": "Tea"}\\n'
     """
     return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def replace_half_surrogates(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which a model can write and no encoder accepts.
+
+    Example:
+        >>> replace_half_surrogates("tea \\ud83c")
+        'tea \ufffd'
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recbole_lecdsr.data.constants import DOMAINS, TRAIN
-from recbole_lecdsr.files import shipped, sidecar
+from recbole_lecdsr.data.embeddings.provenance import read_provenance
+from recbole_lecdsr.files import shipped
 from recbole_lecdsr.llm import text_files
 from recbole_lecdsr.llm.generation.history_text import (
     CountTokens,
@@ -38,12 +38,6 @@ def find_text_file(dataset: CrossDomainSequentialDataset, name: str) -> Path | N
     return next((path for path in candidates if path.exists()), None)
 
 
-def read_provenance(path: Path) -> dict[str, object]:
-    """The sidecar of a file, which says of what it was made; empty where there is none."""
-    path = sidecar(path)
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
 def is_generated(path: Path) -> bool:
     """Whether a file of texts was written by the ``profile`` command."""
     return read_provenance(path).get("made_by") == MADE_BY_PROFILE
@@ -65,13 +59,14 @@ def item_records(
         ``item_file``.
     """
     layers: list[text_files.Records] = []
+    settings = dataset.config[f"{domain}_domain"]
     if (columns := dataset.folders[domain] / f"{dataset.names[domain]}.item").exists():
-        settings = dataset.config[f"{domain}_domain"]
-        layers.append(text_files.read_item_columns(columns, settings["ITEM_ID_FIELD"], settings["field_separator"]))
+        separator, encoding = settings["field_separator"], dataset.config["encoding"]
+        layers.append(text_files.read_item_columns(columns, settings["ITEM_ID_FIELD"], separator, encoding))
     for name in dict.fromkeys((ITEM_TEXT_FILE, dataset.config["item_file"])):
         path = find_text_file(dataset, name)
         if path and (include_generated or not is_generated(path)):
-            layers.append(text_files.read_json_lines(path, "item_id"))
+            layers.append(text_files.read_json_lines(path, "item_id", settings["ITEM_ID_FIELD"]))
     known = sorted(dataset.file_tokens[domain].items)
     return {token: {k: v for layer in layers for k, v in layer.get(token, {}).items()} for token in known}
 

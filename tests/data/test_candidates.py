@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,6 +92,51 @@ def test_candidates_are_stored_once_and_read_back(tmp_path):
     path.write_bytes(path.read_bytes()[:100])  # a torn file is drawn again
     again = stored_candidates(path.parent, "test", spec=spec, digest="abc", draw=make)
     assert np.array_equal(again.items, first.items)
+
+
+def columns_left_out(items: np.ndarray) -> np.ndarray:
+    return items[:, :-1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        columns_left_out,
+        np.zeros_like,
+        lambda items: items[::-1],
+        lambda items: items.astype(np.int64),
+        lambda items: items + 10**6,
+        lambda items: items[:1],
+        np.asfortranarray,
+        "empty",
+        "bit",
+        "header",
+        "other samples",
+    ],
+)
+def test_case_r06_a_stored_file_with_other_content_is_drawn_again_with_a_warning(pair, damage, caplog):
+    changes = {"eval_args": {"mode": "uni4"}}
+    expected = [np.array(loader.candidates.items) for loader in loaders(pair, **changes)[1:]]
+    folder = Path(str(pair["data_path"])) / "pair" / "candidates"
+    (path,), (other,) = folder.glob("test-*"), folder.glob("valid-*")
+    whole = path.read_bytes()
+    if callable(damage):
+        np.save(path, damage(expected[1]))
+    else:
+        path.write_bytes(
+            {
+                "empty": b"",
+                "bit": whole[:200] + bytes([whole[200] ^ 1]) + whole[201:],
+                "header": whole[:8] + b"\xff\xff" + whole[10:],
+                "other samples": other.read_bytes(),
+            }[damage]
+        )
+    for times in (1, 1):  # drawn again, then read
+        found = loaders(pair, **changes)[2].candidates.items
+        np.testing.assert_array_equal(found, expected[1])
+        assert found.dtype == np.int32
+        assert caplog.text.count("its candidates are drawn again") == times
+    assert path.read_bytes() == whole
 
 
 def digest(log: EventLog, targets: np.ndarray, mode: str = "uni3", phase: str = "test") -> str:

@@ -73,6 +73,21 @@ def test_tokens_without_a_vector_get_zeros_and_are_counted(token_pair, tmp_path,
     assert "2 of 13 target items have no LLM embedding" in caplog.text
 
 
+def test_case_r16_vectors_of_zeros_are_counted_and_warned_of(token_pair, tmp_path, caplog):
+    load(token_pair).item_embedding()
+    assert "zeros only" not in caplog.text
+    path = tmp_path / "dataset" / "pair" / "target" / "target.itememb"
+    zero = {item: [0.0, -0.0, 0.0] if item in ("film3", "film4") else vector(item) for item in ITEMS["target"]}
+    write_vectors(path, "item", zero)
+    write_vectors(tmp_path / "dataset" / "pair" / "pair.useremb", "user", {user: [0.0] for user in USERS})
+    dataset = load(token_pair)
+    dataset.item_embedding()
+    dataset.user_embedding()
+    assert "target.itememb: 2 of 13 vectors hold zeros only" in caplog.text
+    assert "pair.useremb: 14 of 14 vectors hold zeros only" in caplog.text
+    assert dataset.coverage["target items"]["with_embedding"] == 13
+
+
 def test_the_vectors_are_not_copied_when_the_data_set_is_read(token_pair):
     assert not any(isinstance(value, np.ndarray) and value.ndim == 2 for value in vars(load(token_pair)).values())
 

@@ -158,5 +158,53 @@ def test_files_some_of_which_have_windows_are_an_error(tmp_path):
 
 def test_an_item_of_a_window_that_no_domain_has_is_an_error_with_a_remedy(tmp_path):
     rows = {**ROWS, ("source", "test"): [("u1", "a", 9, "b q")]}
-    with pytest.raises(UserError, match=r"a window of source holds the item 'q', .*load_col"):
+    with pytest.raises(UserError, match=r"source\.test\.inter, line 2: the window holds the item 'q', .*load_col"):
         load(given_pair(tmp_path, rows))
+
+
+@pytest.mark.parametrize("token", ["[PAD]", "NA", "a\x00", "x" * 300])
+@pytest.mark.parametrize(("domain", "split", "line"), [("source", "test", 2), ("target", "train", 4)])
+def test_case_r13_an_item_of_a_window_that_cannot_be_one_is_refused_with_its_line(tmp_path, token, domain, split, line):
+    rows = {key: list(lines) for key, lines in ROWS.items()}
+    *row, window = rows[domain, split][-1]
+    rows[domain, split][-1] = (*row, f"{window} {token} a")
+    with pytest.raises(
+        UserError, match=rf"{domain}\.{split}\.inter, line {line}: an item of item_id_list is "
+    ) as caught:
+        load(given_pair(tmp_path, rows))
+    assert repr(token)[:20] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"ITEM_ID_FIELD": "p_id"}, "p_id_list"),
+        ({"LIST_SUFFIX": "_history"}, "item_id_history"),
+        ({"ITEM_ID_FIELD": "p_id", "LIST_SUFFIX": "_seq"}, "p_id_seq"),
+    ],
+)
+def test_case_r14_windows_in_a_column_of_another_name_are_refused_naming_the_right_one(tmp_path, changes, expected):
+    item = changes.get("ITEM_ID_FIELD", "item_id")
+    settings = given_pair(tmp_path, **changes)
+    for path in (tmp_path / "dataset" / "pair").glob("*/*.i*"):
+        path.write_text(path.read_text().replace("item_id:token", f"{item}:token"))
+    settings["load_col"] = {"inter": ["user_id", item, "timestamp"], "item": [item]}
+    with pytest.raises(UserError, match=rf"inter, line 1: there is a column 'item_id_list'.*'{expected}'; rename"):
+        load(settings)
+    for path in (tmp_path / "dataset" / "pair").glob("*/*.inter"):
+        path.write_text(path.read_text().replace("item_id_list", expected))
+    assert samples(load(settings), "test") == given("test")
+
+
+def test_case_r31_score_fusion_on_windows_without_times_is_warned_of(tmp_path, caplog):
+    settings = given_pair(tmp_path)
+    load(settings, score_fusion=False)
+    assert "score_fusion:" not in caplog.text
+    load(settings, score_fusion=True)
+    (message,) = (record.getMessage() for record in caplog.records if "score_fusion:" in record.getMessage())
+    assert "counts of recent interactions are counts of all training interactions" in message
+    assert "2 of 6 training rows have the same time as another row of their user" in message
+    caplog.clear()
+    rows = {**ROWS, ("target", "train"): [("u1", "x", 2, "a"), ("u2", "y", 9, "x y a")]}
+    load(given_pair(tmp_path, rows), score_fusion=True)
+    assert "no times" in caplog.text and "calibration" not in caplog.text

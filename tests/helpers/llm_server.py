@@ -54,6 +54,10 @@ class Handler(BaseHTTPRequestHandler):
         """Answer a request of a client."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         server, seen = self.server, self.server.seen
+        if server.redirect and self.path.startswith("/v1/"):
+            with server.lock:
+                seen["redirected"] += 1
+            return self.send(server.redirect, b"", {"Location": self.path.replace("/v1/", "/v2/", 1)})
         asked = json.loads(body)
         prompt = asked["messages"][-1]["content"] if "messages" in asked else json.dumps(asked["input"])
         now = time.monotonic()
@@ -79,7 +83,9 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         if server.status != 200:
             message = f"no: {self.headers['Authorization']} {self.path}" if server.echo else "no"
-            return self.send(server.status, json.dumps({"error": {"message": message}}).encode())
+            return self.send(server.status, json.dumps({"error": {"message": message, **server.error}}).encode())
+        if server.error:
+            return self.send(200, json.dumps({"error": server.error}).encode())
         if fault == "429":
             wait = 0.05
             with server.lock:
@@ -103,11 +109,12 @@ class Handler(BaseHTTPRequestHandler):
         text = {"refuse": "I'm sorry, but I can't help with that.", "empty": ""}.get(fault, answer_to(prompt))
         if server.echo:
             text = f"{text} {self.headers['Authorization']}"
+        content = [{"type": "text", "text": part} for part in (text[:3], text[3:])] if server.parts else text
         with server.lock:
             server.seen["answered"][prompt] += fault not in ("refuse", "empty")
         completion = {
             "id": "x", "object": "chat.completion", "created": 0, "model": asked["model"],
-            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}],
             "usage": {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13},
         }  # fmt: skip
         self.send(200, json.dumps(completion).encode())
@@ -115,6 +122,10 @@ class Handler(BaseHTTPRequestHandler):
     def embed(self, asked: dict) -> None:
         """Send the vectors of texts, not in their order."""
         size = asked.get("dimensions") or 12
+        if self.server.max_inputs and len(asked["input"]) > self.server.max_inputs:
+            return self.send(422, b'{"error": "too many inputs", "error_type": "Validation"}')
+        if self.server.poison and any(self.server.poison in text for text in asked["input"]):
+            return self.send(400, b'{"error": {"message": "input is not acceptable", "type": "invalid_request_error"}}')
         vectors = [vector_of(text, size) for text in asked["input"]]
         with self.server.lock:
             self.server.seen["answered"].update(asked["input"])
@@ -139,13 +150,20 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, latency: float, slow: float, status: int, echo: bool, seed: int, faults: Mapping[str, float]):
+    def __init__(
+        self, *, latency: float, slow: float, status: int, echo: bool, seed: int, faults: Mapping[str, float],
+        error: Mapping[str, object], redirect: int, poison: str, max_inputs: int, parts: bool,
+    ):  # fmt: skip
         super().__init__(("127.0.0.1", 0), Handler)
         self.latency, self.slow, self.status, self.echo = latency, slow, status, echo
+        self.error, self.redirect, self.poison, self.max_inputs = error, redirect, poison, max_inputs
+        self.parts = parts
         self.weights = [faults.get(name, 0) for name in FAULTS]
         self.random, self.lock = random.Random(seed), threading.Lock()
         self.in_flight, self.not_before = 0, {}
-        self.seen = {"requests": 0, "most_in_flight": 0, "too_early": 0, "last": None, "answered": Counter()}
+        self.seen = {
+            "requests": 0, "redirected": 0, "most_in_flight": 0, "too_early": 0, "last": None, "answered": Counter(),
+        }  # fmt: skip
 
     def handle_error(self, request, client_address):
         """Ignore clients that disconnect."""
@@ -170,7 +188,17 @@ class Running:
 
 @contextlib.contextmanager
 def serve(
-    latency: float = 0, slow_seconds: float = 0, status: int = 200, echo: bool = False, seed: int = 0, **faults: float
+    latency: float = 0,
+    slow_seconds: float = 0,
+    status: int = 200,
+    echo: bool = False,
+    seed: int = 0,
+    error: Mapping[str, object] | None = None,
+    redirect: int = 0,
+    poison: str = "",
+    max_inputs: int = 0,
+    parts: bool = False,
+    **faults: float,
 ) -> Iterator[Running]:
     """Run a server for the duration of a with block.
 
@@ -180,11 +208,17 @@ def serve(
         status: HTTP status of every response.
         echo: whether answers and errors repeat the key.
         seed: of the random choice of faults.
+        error: fields of the error that every response reports, also with status 200.
+        redirect: status with which requests to /v1/ are redirected to /v2/; 0 for none.
+        poison: a part of a text; a request for embeddings that contains it is refused.
+        max_inputs: texts that a request for embeddings may have; 0 for any number.
+        parts: whether the content of an answer is a list of parts.
         faults: share of requests with each of `FAULTS`; names that begin with a digit need an underscore: ``_429=0.1``.
     """
     shares = {name.removeprefix("_"): share for name, share in faults.items()}
     arguments = {
         "latency": latency, "slow": slow_seconds, "status": status, "echo": echo, "seed": seed, "faults": shares,
+        "error": dict(error or {}), "redirect": redirect, "poison": poison, "max_inputs": max_inputs, "parts": parts,
     }  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-S", __file__, json.dumps(arguments)], stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""Cells that RecBole's reader misreads: words that mean a missing cell to pandas, and opening quotation marks."""
+"""Cells that RecBole's reader misreads, and tokens that nobody can tell apart or that are too long."""
 
 from __future__ import annotations
 
@@ -13,32 +13,63 @@ RESERVED = (
     "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL",
     "NaN", "None", "n/a", "nan", "null", "[PAD]",
 )  # fmt: skip
+LONGEST_TOKEN = 256  # characters; arrays of tokens give each the width of the longest
 _RESERVED = frozenset(RESERVED)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _QUOTED = re.compile(r'"([^"]|"")*"')
 
 
-def refuse_reserved(path: str | Path, field: str, tokens: Iterable[str], field_separator: str = "\t") -> None:
-    """Refuse a file with a token that is a word of `RESERVED`.
+def refuse_unusable(
+    path: str | Path,
+    field: str,
+    tokens: Iterable[str],
+    field_separator: str = "\t",
+    *,
+    item_separator: str | None = None,
+) -> None:
+    """Refuse a file with a token that is a word of `RESERVED`, holds a control character, or is very long.
+
+    A control character cannot be seen where the token is shown, and some are lost in arrays of text, so that two users
+    would have one name. It may also end a line for one reader and not for another.
 
     Args:
         path: the atomic file.
         field: the column.
-        tokens: its distinct values.
+        tokens: its distinct values, or more.
         field_separator: one ASCII character.
+        item_separator: what separates the tokens of a cell; None: a cell is a token.
 
     Raises:
         UserError: there is such a token; the error names the line of the first one.
     """
-    found = _RESERVED.intersection(tokens)
-    if not found:
+    problems = {token: found for token in tokens if (found := _find_problem(token))}
+    if not problems:
         return
     with AtomicReader(path, field_separator) as reader:
-        line, token = min((reader.find_lines(field, token)[0], token) for token in found)
-        raise reader.error(
-            line,
-            f"{field} is {abbreviate(token)}, a word that RecBole takes for a missing cell or for padding",
+        for first_line, block in reader.blocks():
+            for line, (cell,) in reader.cells(first_line, block, [field]):
+                for token in [cell] if item_separator is None else cell.split(item_separator):
+                    if token in problems:
+                        column = field if item_separator is None else f"an item of {field}"
+                        problem, remedy = problems[token]
+                        raise reader.error(line, f"{column} is {abbreviate(token)}, {problem}", remedy)
+
+
+def _find_problem(token: str) -> tuple[str, str] | None:
+    """What makes a token unusable, and what to do; None where nothing does."""
+    if token in _RESERVED:
+        return (
+            "a word that RecBole takes for a missing cell or for padding",
             "rename it in every file of the data set, for instance by adding a prefix",
         )
+    if len(token) > LONGEST_TOKEN:
+        return (
+            f"a token of {len(token):,} characters, more than {LONGEST_TOKEN}",
+            "shorten it in every file of the data set, or number the tokens",
+        )
+    if not token.isprintable() and _CONTROL.search(token):
+        return "a token with a control character", "remove the character in every file of the data set"
+    return None
 
 
 def refuse_quoted(path: str | Path, fields: Collection[str], field_separator: str = "\t") -> None:

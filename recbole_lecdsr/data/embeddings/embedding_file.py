@@ -2,7 +2,7 @@
 
 The text of a hundred thousand vectors takes a gigabyte. It is parsed block by block into a cache file,
 ``<name>.cache`` in the same folder, and callers get that file as a memory-mapped matrix. The first reading needs the
-memory of a few blocks, later ones cost next to nothing.
+memory of a few blocks, later ones read the cache once to verify its checksums.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.reader import AtomicReader, abbreviate
 from recbole_lecdsr.data.embeddings import cache as embedding_cache
 from recbole_lecdsr.data.embeddings.parser import VectorParser
+from recbole_lecdsr.data.embeddings.paths import cache_path
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 
@@ -68,8 +69,8 @@ def read_embedding(
     """Read the vectors of an ``.itememb`` or ``.useremb`` file, from its cache if that is valid.
 
     The cache is valid as long as size, times and inode of the source are the recorded ones. If only times or inode
-    differ, the SHA-256 decides. Where no cache can be written next to the source, a warning says so, and the matrix is
-    mapped from a temporary file of this process.
+    differ, the SHA-256 decides. A damaged cache is made again. Where no cache can be written next to the source, a
+    warning says so, and the matrix is mapped from a temporary file of this process.
 
     Args:
         path: the file, with a ``token`` and a ``float_seq`` column, whose numbers are separated by spaces.
@@ -98,7 +99,7 @@ def read_embedding(
         if value_field is None:
             value_field = _find_vector_field(reader)
         reader.require({id_field: "token", value_field: "float_seq"})
-        cache = path.with_name(f"{path.name}.cache")
+        cache = cache_path(path)
         columns = hashlib.sha256("\n".join((field_separator, id_field, value_field)).encode()).hexdigest()
         found = embedding_cache.load(cache, reader.file, columns)
         if found is None:

@@ -19,3 +19,13 @@ def item_embedding_file(config: RunParameters, domain: str) -> Path:
 def user_embedding_file(config: RunParameters) -> Path:
     """The file of the LLM embeddings of the users' profiles."""
     return Path(config["pair_path"]) / (config["user_embedding_file"] or f"{config['dataset']}.useremb")
+
+
+def cache_path(path: Path) -> Path:
+    """The file with the binary form of an embedding file.
+
+    Example:
+        >>> cache_path(Path("food/food.itememb")).name
+        'food.itememb.cache'
+    """
+    return path.with_name(f"{path.name}.cache")

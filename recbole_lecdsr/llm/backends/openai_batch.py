@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from recbole_lecdsr.errors import UserError
@@ -15,6 +15,7 @@ from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.llm.backends.base import Answer, Backend, Failure, OnOutcome, Request
 from recbole_lecdsr.llm.backends.openai_chat import CHAT_COMPLETIONS_PATH, parse_completion, request_body
 from recbole_lecdsr.llm.backends.redaction import redact_secrets
+from recbole_lecdsr.llm.file_group import disk_errors_reported
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
 from recbole_lecdsr.llm.json_lines import encode_json_line
 from recbole_lecdsr.llm.settings import LLMSettings
@@ -51,9 +52,10 @@ class OpenAIBatch(Backend):
         Raises:
             UserError: a single request that exceeds the size of a file.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.glob("requests-*.jsonl"):
-            old.unlink()
+        with disk_errors_reported():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for old in self.folder.glob("requests-*.jsonl"):
+                old.unlink()
         lines: list[bytes] = []
         size = 0
         for request in requests:
@@ -78,7 +80,7 @@ class OpenAIBatch(Backend):
 
     def _write_file(self, lines: Sequence[bytes]) -> None:
         path = self.folder / f"requests-{len(self.request_files) + 1:03d}.jsonl"
-        with write_whole(path, "wb") as file:
+        with disk_errors_reported(), write_whole(path, "wb") as file:
             file.writelines(lines)
         self.request_files.append(path)
 
@@ -101,7 +103,7 @@ def read_results(paths: Sequence[str | Path]) -> dict[str, Answer | Failure]:
         try:
             lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"result file {path} cannot be read ({error})") from None
+            raise UserError(f"result file {path} cannot be read ({error}): download it again") from None
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 key, outcome = _parse_row(f"{path}, line {number}", line)
@@ -116,7 +118,9 @@ def _parse_row(where: str, line: str) -> tuple[str, Answer | Failure]:
         row = json.loads(line)
         key = row["custom_id"]
         response, error = row.get("response"), row.get("error")
-    except (ValueError, KeyError, TypeError, AttributeError) as malformed:
+        if not isinstance(key, str) or not isinstance(response, Mapping | None):
+            raise TypeError("custom_id must be a text, and response an object")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as malformed:
         raise UserError(
             f"{where}: not a row of a result file, which is an object with custom_id and response ({malformed!r}): "
             "download the file again, or delete the line"

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from recbole_lecdsr.llm.backends.base import Answer, Backend, Failure, OnOutcome, Request
-from recbole_lecdsr.llm.backends.connection import describe_error, open_client, run_concurrently
+from recbole_lecdsr.llm.backends.connection import classify_error, open_client, run_concurrently
+from recbole_lecdsr.llm.backends.server_errors import raise_if_error
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
 from recbole_lecdsr.llm.settings import LLMSettings
 
@@ -42,7 +43,7 @@ class OpenAIChat(Backend):
 
             def report(request: Request, outcome: Answer | Exception) -> bool:
                 if isinstance(outcome, Exception):
-                    on_outcome(request, Failure(describe_error(outcome)))
+                    on_outcome(request, Failure(classify_error(outcome).reason))
                     return False
                 on_outcome(request, outcome)
                 return True
@@ -64,25 +65,43 @@ def parse_completion(completion: Any, row_id: str | None = None) -> Answer:
         row_id: identifies the row of a batch result file.
 
     Raises:
-        ValueError: anything other than a chat completion.
+        ErrorResponse: the endpoint's error, which some servers send with status 200.
+        ValueError: anything else than a chat completion.
 
     Example:
         >>> parse_completion({"choices": [{"message": {"content": "likes tea"}, "finish_reason": "stop"}]}).text
         'likes tea'
     """
+    raise_if_error(completion)
     try:
         choice = completion["choices"][0]
         message, usage = choice["message"], completion.get("usage") or {}
-        text, refusal = message.get("content"), message.get("refusal")
+        text, refusal = _join_parts(message.get("content")), message.get("refusal")
         if not (isinstance(text, str | None) and isinstance(refusal, str | None) and isinstance(usage, Mapping)):
             raise TypeError("its message has no text")
         return Answer(
             text,
-            finish_reason=choice.get("finish_reason"),
+            finish_reason=finish if isinstance(finish := choice.get("finish_reason"), str) else None,
             refusal=refusal,
-            tokens_in=usage.get("prompt_tokens"),
-            tokens_out=usage.get("completion_tokens"),
+            tokens_in=_count(usage.get("prompt_tokens")),
+            tokens_out=_count(usage.get("completion_tokens")),
             row_id=row_id,
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"not a chat completion ({type(error).__name__}: {error})") from None
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens; None for anything else, which does not make an answer worthless."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _join_parts(content: object) -> object:
+    """The text of a content that some servers send as a list of parts, ``[{"type": "text", "text": …}]``."""
+    if not isinstance(content, list):
+        return content
+    return "".join(part if isinstance(part, str) else part["text"] for part in content if not _is_reasoning(part))
+
+
+def _is_reasoning(part: object) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in ("thinking", "reasoning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -10,8 +11,8 @@ class HttpRequest(Protocol):
     """What a rate limit needs to see of an HTTP request."""
 
     @property
-    def content(self) -> bytes:
-        """The body."""
+    def headers(self) -> Mapping[str, str]:
+        """Its headers, by names in lower case."""
 
 
 class RateLimit:
@@ -38,7 +39,9 @@ class RateLimit:
 
     async def __call__(self, request: HttpRequest) -> None:
         """Wait until the request may be sent."""
-        wait = self.reserve(len(request.content), asyncio.get_running_loop().time())
+        # Not request.content, which a redirected request does not have.
+        n_bytes = int(request.headers.get("content-length", 0))
+        wait = self.reserve(n_bytes, asyncio.get_running_loop().time())
         if wait > 0:
             await asyncio.sleep(wait)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recbole_lecdsr.data.constants import DOMAINS, TRAIN
-from recbole_lecdsr.data.embeddings.embedding_file import write_embedding
+from recbole_lecdsr.data.embeddings.embedding_file import write_embedding_to
 from recbole_lecdsr.data.embeddings.paths import item_embedding_file, user_embedding_file
+from recbole_lecdsr.data.embeddings.provenance import read_provenance
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import sidecar, write_whole
 from recbole_lecdsr.llm import text_files
+from recbole_lecdsr.llm.backends.redaction import redact_parameters, refuse_secret_parameters
 from recbole_lecdsr.llm.encoders.base import Encoder, EncoderSettings
 from recbole_lecdsr.llm.encoders.openai_embeddings import NAME_PREFIX, OpenAIEmbeddings
 from recbole_lecdsr.llm.encoders.reduction import Reduction, fit_reduction
 from recbole_lecdsr.llm.encoders.sentence_transformer import SentenceTransformerEncoder
+from recbole_lecdsr.llm.file_group import FileGroup, write_together
 from recbole_lecdsr.llm.settings import LLMSettings
-from recbole_lecdsr.llm.text_sources import find_text_file, is_generated, item_records, read_provenance
+from recbole_lecdsr.llm.text_sources import find_text_file, is_generated, item_records
+from recbole_lecdsr.llm.user_profiles import read_profiles
 
 if TYPE_CHECKING:
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -79,7 +81,8 @@ class EmbedReport:
 
 def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) -> EmbedReport:
     """Write ``<domain>.itememb`` of both domains and ``<pair>.useremb``, or the files that ``item_embedding_file`` and
-    ``user_embedding_file`` name, each with a sidecar that says of what it was made.
+    ``user_embedding_file`` name, each with a sidecar that says of what it was made. All of them replace their
+    predecessors together.
 
     The text of an item consists of the columns of ``<domain>.item`` and the fields of ``items.jsonl`` that
     ``item_text`` names. For users, ``user_text: profiles`` encodes ``profile_file``; ``user_text: history`` needs no
@@ -95,7 +98,7 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
     """
     config = dataset.config
     encoder = build_encoder(config)
-    profiles = None if config["user_text"] == "history" else _read_profiles(dataset)  # before hours of encoding
+    profiles = None if config["user_text"] == "history" else read_profiles(dataset)  # before hours of encoding
     items = {domain: _encode_items(dataset, domain, encoder, show_progress) for domain in DOMAINS}
     n_users = len(dataset.user_token) - 1
     if profiles is None:
@@ -103,25 +106,33 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
     else:
         logger.info("encoding the profiles of %d of %d users", len(profiles), n_users)
         users = TokenVectors(list(profiles), encoder.encode(list(profiles.values()), show_progress, "user"))
-    reduction = _fit_reduction(dataset, items)
-    made_of = {**_encoder_provenance(config), "date": datetime.now(timezone.utc).date().isoformat()}
+    reduction = _fit_reduction(config, items)
+    made_of = _encoder_provenance(config, reduction)
     item_path, profile_path = (find_text_file(dataset, config[name]) for name in ("item_file", "profile_file"))
     item_file = {"item_file": read_provenance(item_path)} if item_path and is_generated(item_path) else {}
-    for domain in DOMAINS:
-        write_vectors(
-            item_embedding_file(config, domain), "item_id", _reduce(items[domain], reduction, config),
-            {**made_of, **item_file, "of": len(dataset.file_tokens[domain].items)},
-        )  # fmt: skip
     profile_file: dict[str, object] = {}
     if profiles is not None and profile_path and (profile_provenance := read_provenance(profile_path)):
         profile_file = {"profile_file": profile_provenance}
-    write_vectors(
-        user_embedding_file(config), "user_id", _reduce(users, reduction, config),
-        {
-            **made_of, "user_text": config["user_text"], "split": config["eval_args"]["split"],
-            "benchmark_filename": config["benchmark_filename"], **profile_file, "of": n_users,
-        },
-    )  # fmt: skip
+    reduction_file = Path(config["pair_path"]) / f"{config['dataset']}.reduction.npz"
+    with write_together() as group:
+        reduction_file.parent.mkdir(parents=True, exist_ok=True)
+        for domain in DOMAINS:
+            vectors = _reduce(items[domain], reduction, config)
+            _add_vectors(
+                group, item_embedding_file(config, domain), "item_id", vectors=vectors,
+                made_of={**made_of, **item_file, "of": len(dataset.file_tokens[domain].items)},
+            )  # fmt: skip
+        _add_vectors(
+            group, user_embedding_file(config), "user_id", vectors=_reduce(users, reduction, config),
+            made_of={
+                **made_of, "user_text": config["user_text"], "split": config["eval_args"]["split"],
+                "benchmark_filename": config["benchmark_filename"], **profile_file, "of": n_users,
+            },
+        )  # fmt: skip
+        if reduction is not None:
+            group.open(reduction_file).write(reduction.to_bytes())
+    if reduction is None:
+        reduction_file.unlink(missing_ok=True)  # it is outdated
     return EmbedReport(
         {dataset.names[domain]: len(items[domain].tokens) for domain in DOMAINS}, len(users.tokens), n_users
     )
@@ -131,9 +142,12 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
     """The encoder that the parameters select.
 
     Raises:
-        UserError: a model that cannot be loaded.
+        UserError: a model that cannot be loaded; a parameter that holds a key.
     """
     name = config["encoder"]
+    refuse_secret_parameters("llm", config["llm"])
+    for parameter in _ENCODER_PARAMETERS:
+        refuse_secret_parameters(parameter, config[parameter])
     settings = EncoderSettings(
         batch_size=config["encoder_batch_size"],
         prompt=config["encoder_prompt"],
@@ -181,26 +195,39 @@ def average_item_vectors(dataset: CrossDomainSequentialDataset, items: Mapping[s
 
 
 def write_vectors(path: Path, id_field: str, vectors: TokenVectors, made_of: Mapping[str, object]) -> None:
-    """Write an embedding file and its sidecar.
+    """Write a single embedding file and its sidecar.
 
     Args:
         path: the file; its folder must exist.
         id_field: ``item_id`` or ``user_id``.
         vectors: of the items or users.
-        made_of: what the sidecar says, in addition to the size of the file.
+        made_of: what the sidecar says, in addition to the size and the digest of the file.
     """
-    value_field = id_field.replace("_id", "_emb")
-    write_embedding(path, id_field, value_field, tokens=vectors.tokens, matrix=vectors.matrix)
-    with write_whole(sidecar(path)) as file:
-        content = {**made_of, "rows": len(vectors.tokens), "size": int(vectors.matrix.shape[1])}
-        json.dump(content, file, indent=2)
-        file.write("\n")
+    with write_together() as group:
+        _add_vectors(group, path, id_field, vectors=vectors, made_of=made_of)
 
 
-def _encoder_provenance(config: Mapping[str, Any]) -> dict[str, object]:
-    """The parameters on which the vectors depend, as far as they are set."""
-    names = _ENCODER_PARAMETERS + (_REDUCTION_PARAMETERS if config["embedding_reduction"] else ())
-    return {name: config[name] for name in names if config[name] is not None}
+def _add_vectors(
+    group: FileGroup, path: Path, id_field: str, *, vectors: TokenVectors, made_of: Mapping[str, object]
+) -> None:
+    """Add an embedding file and its sidecar to the files that are put in place together."""
+    content = {**redact_parameters(made_of), "rows": len(vectors.tokens), "size": int(vectors.matrix.shape[1])}
+    write_embedding_to(
+        group.open(path, content),
+        path,
+        id_field=id_field,
+        value_field=id_field.replace("_id", "_emb"),
+        tokens=vectors.tokens,
+        matrix=vectors.matrix,
+    )
+
+
+def _encoder_provenance(config: Mapping[str, Any], reduction: Reduction | None) -> dict[str, object]:
+    """The parameters on which the vectors depend, as far as they are set, the reduction's digest, and the date."""
+    names = _ENCODER_PARAMETERS + (_REDUCTION_PARAMETERS if reduction else ())
+    digest = {"reduction_sha256": reduction.digest} if reduction else {}
+    parameters = {name: config[name] for name in names if config[name] is not None}
+    return {**parameters, **digest, "date": datetime.now(timezone.utc).date().isoformat()}
 
 
 def _encode_items(
@@ -221,60 +248,12 @@ def _encode_items(
     return TokenVectors(list(texts), encoder.encode(list(texts.values()), show_progress))
 
 
-def _read_profiles(dataset: CrossDomainSequentialDataset) -> dict[str, str]:
-    """User token -> profile, made for the split in use."""
-    name = dataset.config["profile_file"]
-    path = find_text_file(dataset, name)
-    if path is None:
-        raise UserError(
-            f"{Path(dataset.config['pair_path']) / name} does not exist: make it with `run_lecdsr.py profile`, put "
-            'a file there with a line {"user_id": …, "profile": …} for each user, or make the vectors of users from '
-            "item texts with --user_text=history"
-        )
-    _require_same_split(dataset, path)
-    known = dataset.file_tokens["source"].users | dataset.file_tokens["target"].users
-    profiles = text_files.compose_texts(text_files.read_json_lines(path, "user_id"), ["profile"])
-    unknown = [token for token in profiles if token not in known]
-    if unknown:
-        raise UserError(
-            f"{path}: user {unknown[0]!r} and {len(unknown) - 1} others have no interactions: delete their lines"
-        )
-    return profiles
-
-
-def _require_same_split(dataset: CrossDomainSequentialDataset, path: Path) -> None:
-    """Refuse profiles made for another split, whose training interactions may include held-out ones of this split."""
-    provenance = read_provenance(path)
-    config = dataset.config
-    current = {"split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"]}
-    for key, value in current.items():
-        if key in provenance and provenance[key] != value:
-            raise UserError(
-                f"{path} was made for {key} {provenance[key]}, but {key} is now {value}: its profiles may reveal "
-                "validation or test interactions. Make them again with `run_lecdsr.py profile`, use others with "
-                "--profile_file=NAME.jsonl, or use none with --user_text=history"
-            )
-    if provenance.get("events", dataset.log.digest) != dataset.log.digest:
-        logger.warning(
-            "%s was made from other interactions than those in use (the data or the filters have changed): its "
-            "profiles may reveal validation or test interactions; `run_lecdsr.py profile` makes them again",
-            path,
-        )
-
-
-def _fit_reduction(dataset: CrossDomainSequentialDataset, items: Mapping[str, TokenVectors]) -> Reduction | None:
-    """Fit the reduction that the parameters select on the items of both domains and store it; shared items count
-    once. Without a reduction, an outdated file is deleted."""
-    config = dataset.config
-    path = Path(config["pair_path"]) / f"{config['dataset']}.reduction.npz"
+def _fit_reduction(config: Mapping[str, Any], items: Mapping[str, TokenVectors]) -> Reduction | None:
+    """Fit the reduction that the parameters select on the items of both domains; shared items count once."""
     if config["embedding_reduction"] is None:
-        path.unlink(missing_ok=True)
         return None
     distinct = np.stack(list({**items["source"].by_token(), **items["target"].by_token()}.values()))
-    reduction = fit_reduction(distinct, config["embedding_reduction"], config["embedding_reduction_size"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    reduction.save(path)
-    return reduction
+    return fit_reduction(distinct, config["embedding_reduction"], config["embedding_reduction_size"])
 
 
 def _reduce(vectors: TokenVectors, reduction: Reduction | None, config: Mapping[str, Any]) -> TokenVectors:

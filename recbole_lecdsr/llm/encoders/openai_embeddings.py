@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.llm.backends.connection import describe_error, open_client, run_concurrently
+from recbole_lecdsr.llm.backends.connection import RequestFailure, classify_error, open_client, run_concurrently
+from recbole_lecdsr.llm.backends.server_errors import raise_if_error
 from recbole_lecdsr.llm.encoders.base import Encoder, EncoderSettings, TextKind
+from recbole_lecdsr.llm.encoders.batch_queue import Batch, BatchQueue
 from recbole_lecdsr.llm.encoders.chunking import chunk_texts, normalize_rows, warn_of_split_texts
+from recbole_lecdsr.llm.file_group import disk_errors_reported
 from recbole_lecdsr.llm.generation.answer_store import VALID, AnswerStore, Record, record_key
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
 from recbole_lecdsr.llm.settings import LLMSettings
@@ -23,7 +26,9 @@ from recbole_lecdsr.llm.settings import LLMSettings
 NAME_PREFIX = "openai:"  # of the parameter ``encoder``, before the model's name
 VECTOR_STORE_FILE = "vectors.jsonl"
 
-OnVectors = Callable[[Sequence[str], "list[np.ndarray] | Exception"], bool]
+OnVectors = Callable[[Batch, "list[np.ndarray] | Exception"], "bool | None"]
+_N_FAILURES = 3  # texts without a vector that an error names
+_MAX_EXCERPT = 60  # characters of each
 
 
 class OpenAIEmbeddings(Encoder):
@@ -53,7 +58,8 @@ class OpenAIEmbeddings(Encoder):
         warn_of_split_texts(chunks, limit, self.model)
         inputs = [f"{prompt}{chunk}" for chunk in chunks.texts]
         keys = [record_key(model=self.model, dimensions=self.settings.dim, text=text) for text in inputs]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors_reported():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         with AnswerStore(self.path) as store:
             self._fetch(dict(zip(keys, inputs, strict=True)), store, show_progress)
             rows = [_stored_vector(store, key) for key in keys]
@@ -67,58 +73,43 @@ class OpenAIEmbeddings(Encoder):
         return chunks.average(normalize_rows(matrix) if normalize else matrix, normalize)
 
     def _fetch(self, inputs: Mapping[str, str], store: AnswerStore, show_progress: bool) -> None:
-        """Request the vectors that the store lacks; what fails is requested again in the next round.
+        """Request the vectors that the store lacks.
 
         Args:
             inputs: key -> text.
             store: receives the vectors.
             show_progress: show a bar.
         """
-        last_error = ""
+        missing = [key for key in inputs if key not in store]
+        if not missing:
+            return
+        queue = BatchQueue(missing, self.settings.batch_size, self.llm.attempts)
 
-        def missing_keys() -> list[str]:
-            return [key for key in inputs if key not in store]
-
-        def batches() -> Iterator[list[str]]:
-            missing = missing_keys()
-            for start in range(0, len(missing), self.settings.batch_size):
-                yield missing[start : start + self.settings.batch_size]
-
-        def on_vectors(keys: Sequence[str], outcome: list[np.ndarray] | Exception) -> bool:
-            nonlocal last_error
+        def on_vectors(batch: Batch, outcome: list[np.ndarray] | Exception) -> bool | None:
             if isinstance(outcome, Exception):
-                last_error = describe_error(outcome)
-                return False
-            for key, vector in zip(keys, outcome, strict=True):
+                return queue.fail(batch, classify_error(outcome))
+            for key, vector in zip(batch.keys, outcome, strict=True):
                 store.append(Record(key=key, status=VALID, vector=base64.b64encode(vector.tobytes()).decode()))
-            bar.update(len(keys))
+            queue.succeed(batch)
+            bar.update(len(batch.keys))
             return True
 
-        n_missing = len(missing_keys())
-        with tqdm(total=n_missing, desc=self.model, unit=" texts", disable=None if show_progress else True) as bar:
-            if n_missing:
-                asyncio.run(self._run(inputs, batches, on_vectors))
-        if missing := missing_keys():
-            raise UserError(
-                f"{len(missing)} of {len(inputs)} texts have no vector ({last_error}); the first is "
-                f"{inputs[missing[0]][:60]!r}. The vectors of the others are stored. If texts are too long for the "
-                "model, set encoder_max_tokens; otherwise run the command again"
-            )
+        with tqdm(total=len(missing), desc=self.model, unit=" texts", disable=None if show_progress else True) as bar:
+            asyncio.run(self._run(inputs, queue, on_vectors))
+        if queue.failed:
+            raise UserError(_describe_failures(inputs, queue.failed))
 
-    async def _run(
-        self, inputs: Mapping[str, str], batches: Callable[[], Iterator[list[str]]], on_vectors: OnVectors
-    ) -> None:
+    async def _run(self, inputs: Mapping[str, str], queue: BatchQueue, on_vectors: OnVectors) -> None:
         dimensions = {} if self.settings.dim is None else {"dimensions": self.settings.dim}
         # llm.max_tokens limits answers; here it would only slow the rate down.
         async with open_client(replace(self.llm, max_tokens=None)) as client:
 
-            async def send(keys: Sequence[str]) -> list[np.ndarray]:
-                texts = [inputs[key] for key in keys]
+            async def send(batch: Batch) -> list[np.ndarray]:
+                texts = [inputs[key] for key in batch.keys]
                 body = {"model": self.model, "input": texts, "encoding_format": "float", **dimensions}
-                return parse_embeddings(await client.post("/embeddings", body=body, cast_to=object), len(keys))
+                return parse_embeddings(await client.post("/embeddings", body=body, cast_to=object), len(texts))
 
-            for _ in range(self.llm.attempts):
-                await run_concurrently(batches(), send, on_vectors, self.llm.concurrency)
+            await run_concurrently(queue, send, on_vectors, self.llm.concurrency)
 
 
 def parse_embeddings(response: Any, count: int) -> list[np.ndarray]:
@@ -129,12 +120,14 @@ def parse_embeddings(response: Any, count: int) -> list[np.ndarray]:
         count: the number of inputs.
 
     Raises:
-        ValueError: anything other than ``count`` vectors of finite numbers.
+        ErrorResponse: the endpoint's error, which some servers send with status 200.
+        ValueError: anything else than ``count`` vectors of finite numbers.
 
     Example:
         >>> parse_embeddings({"data": [{"index": 0, "embedding": [0.5, 1]}]}, 1)
         [array([0.5, 1. ], dtype=float32)]
     """
+    raise_if_error(response)
     try:
         rows = sorted(response["data"], key=lambda row: row["index"])
         vectors = [np.asarray(row["embedding"], dtype="<f4") for row in rows]
@@ -147,8 +140,31 @@ def parse_embeddings(response: Any, count: int) -> list[np.ndarray]:
     return vectors
 
 
+def _describe_failures(inputs: Mapping[str, str], failed: Mapping[str, RequestFailure]) -> str:
+    """The texts without a vector, the endpoint's words about each of the first ones, and what to do."""
+    named = [
+        f"{inputs[key][:_MAX_EXCERPT]!r} ({failure.reason})" for key, failure in list(failed.items())[:_N_FAILURES]
+    ]
+    refused = any(failure.is_refusal for failure in failed.values())
+    remedy = "correct or remove the refused texts, or set encoder_max_tokens if they are too long for the model"
+    return (
+        f"{len(failed)} of {len(inputs)} texts have no vector; the vectors of the others are stored. The first: "
+        f"{'; '.join(named)}. {remedy.capitalize() if refused else 'Run the command again'}"
+        + ("" if refused else "; if texts are too long for the model, set encoder_max_tokens")
+    )
+
+
 def _stored_vector(store: AnswerStore, key: str) -> np.ndarray:
     record = store.get(key)
-    if record is None or record.vector is None:
-        raise UserError(f"{store.path} has a record without a vector for key {key}: delete its line")
-    return np.frombuffer(base64.b64decode(record.vector), dtype="<f4")
+    try:
+        if record is None or record.vector is None:
+            raise ValueError("no vector")
+        vector = np.frombuffer(base64.b64decode(record.vector, validate=True), dtype="<f4")
+        if not vector.size or not np.isfinite(vector).all():
+            raise ValueError("not finite numbers")
+    except ValueError as error:
+        raise UserError(
+            f"{store.path} has a record without a vector for key {key} ({error}): delete its line, then run the "
+            "command again"
+        ) from None
+    return vector

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.llm.encoders.chunking import normalize_rows
 
 REDUCTIONS = ("pca", "whitening")
@@ -40,10 +40,16 @@ class Reduction:
         reduced = ((matrix - self.mean) @ self.components).astype(np.float32)
         return normalize_rows(reduced) if normalize else reduced
 
-    def save(self, path: Path) -> None:
-        """Write ``mean`` and ``components`` to an .npz file."""
-        with write_whole(path, "wb") as file:
-            np.savez(file, mean=self.mean, components=self.components)
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of mean and components, 64 hexadecimal digits."""
+        return hashlib.sha256(self.mean.tobytes() + self.components.tobytes()).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """``mean`` and ``components`` as the content of an .npz file."""
+        content = io.BytesIO()
+        np.savez(content, mean=self.mean, components=self.components)
+        return content.getvalue()
 
 
 def fit_reduction(matrix: np.ndarray, kind: str, size: int) -> Reduction:

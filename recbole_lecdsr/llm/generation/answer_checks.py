@@ -85,7 +85,7 @@ def _parse_json_fields(stage: Stage, answer: str) -> dict[str, str] | None:
     fenced = _CODE_FENCE.fullmatch(answer)
     try:
         parsed = json.loads(fenced[1] if fenced else answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(parsed, dict):
         return None

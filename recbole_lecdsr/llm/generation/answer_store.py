@@ -72,15 +72,26 @@ class Record:
         """Read a line of JSON; unknown fields are ignored.
 
         Raises:
-            ValueError: a line that is not an object with texts under ``key`` and ``status``.
+            ValueError: a line that is not an object with texts under ``key`` and ``status``, whose other fields have
+                another type, or that is ``valid`` without an answer or a vector.
         """
-        values = json.loads(line)
+        try:
+            values = json.loads(line)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
         if not isinstance(values, Mapping) or not all(isinstance(values.get(name), str) for name in ("key", "status")):
             raise ValueError("not an object with key and status")
+        has_types = all(isinstance(values.get(name), kind) for name, kind in _OPTIONAL_FIELDS.items())
+        if not has_types or (values["status"] == VALID and values.get("answer", values.get("vector")) is None):
+            raise ValueError("not a complete record")
         known: dict[str, Any] = {name: values[name] for name in _RECORD_FIELDS if name in values}
         return cls(**known)
 
 
+_OPTIONAL_FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("answer", "finish", "id", "time", "vector"), str | None),
+    **dict.fromkeys(("tokens_in", "tokens_out"), int | None),
+}
 _RECORD_FIELDS = tuple(field.name for field in fields(Record))
 
 

@@ -13,9 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from recbole_lecdsr.data.embeddings.provenance import DIGEST, content_digest, read_provenance
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import sidecar, write_whole
+from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.llm.backends.base import Backend
+from recbole_lecdsr.llm.backends.redaction import redact_parameters, refuse_secret_parameters
+from recbole_lecdsr.llm.file_group import disk_errors_reported, write_together
 from recbole_lecdsr.llm.generation.answer_checks import answer_fields
 from recbole_lecdsr.llm.generation.answer_store import AnswerStore
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
@@ -23,9 +26,9 @@ from recbole_lecdsr.llm.generation.job import GenerationJob
 from recbole_lecdsr.llm.generation.job_result import FailedSubject, JobPreview, JobResult
 from recbole_lecdsr.llm.generation.prompt_source import PromptSource
 from recbole_lecdsr.llm.generation.prompt_template import PromptTemplate, Stage, SubjectKind, read_template
-from recbole_lecdsr.llm.json_lines import encode_json_line
+from recbole_lecdsr.llm.json_lines import encode_json_line, replace_half_surrogates
 from recbole_lecdsr.llm.settings import LLMSettings
-from recbole_lecdsr.llm.text_sources import MADE_BY_PROFILE, ItemFields, UserHistories, is_generated
+from recbole_lecdsr.llm.text_sources import MADE_BY_PROFILE, ItemFields, UserHistories
 
 if TYPE_CHECKING:
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -57,6 +60,11 @@ class ProfileReport:
     result: JobResult | None = None
     failure_file: Path | None = None
     request_files: Sequence[Path] = ()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether questions were asked and no user or item has a text."""
+        return self.written == 0 and self.result is not None and bool(self.result.failed)
 
     def summary(self) -> dict[str, str]:
         """The report as text, by what each entry is about."""
@@ -96,8 +104,8 @@ class Profiler:
         output: the file that `run` writes.
 
     Raises:
-        UserError: settings that contradict each other; a template or a model that cannot be loaded; a data set without
-            training interactions or texts.
+        UserError: settings that contradict each other, or that hold a key; a template or a model that cannot be loaded;
+            a data set without training interactions or texts.
     """
 
     template: PromptTemplate | None
@@ -107,6 +115,7 @@ class Profiler:
     def __init__(self, dataset: CrossDomainSequentialDataset, kind: SubjectKind = "users"):
         config = dataset.config
         self.dataset, self.kind = dataset, kind
+        refuse_secret_parameters("llm", config["llm"])
         self.settings = LLMSettings(**config["llm"])
         self.folder = Path(config["pair_path"])
         self.output = self.folder / config["profile_file" if kind == "users" else "item_file"]
@@ -155,20 +164,17 @@ class Profiler:
             show_progress: show a bar.
 
         Raises:
-            UserError: an output file that the ``profile`` command has not written; an error of the back end that would
-                affect every further request (the answers so far are stored); malformed result files.
+            UserError: an output file that the ``profile`` command has not written or that was changed since; malformed
+                result files; an error of the back end that would affect every further request (the answers so far are
+                stored).
         """
-        if self.output.exists() and not is_generated(self.output):
-            option = "profile_file" if self.kind == "users" else "item_file"
-            raise UserError(
-                f"{self.output} was not made by `profile` and is not overwritten: move it away, or write another file "
-                f"with --{option}=NAME.jsonl"
-            )
+        self._require_overwritable()
         if self.template is None or self.backend is None:
             return self._write_histories()
         if results and self.settings.backend != "batch":
             raise UserError("--results takes result files of a Batch API: give --llm.backend=batch as for the requests")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors_reported():
+            self.folder.mkdir(parents=True, exist_ok=True)
         with AnswerStore(self.folder / ANSWER_STORE_FILE) as store:
             job = self._job(self.template, self.backend, store)
             if results:
@@ -202,6 +208,19 @@ class Profiler:
 
     # ------------------------------------------------------------------ output files
 
+    def _require_overwritable(self) -> None:
+        """Refuse to overwrite a file that `profile` has not written, or that was changed since."""
+        if not self.output.exists():
+            return
+        option = "profile_file" if self.kind == "users" else "item_file"
+        remedy = f"is not overwritten: move it away, or write another file with --{option}=NAME.jsonl"
+        provenance = read_provenance(self.output)
+        if provenance.get("made_by") != MADE_BY_PROFILE:
+            raise UserError(f"{self.output} was not made by `profile` and {remedy}")
+        digests = [provenance[name] for name in (DIGEST, "replaces") if name in provenance]
+        if digests and content_digest(self.output) not in digests:
+            raise UserError(f"{self.output} was changed since `profile` wrote it and {remedy}")
+
     def _write_histories(self) -> ProfileReport:
         """Write the formatted histories themselves as the texts of the users."""
         stage = Stage("history", "${history}")
@@ -214,14 +233,17 @@ class Profiler:
     def _write(self, texts: Mapping[str, Mapping[str, str]], result: JobResult | None) -> ProfileReport:
         if texts:
             source = "history" if result is None else self.settings.model
-            with write_whole(self.output, "wb") as file:
+            provenance = self._provenance(len(texts), result)
+            if self.output.exists():
+                # After a crash, identifies the file that the sidecar's own file had not replaced yet.
+                provenance["replaces"] = content_digest(self.output)
+            with write_together() as group:
+                file = group.open(self.output, provenance)
                 for token, fields in texts.items():
                     if self.kind == "users" and self.text_field not in fields:
                         fields = {self.text_field: " ".join(fields.values())}
+                    fields = {name: replace_half_surrogates(text) for name, text in fields.items()}
                     file.write(encode_json_line({self.id_field: token, **fields, "source": source}))
-            with write_whole(sidecar(self.output)) as file:
-                json.dump(self._provenance(len(texts), result), file, indent=2)
-                file.write("\n")
         return ProfileReport(
             self.kind,
             written=len(texts),
@@ -238,7 +260,7 @@ class Profiler:
         if not failures:
             path.unlink(missing_ok=True)
             return None
-        with write_whole(path) as file:
+        with disk_errors_reported(), write_whole(path) as file:
             for failure in failures:
                 fields = asdict(failure)
                 row = {self.id_field: fields.pop("token"), **fields}
@@ -258,12 +280,13 @@ class Profiler:
                 "split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"],
                 "events": self.dataset.log.digest,
             }  # fmt: skip
-        return {
+        provenance = {
             "made_by": MADE_BY_PROFILE, "backend": settings.backend,
             "model": settings.model if self.template else None, **request, **history,
             "date": datetime.now(timezone.utc).date().isoformat(), "rows": rows, "of": len(self.source.tokens),
             "lost": len(result.failed) if result else 0, "waiting": result.waiting if result else 0,
         }  # fmt: skip
+        return redact_parameters(provenance)
 
 
 def format_counts(counts: Mapping[str, int]) -> str:

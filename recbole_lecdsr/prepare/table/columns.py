@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole_lecdsr.data.atomic_files.reserved_tokens import RESERVED
+from recbole_lecdsr.data.atomic_files.reserved_tokens import LONGEST_TOKEN, RESERVED
 from recbole_lecdsr.prepare.table.bad_rows import BadRows
 
 
@@ -59,6 +59,11 @@ def find_token_problems(values: pa.Array) -> list[TokenProblem]:
             pc.is_in(values, pa.array(RESERVED)),
             "{} is a word that RecBole takes for a missing cell or for padding",
             "rename it, by a prefix for instance",
+        ),
+        (
+            pc.greater(pc.utf8_length(values), LONGEST_TOKEN),
+            f"{{}} is longer than {LONGEST_TOKEN} characters",
+            "give it a shorter name",
         ),
         (
             pc.starts_with(values, '"'),

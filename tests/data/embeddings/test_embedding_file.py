@@ -249,6 +249,24 @@ def test_a_damaged_cache_is_made_anew(tmp_path, parsed, damage):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize("damage", ["zeros", "bit", "rows exchanged"])
+def test_case_r10_a_cache_with_another_matrix_is_made_again(tmp_path, parsed, settled, damage):
+    path = given_file(tmp_path, HEADER + "a\t1 2\nb\t3 4\n")
+    embedding_file.read_embedding(path)
+    cache, head = cache_of(path), embedding_cache.HEAD
+    whole = cache.read_bytes()
+    matrix = whole[head : head + 16]
+    other = {
+        "zeros": bytes(16),
+        "bit": bytes([matrix[0] ^ 1]) + matrix[1:],
+        "rows exchanged": matrix[8:] + matrix[:8],
+    }[damage]
+    cache.write_bytes(whole[:head] + other + whole[head + 16 :])
+    for _ in range(2):  # from the text, from the cache
+        assert embedding_file.read_embedding(path).matrix.tolist() == [[1, 2], [3, 4]]
+    assert len(parsed) == 2
+
+
 def test_a_reader_keeps_its_matrix_when_the_cache_is_replaced(tmp_path):
     path = given_file(tmp_path, HEADER + "a\t1\n")
     former = embedding_file.read_embedding(path).matrix

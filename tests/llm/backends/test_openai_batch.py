@@ -84,8 +84,12 @@ def test_results_are_read_in_any_order_and_failed_rows_say_why(tmp_path):
         ("rubbish", "line 2: not a row of a result file"),
         ("[]", "line 2: not a row"),
         ('{"id": "x"}', "line 2: not a row"),
+        ('{"custom_id": ["a"], "response": {}}', "line 2: not a row"),
+        ('{"custom_id": "a", "response": "x"}', "line 2: not a row"),
+        ("[" * 100_000, "line 2: not a row"),
         ('{"custom_id": "a", "method": "POST", "body": {}}', "line 2: this is a request"),
     ],
+    ids=lambda value: value[:40],
 )
 def test_a_malformed_result_file_is_an_error_with_its_line(line, message):
     with pytest.raises(UserError, match=rf"r\.jsonl, {message}"):

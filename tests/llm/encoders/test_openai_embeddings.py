@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -66,12 +68,58 @@ def test_a_faulty_server_gives_the_same_vectors_in_the_end(encoder):
 
 
 def test_texts_without_a_vector_are_reported_and_the_others_stored(encoder):
-    with serve(rubbish=1.0) as server, pytest.raises(UserError, match=r"10 of 10 texts have no .*encoder_max_tokens"):
-        encoder(server).encode(TEXTS)
+    with serve(rubbish=1.0) as server, pytest.raises(UserError, match=r"2 of 2 texts have no .*encoder_max_tokens"):
+        encoder(server).encode(TEXTS[:2])
     with serve() as server:
-        encoder(server).encode(TEXTS[:5])
-    with serve(rubbish=1.0) as server, pytest.raises(UserError, match="5 of 10 texts have no vector"):
+        encoder(server).encode(TEXTS[:8])
+    with serve(rubbish=1.0) as server, pytest.raises(UserError, match="2 of 10 texts have no vector"):
         encoder(server).encode(TEXTS)
+
+
+def test_a_server_that_answers_nothing_but_rubbish_ends_the_job_soon(encoder):
+    with serve(rubbish=1.0) as server:
+        with pytest.raises(UserError, match="20 consecutive requests failed"):
+            encoder(server).encode([f"t{number}" for number in range(300)])
+        assert server.seen()["requests"] <= 30
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_case_t4_one_refused_text_is_named_and_the_others_are_stored(encoder, batch_size):
+    texts = [f"text {number}" for number in range(40)]
+    texts[17] = "poison 17"
+    with serve(poison="poison") as server:
+        with pytest.raises(
+            UserError, match=r"1 of 40 texts have no vector.*'poison 17' \(status 400: input is not acc"
+        ):
+            encoder(server, batch_size=batch_size).encode(texts)
+        assert set(server.seen()["answered"]) == {*texts} - {"poison 17"}
+        requests = server.seen()["requests"]
+        assert requests <= 40 // batch_size + 14
+    with serve() as server:
+        encoder(server, batch_size=batch_size).encode(texts)
+        assert set(server.seen()["answered"]) == {"poison 17"}
+
+
+def test_case_t4_a_limit_on_the_texts_of_a_request_is_learned(encoder, caplog):
+    texts = [f"text {number}" for number in range(200)]
+    with serve(max_inputs=10) as server:
+        vectors = encoder(server, batch_size=64, normalize=False).encode(texts)
+        assert server.seen()["requests"] <= 200 / 8 + 20
+    np.testing.assert_allclose(vectors, [vector_of(text, 12) for text in texts], atol=1e-6)
+    assert "(status 422: too many inputs)" in caplog.text and "--encoder_batch_size=8" in caplog.text
+
+
+def test_case_t4_an_endpoint_that_refuses_every_text_ends_the_job_soon(encoder):
+    with serve(poison="t") as server:
+        with pytest.raises(UserError, match=r"consecutive requests failed.*status 400: input is not acceptable"):
+            encoder(server, batch_size=64).encode([f"t{number}" for number in range(500)])
+        assert server.seen()["requests"] <= 80
+
+
+def test_case_t4_an_error_with_status_200_shows_the_words_of_the_server(encoder):
+    error = {"message": "the model is asleep", "type": "server_error"}
+    with serve(error=error) as server, pytest.raises(UserError, match=r"\(status 200: the model is asleep\)"):
+        encoder(server).encode(TEXTS[:1])
 
 
 @pytest.mark.parametrize(
@@ -84,3 +132,14 @@ def test_texts_without_a_vector_are_reported_and_the_others_stored(encoder):
 def test_a_response_without_a_list_of_vectors_is_rejected(response):
     with pytest.raises(ValueError):
         parse_embeddings(response, 1)
+
+
+@pytest.mark.parametrize("vector", ["?", "AAAA", "", "AADAfw=="], ids=["no base64", "three bytes", "empty", "NaN"])
+def test_case_t2_a_damaged_stored_vector_is_an_error(encoder, tmp_path, vector):
+    with serve() as server:
+        encoder(server).encode(["tea"])
+        path = tmp_path / "vectors.jsonl"
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "vector": vector}) + "\n")
+        with pytest.raises(UserError, match=r"vectors\.jsonl has a record without a vector .*delete its line"):
+            encoder(server).encode(["tea"])

@@ -74,7 +74,7 @@ def test_a_line_torn_by_another_process_while_the_store_is_open_is_cut_off_too(t
     assert [one["key"] for one in lines(path)] == ["b"]
 
 
-@pytest.mark.parametrize("line", ["rubbish", "[]", '{"key": "a"}', '{"key": 1, "status": "valid"}', ""])
+@pytest.mark.parametrize("line", ["rubbish", "[]", '{"key": "a"}', '{"key": 1, "status": "no"}', ""])
 def test_a_line_that_is_not_a_record_is_named(tmp_path, line):
     path = tmp_path / "store.jsonl"
     path.write_text(f"{record('a').to_line().decode()}{line}\n")
@@ -165,3 +165,20 @@ def test_killed_writers_lose_no_complete_record(tmp_path):
         assert [one["key"] for one in records][: len(known)] == list(known)
         assert all(one["answer"] == "z" * 20_000 for one in records)
         known = {one["key"]: 1 for one in records}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"key": "a", "status": "valid"}', '{"key": "a", "status": "valid", "answer": 3}', '{"key": 1, "status": "no"}',
+        '{"key": "a", "status": "empty", "tokens_in": "x"}', '{"key": "a", "status": "valid", "answer": null}', "[]",
+        "[" * 100_000, '{"key": "a", "status": "valid", "answer": "x", "vector": []}',
+    ],
+    ids=lambda line: line[:60],
+)  # fmt: skip
+def test_case_t2_a_line_that_is_no_complete_record_is_named(tmp_path, line):
+    (tmp_path / "s").write_text(f'{{"key": "b", "status": "valid", "answer": "x"}}\n{line}\n')
+    with pytest.raises(
+        UserError, match=r"s, line 2: .* is not a record of an answer store: correct or delete the line"
+    ):
+        AnswerStore(tmp_path / "s")

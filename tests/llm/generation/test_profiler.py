@@ -12,6 +12,7 @@ from recbole_lecdsr.data.embeddings.embedding_file import read_embedding
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm.backends.base import Answer, Backend
 from recbole_lecdsr.llm.generation.profiler import Profiler
+from recbole_lecdsr.llm.user_profiles import read_profiles
 from tests.helpers.encoders import write_tiny_encoder
 from tests.helpers.language_models import write_tiny_causal
 from tests.helpers.llm_server import serve
@@ -209,6 +210,18 @@ def test_users_without_an_answer_are_listed_and_get_no_row(pair, monkeypatch, ca
     assert failed[0]["answer"].startswith("I'm sorry")
 
 
+@pytest.mark.parametrize("faults", [{"refuse": 1.0}, {"error": {"message": "the model is asleep"}}], ids=str)
+def test_case_t4_the_exit_status_is_1_if_no_user_is_answered(pair, monkeypatch, capsys, faults):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serve(**faults) as running:
+        monkeypatch.setenv("OPENAI_BASE_URL", running.url)
+        arguments = ("profile", "--config_files", "run.yaml", "--llm.model=m", "--llm.attempts=1")
+        status, printed, errors = run(capsys, *arguments)
+    assert status == 1 and "users: 0 of 6; nothing is written" in printed
+    assert "no users have a valid answer" in errors and "profiles.failed.jsonl says why" in errors
+    assert not Path("dataset/pair/profiles.jsonl").exists()
+
+
 def test_a_dry_run_shows_prompts_and_cost_and_writes_nothing(pair, capsys):
     before = sorted(Path("dataset").rglob("*"))
     status, printed, _ = run(
@@ -257,6 +270,22 @@ def test_a_template_in_json_gives_its_fields(pair, monkeypatch):
         "item_id": "", "theme": "a", "tone": "b", "source": "m",
     }  # fmt: skip
     assert summary["answers"] == "23 valid, 3 broken JSON"
+
+
+def test_case_t2_half_a_surrogate_pair_that_a_model_writes_does_not_make_the_profiles_unreadable(pair):
+    job = profiler(pair)
+
+    class CutBackend(Backend):
+        def count_tokens(self, text):
+            return len(text)
+
+        def run(self, requests, on_outcome):
+            for request in requests:
+                on_outcome(request, Answer("likes tea \ud83c"))
+
+    job.backend = CutBackend()
+    job.run()
+    assert set(read_profiles(load(pair)).values()) == {"likes tea \ufffd"}
 
 
 def test_a_file_that_profile_has_not_written_is_not_overwritten(pair, server, capsys):
@@ -334,6 +363,19 @@ def test_no_secret_appears_anywhere(pair, monkeypatch, capsys, caplog, status):
     if status == 200:
         stored = {(row["status"], row["answer"].split()[-1]) for row in lines("dataset/pair/answers.jsonl")}
         assert stored == {("holds a secret", "[secret]")}
+
+
+@pytest.mark.parametrize("body", ["{api_key: other-key-123}", "{x: [{y: KEY}]}", "{x: sk-live-0123456789abcdef}"])
+def test_case_t4_a_key_among_the_parameters_reaches_no_file(pair, server, capsys, caplog, body):
+    body = body.replace("KEY", KEY)
+    for command in (("profile",), ("profile", "--llm.backend=batch"), ("embed", "--encoder=openai:m")):
+        status, *printed = run(
+            capsys, *command, "--config_files", "run.yaml", "--llm.model=m", f"--llm.extra_body={body}"
+        )
+        assert status == 1 and "holds a key or a password" in printed[1]
+    files = [path.read_text("utf-8", "replace") for path in Path().rglob("*") if path.is_file()]
+    for text in [*printed, caplog.text, *files]:
+        assert not any(key in text for key in ("other-key-123", KEY, "sk-live-"))
 
 
 # ------------------------------------------------------------------ to vectors, to a model
