@@ -12,6 +12,8 @@ from recbole_lecdsr.cli.commands import COMMANDS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.property_files import nearest
 
+_NAME = re.compile(r"--[^\W\d][\w.]*")
+
 
 def run_options(arguments: Sequence[str], parser: argparse.ArgumentParser | None = None) -> argparse.Namespace:
     """Parse the options of a run.
@@ -38,8 +40,13 @@ def run_options(arguments: Sequence[str], parser: argparse.ArgumentParser | None
     options.config_files = [name for group in options.config_files for name in _split_files(group)]
     options.overrides = [text for text, override in zip(arguments, is_override, strict=True) if override]
     if others:
-        raise UserError("\n".join(_explain(others)))
+        raise UserError(_misspelt_command(others[0]) or "\n".join(explain_strays(others)))
     return options
+
+
+def _misspelt_command(text: str) -> str | None:
+    similar = "" if text.startswith("-") else nearest(text, COMMANDS, "")
+    return f"{text!r} is not a command: {similar}" if similar else None
 
 
 def _is_override(text: str, parser: argparse.ArgumentParser) -> bool:
@@ -61,20 +68,23 @@ def _split_at_blanks(text: str) -> list[str]:
     return names if any(map(os.path.exists, names)) else [text] if names else []
 
 
-def _explain(strays: Sequence[str]) -> Iterator[str]:
-    """An error for each argument that is no option: how to write it, where that can be guessed."""
-    if similar := nearest(strays[0], COMMANDS, ""):  # its options are those of the command
-        yield f"{strays[0]!r} is not a command: {similar}"
-        return
-    values = iter([*strays, ""])
-    text = next(values)
-    while text:
-        following = next(values)
-        if re.fullmatch(r"--[^\W\d][\w.]*", text) and following and not following.startswith("--"):
+def explain_strays(strays: Sequence[str], program: str = "run_lecdsr.py") -> Iterator[str]:
+    """An error for each argument that is no option: how to write it, where that can be guessed.
+
+    Args:
+        strays: arguments that are not of the form --NAME=VALUE, in their order.
+        program: whose ``--help`` has the options.
+
+    Example:
+        >>> list(explain_strays(["--seed", "3"]))
+        ['--seed 3 must be written with an equals sign: --seed=3']
+    """
+    is_value = False
+    for text, following in zip(strays, [*strays[1:], None], strict=True):
+        if is_value:
+            is_value = False
+        elif _NAME.fullmatch(text) and following is not None and not following.startswith("--"):
             yield f"{text} {following} must be written with an equals sign: {shlex.join([f'{text}={following}'])}"
-            following = next(values)
-        elif text.startswith("-"):
-            yield f"{text!r} is not an option of the form --NAME=VALUE, see --help"
+            is_value = True
         else:
-            yield f"{text!r} is neither a command nor an option of the form --NAME=VALUE, see --help"
-        text = following
+            yield f"{text!r} is not an option of the form --NAME=VALUE, see {program} --help"

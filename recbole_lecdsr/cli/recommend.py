@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from recbole_lecdsr.cli.options import explain_strays
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.terminal import PrintableFile
@@ -96,7 +97,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     options, others = parser.parse_known_args(arguments)
     options.overrides, strays = split_command_line(others)
     if strays:
-        raise UserError("\n".join(f"{text!r} is not known; see run_lecdsr.py recommend --help" for text in strays))
+        raise UserError("\n".join(explain_strays(strays, "run_lecdsr.py recommend")))
     _check_users(options)
     if options.k < 1:
         raise UserError(f"-k must be at least 1, not {options.k}")

@@ -130,8 +130,8 @@ def test_stray_arguments_are_all_told(pair, capsys):
     assert status == 1
     assert printed.splitlines() == [
         "error: --learning_rate 0.1 must be written with an equals sign: --learning_rate=0.1",
-        "error: 'mend it' is neither a command nor an option of the form --NAME=VALUE, see --help",
-        "error: '-v' is not an option of the form --NAME=VALUE, see --help",
+        "error: 'mend it' is not an option of the form --NAME=VALUE, see run_lecdsr.py --help",
+        "error: '-v' is not an option of the form --NAME=VALUE, see run_lecdsr.py --help",
     ]
 
 

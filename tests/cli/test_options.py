@@ -43,10 +43,11 @@ def test_case_t5_a_value_with_a_blank_is_no_property_file():
 
 
 def test_case_t5_a_blank_in_place_of_an_equals_sign_says_how_to_write_it():
-    assert refused("--learning_rate", "0.01", "--seed=1", "--topk", "[1, 3]", "--no_user_profile") == [
+    assert refused("--learning_rate", "0.01", "--seed=1", "--topk", "[1, 3]", "", "--no_user_profile") == [
         "--learning_rate 0.01 must be written with an equals sign: --learning_rate=0.01",
         "--topk [1, 3] must be written with an equals sign: '--topk=[1, 3]'",
-        "'--no_user_profile' is not an option of the form --NAME=VALUE, see --help",
+        "'' is not an option of the form --NAME=VALUE, see run_lecdsr.py --help",
+        "'--no_user_profile' is not an option of the form --NAME=VALUE, see run_lecdsr.py --help",
     ]
 
 

@@ -148,7 +148,11 @@ def test_unknown_items_are_named_with_the_nearest_ones_of_their_domain(shop):
         (["--user", "u1", "-k", "0"], "at least 1"),
         (["--user", "u1", "--format", "parquet"], "--output FILE"),
         (["--user", "u1", "--usr=u2"], "unknown parameter 'usr'"),
-        (["--user", "u1", "stray"], "'stray' is not known"),
+        (
+            ["--user", "u1", "stray"],
+            "'stray' is not an option of the form --NAME=VALUE, see run_lecdsr.py recommend --help",
+        ),
+        (["--user", "u1", "--seed", "3"], "--seed 3 must be written with an equals sign: --seed=3"),
         (["--users", "absent.txt"], "absent.txt does not exist"),
         (["--user", "u1", "--data_path=absent"], "data_path"),
     ],

@@ -29,6 +29,7 @@ def read_header(path: Path, suffix: str) -> list[str]:
 
     Raises:
         OSError, EOFError, csv.Error: a file that cannot be read.
+        UserError: gzip within gzip.
     """
     with _open(path, suffix) as file:
         return next(csv.reader(file, delimiter=DELIMITERS[suffix], quoting=_quoting(suffix)), [])
@@ -82,6 +83,9 @@ def read_columns(path: Path, columns: Sequence[str], suffix: str, bad_lines: dic
 
 def _open(path: Path, suffix: str) -> IO[str]:
     if suffix.endswith(".gz"):
+        with gzip.open(path, "rb") as unpacked:
+            if unpacked.read(2) == b"\x1f\x8b":
+                raise UserError(f"{path} is gzip within gzip: unpack it once (gzip -dc FILE > NEW_FILE)")
         return gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
     return open(path, encoding="utf-8-sig", errors="replace", newline="")
 

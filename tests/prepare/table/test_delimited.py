@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
+from recbole_lecdsr.errors import UserError
 from tests.helpers.tables import ITEMS, TABLE, prepare, read, refuse, write_table
 
 
@@ -51,3 +54,10 @@ def test_lines_that_are_not_utf_8_are_skipped_too():
     assert summary.skipped.count == 2
     assert summary.skipped.reports == ("events.csv, line 7: not UTF-8 text (and 1 more lines)",)
     assert read("food")["item_id:token"].tolist() == ["a", "b", "a", "c"]
+
+
+@pytest.mark.parametrize("skip_bad_lines", [False, True])
+def test_case_t5_gzip_within_gzip_is_named(skip_bad_lines):
+    Path("events.csv.gz").write_bytes(gzip.compress(gzip.compress(TABLE.encode())))
+    with pytest.raises(UserError, match=r"events\.csv\.gz is gzip within gzip: unpack it once"):
+        prepare("events.csv.gz", skip_bad_lines=skip_bad_lines)
