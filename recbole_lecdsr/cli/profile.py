@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from recbole_lecdsr.cli.console import print_summary
 from recbole_lecdsr.cli.default_data import make_default_data
 from recbole_lecdsr.cli.options import run_options
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.terminal import Console
 
 if TYPE_CHECKING:
     from recbole_lecdsr.llm.generation.profiler import Profiler
@@ -83,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     profiler = Profiler(dataset, options.of)
     if options.dry_run:
-        show_preview(Console(highlight=False), profiler)
+        show_preview(Console(), profiler)
     else:
         report = profiler.run(options.results, show_progress=dataset.config["show_progress"])
         print_summary(report.summary())
