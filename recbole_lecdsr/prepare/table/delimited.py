@@ -32,7 +32,8 @@ def read_header(path: Path, suffix: str) -> list[str]:
         UserError: gzip within gzip.
     """
     with _open(path, suffix) as file:
-        return next(csv.reader(file, delimiter=DELIMITERS[suffix], quoting=_quoting(suffix)), [])
+        lines = (line.replace("\0", "\ufffd") for line in file)  # Python 3.10 reads no NUL, which UTF-16 is full of
+        return next(csv.reader(lines, delimiter=DELIMITERS[suffix], quoting=_quoting(suffix)), [])
 
 
 def line_number(path: Path, row: int, suffix: str) -> int:
