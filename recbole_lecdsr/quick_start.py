@@ -176,6 +176,7 @@ def restore(
     config = LeCDSRConfig(config_dict=merge(checkpoint.parameters, config_dict or {}), command_line=[])
     seed(config)
     data = CrossDomainSequentialDataset(config)
+    checkpoint.check_vocabulary(data.vocabulary_digests, config["pair_path"])
     model = config.model_class(config, _data_of_model(data, checkpoint)).to(config["device"])
     try:
         model.load_state_dict(checkpoint.state_dict)

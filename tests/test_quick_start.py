@@ -63,6 +63,28 @@ def test_a_run_whose_data_have_changed_is_not_loaded(pair, tmp_path):
         load_data_and_model(folder / "model.pth")
 
 
+@pytest.mark.parametrize("kind", ["item", "user"])
+def test_case_r07_a_run_is_not_loaded_or_resumed_with_renamed_items_or_users(pair, tmp_path, kind):
+    folder = Path(train(pair)["run_directory"])
+    old, new = ("s3\t", "zz\t") if kind == "item" else ("u3\t", "zz\t")
+    for suffix in ("inter", "itememb", "useremb"):
+        for file in (tmp_path / "dataset" / "pair").rglob(f"*.{suffix}"):
+            file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(UserError, match=f"do not fit the data in .*: its {kind}s are not those of the training"):
+        load_data_and_model(folder / "model.pth")
+    with pytest.raises(UserError, match=r"not those of the training|other interactions"):
+        train(pair, train_epochs=["BOTH:4"], resume=True)
+
+
+def test_more_interactions_of_known_items_are_allowed(pair, tmp_path):
+    folder = Path(train(pair)["run_directory"])
+    file = tmp_path / "dataset" / "pair" / "source" / "source.inter"
+    last = file.read_text().splitlines()[-1].split("\t")
+    with file.open("a") as more:
+        more.write("\t".join([last[0], "s1", "999"]) + "\n")
+    load_data_and_model(folder / "model.pth")
+
+
 def test_a_file_that_is_no_run_is_not_loaded(tmp_path):
     (tmp_path / "model.pth").write_text("no")
     with pytest.raises(UserError, match=r"model\.pth"):

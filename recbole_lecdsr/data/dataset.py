@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from copy import copy
@@ -264,6 +265,15 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
     def user_token(self) -> np.ndarray:
         """(n_users,) str, the token of each user id; '[PAD]' at 0."""
         return self._tokens_by_id("user", self.num_total_user)
+
+    @cached_property
+    def vocabulary_digests(self) -> dict[str, str]:
+        """``users`` and ``items`` -> digest of their tokens in the order of the ids, 16 hexadecimal digits.
+
+        Weights of a model belong to ids. Where these digests are the same, each id still is of the same user or item.
+        """
+        tokens = {"users": self.user_token, "items": self.item_token}
+        return {kind: hashlib.sha256("\n".join(values).encode()).hexdigest()[:16] for kind, values in tokens.items()}
 
     def _tokens_by_id(self, kind: str, count: int) -> np.ndarray:
         tokens = np.full(count, "", dtype=object)

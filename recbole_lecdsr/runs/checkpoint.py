@@ -24,6 +24,7 @@ class Checkpoint:
     Attributes:
         parameters: all parameters of the run.
         data_digest: digest of the interactions that it trains on.
+        vocabulary_digests: ``users`` and ``items`` -> digest of their tokens in the order of the ids.
         best: the selected epochs so far: ``mean``, and with ``selection: per_domain_best`` those of the domains.
         last_state_dict: weights after ``epoch``; None where that is the epoch ``best["mean"]``.
         optimizer: state of the optimizer after ``epoch``.
@@ -41,6 +42,7 @@ class Checkpoint:
 
     parameters: Mapping[str, Any]
     data_digest: str
+    vocabulary_digests: Mapping[str, str]
     best: Mapping[str, BestEpoch]
     last_state_dict: StateDict | None
     optimizer: Mapping[str, Any]
@@ -79,6 +81,23 @@ class Checkpoint:
         history = tuple(map(EpochRecord.from_dict, state["history"]))
         values = {field.name: state[field.name] for field in fields(cls)}
         return cls(**{**values, "best": best, "history": history})
+
+    def check_vocabulary(self, digests: Mapping[str, str], place: object) -> None:
+        """Refuse data whose ids are of other users or items than those that the weights were trained for.
+
+        Args:
+            digests: `CrossDomainSequentialDataset.vocabulary_digests` of the data.
+            place: where the data are, for the error.
+
+        Raises:
+            UserError: users or items that were renamed, added or removed.
+        """
+        changed = [kind for kind, digest in self.vocabulary_digests.items() if digests.get(kind) != digest]
+        if changed:
+            raise UserError(
+                f"the weights do not fit the data in {place}: its {' and '.join(changed)} are not those of the "
+                "training. Restore the data, give their data_path, or train again"
+            )
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; a crash leaves the former one as it was.

@@ -105,6 +105,9 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
             write_config(self.folder, self.config.plain())
         self.verbose = verbose
         self.data_digest = train_data.dataset.log.digest
+        self.vocabulary_digests = train_data.dataset.vocabulary_digests
+        if self.resumed:
+            self.resumed.check_vocabulary(self.vocabulary_digests, self.config["pair_path"])
         if self.resumed and self.resumed.data_digest != self.data_digest:
             raise UserError(
                 f"{self.saved_model_file} was trained on other interactions than those in {self.config['pair_path']}: "
@@ -261,6 +264,7 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
         Checkpoint(
             parameters=self.config.plain(),
             data_digest=self.data_digest,
+            vocabulary_digests=self.vocabulary_digests,
             best=self.selection.best,
             last_state_dict=None if is_best else self.model.state_dict(),
             optimizer=self.optimizer.state_dict(),

@@ -27,6 +27,7 @@ def checkpoint(**changes) -> Checkpoint:
     values = {
         "parameters": {"seed": 1, "train_epochs": ["BOTH:9"]},
         "data_digest": "abc",
+        "vocabulary_digests": {"users": "u", "items": "i"},
         "best": {"mean": BestEpoch(0, 0.375, VALID, mean), "target": BestEpoch(1, 0.75, VALID, target)},
         "last_state_dict": target,
         "optimizer": {"state": {}, "param_groups": [{"lr": 0.1, "params": [0]}]},
