@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 
+import numpy as np
 import torch
 from recbole.utils import init_seed
 
@@ -40,11 +42,17 @@ def epoch_number(phase: int, epoch: int) -> int:
 
 
 def seed_model(seed: int, number: int) -> None:
-    """Seed what a model draws in an epoch, such as dropout: in each process something else.
+    """Seed what a model draws in an epoch, such as dropout or masked items: in each process something else.
+
+    All three generators are seeded, since models of RecBole draw from Python's and NumPy's too. What an epoch draws
+    then depends on its number alone, and a resumed run draws what the uninterrupted one would have drawn.
 
     Args:
         seed: the run's ``seed``.
         number: of the epoch (`epoch_number`).
     """
     # Half of the loaders' seed: the numbers that runs have been recorded with.
-    torch.manual_seed(epoch_seed(seed, number) // 2 + distributed.rank() * 100_000_007)
+    value = epoch_seed(seed, number) // 2 + distributed.rank() * 100_000_007
+    random.seed(value)
+    np.random.seed(value % 2**32)
+    torch.manual_seed(value)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from recbole_lecdsr.cli.compare import DEFAULT_MODELS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
@@ -151,3 +152,15 @@ def test_an_unfinished_run_that_starts_again_is_warned_of(pair, monkeypatch, cap
     assert not Checkpoint.load(path).training_ended
     train(pair)
     assert "--resume=True" in caplog.text
+
+
+@pytest.mark.parametrize("model", DEFAULT_MODELS.split(","))
+def test_case_r11_every_model_of_a_comparison_resumes_to_the_result_of_the_unbroken_run(tmp_path, model):
+    pair = write_pair(tmp_path / "dataset", random_events())
+    settings = {name: value for name, value in pair.items() if not name.endswith("_size")} | {"stopping_step": 9}
+    unbroken = train(settings, model, train_epochs=["BOTH:3"], output_dir=str(tmp_path / "unbroken"))
+    train(settings, model, train_epochs=["BOTH:1"], output_dir=str(tmp_path / "resumed"))
+    resumed = train(settings, model, train_epochs=["BOTH:3"], output_dir=str(tmp_path / "resumed"), resume=True)
+    one, other = read_run(unbroken["run_directory"]), read_run(resumed["run_directory"])
+    assert one["result"]["history"] == other["result"]["history"]
+    assert_same_run(unbroken["run_directory"], resumed["run_directory"])
