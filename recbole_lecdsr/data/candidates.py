@@ -206,6 +206,8 @@ class _CandidateDrawer:
         drawn = torch.empty((len(user), self.num), dtype=torch.int64)
         for code in range(len(DOMAINS)):
             rows = torch.nonzero(domain == code).flatten()
+            if not len(rows):
+                continue  # a domain without samples may have fewer than N items
             of_domain = slice(int(pool.start[code]), int(pool.start[code] + pool.size[code]))
             items = pool.flat[of_domain]
             for part in rows.split(max(1, _CELLS_AT_A_TIME // max(len(items), 1))):

@@ -109,8 +109,8 @@ def warn_of_repeated_rows(path: Path, digests: np.ndarray) -> None:
     repeated = int(pd.Series(digests).duplicated().sum())
     if repeated:
         logger.warning(
-            "%s: %d of %d rows repeat another row exactly, in every column that is read; each counts as an "
-            "interaction, so a target may be in its own history and easy to predict: remove them unless they are real",
+            "%s: %d of %d rows repeat another row exactly; a target among them may be in its own history. Remove them "
+            "unless they are real",
             path, repeated, len(digests),
         )  # fmt: skip
 

@@ -156,7 +156,7 @@ def test_another_split_has_another_digest():
     assert digest(log, np.arange(3)) != digest(log, np.arange(3), phase="valid")
 
 
-def test_popular_candidates_of_two_splits_have_two_digests_and_uniform_ones_one():
+def test_case_r23_popular_candidates_of_two_splits_have_two_digests_and_uniform_ones_one():
     log = small_log()
     other = replace(log, split=np.where(log.split == VALID, np.int8(TRAIN), log.split))
     targets = np.array([3, 7])
@@ -190,3 +190,15 @@ def test_a_split_without_samples_gives_no_batches(pair, mode, held_out, empty):
     for _ in range(2):  # drawn, then read
         loader = loaders(pair, **changes)[empty]
         assert len(loader) == len(list(loader)) == len(loader.shard().targets) == 0
+
+
+@pytest.mark.parametrize("mode", ["uni5", "pop5"])
+@pytest.mark.parametrize("own", [False, True])
+def test_case_r24_a_domain_without_samples_may_have_fewer_items_than_candidates(mode, own):
+    items = torch.arange(1, 41), torch.tensor([41, 42])
+    pool = DomainItems(items, 43, torch.ones(43) if mode == "pop5" else None)
+    excluded = UserItemIndex(torch.tensor([1, 2]), torch.tensor([7, 8]), 43) if own else None
+    user, positive, domain = torch.tensor([1, 2]), torch.tensor([3, 9]), torch.tensor([0, 0])
+    spec = CandidateSpec(mode, not own, 1)
+    drawn = draw_candidates(spec, pool=pool, excluded=excluded, user=user, positive=positive, domain=domain)
+    assert drawn.shape == (2, 5) and set(drawn.flatten()) <= set(range(1, 41))
