@@ -8,6 +8,7 @@ import torch
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.evaluation.metrics import DomainMetrics, model_scores, training_popularity
+from recbole_lecdsr.evaluation.ranking import top_k
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 
 
@@ -44,7 +45,7 @@ class TopItems:
                 target = torch.from_numpy(data.targets[rows]).to(data.device)
                 scores = model_scores(model, data.item_field, data.collator(target), None)
                 scores = scores.masked_fill(~data.allowed(target), -torch.inf)
-                best, items = scores.topk(min(self.k, scores.shape[1]), dim=1)
+                items, best = top_k(scores, min(self.k, scores.shape[1]))
                 is_candidate = best.isfinite().cpu().numpy()  # a domain may have fewer than k
                 domain = np.broadcast_to(data.domain[rows, None], is_candidate.shape)
                 np.add.at(self.counts, (domain[is_candidate], items.cpu().numpy()[is_candidate]), 1)

@@ -122,3 +122,25 @@ def rank_samples(samples: EvalSamples, scorer: Scorer, show_progress: bool = Fal
                 ranks.append(ranks_among(scores[:, 1:], scores[:, 0]))
             bar.update(len(scores))
     return torch.cat(ranks).cpu().numpy() if ranks else np.zeros(0, dtype=np.int64)
+
+
+def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k highest of each row, equal scores in the order of the columns (which `torch.topk` does not promise).
+
+    Args:
+        scores: (B, C) float.
+        k: up to C.
+
+    Returns:
+        Columns (B, k) int64 and their scores (B, k), best first.
+
+    >>> top_k(torch.tensor([[1.0, 3.0, 3.0, 2.0]]), 3)[0].tolist()
+    [[1, 2, 3]]
+    """
+    value, column = scores.topk(k, dim=1)
+    tied = (scores >= value[:, -1:]).sum(dim=1) > k
+    if tied.any():
+        column[tied] = scores[tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
+    column = column.sort(dim=1).values
+    value, order = scores.gather(1, column).sort(dim=1, descending=True, stable=True)
+    return column.gather(1, order), value

@@ -22,6 +22,7 @@ from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.event_log import EventLog, build_event_log, latest_interactions
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.metrics import model_scores
+from recbole_lecdsr.evaluation.ranking import top_k
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.quick_start import restore
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
@@ -275,25 +276,3 @@ def _top_items(scores: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:
     item = items[column].where(score > -torch.inf, 0)
     padding = (0, k - item.shape[1])
     return nn.functional.pad(item, padding), nn.functional.pad(score, padding, value=-torch.inf)
-
-
-def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k highest of each row, equal scores in the order of the columns (which `torch.topk` does not promise).
-
-    Args:
-        scores: (B, C) float.
-        k: up to C.
-
-    Returns:
-        Columns (B, k) int64 and their scores (B, k), best first.
-
-    >>> top_k(torch.tensor([[1.0, 3.0, 3.0, 2.0]]), 3)[0].tolist()
-    [[1, 2, 3]]
-    """
-    value, column = scores.topk(k, dim=1)
-    tied = (scores >= value[:, -1:]).sum(dim=1) > k
-    if tied.any():
-        column[tied] = scores[tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
-    column = column.sort(dim=1).values
-    value, order = scores.gather(1, column).sort(dim=1, descending=True, stable=True)
-    return column.gather(1, order), value

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from recbole_lecdsr.evaluation import ranking
+from recbole_lecdsr.evaluation.ranking import top_k
 
 
 def test_ties_count_against_the_model():
@@ -36,3 +37,10 @@ def test_scores_that_are_not_numbers_are_refused_instead_of_ranking_first():
         ranking.ranks_in_domain(
             torch.tensor([[0.0, torch.nan, 1.0]]), torch.tensor([2]), torch.ones(1, 3, dtype=torch.bool)
         )
+
+
+def test_equal_scores_keep_the_order_of_the_items():
+    scores = torch.tensor([[1.0, 2.0, 2.0, 2.0, 0.0], [5.0, 5.0, 5.0, 5.0, 5.0], [1.0, 2.0, 3.0, 4.0, 5.0]])
+    column, value = top_k(scores, 2)
+    assert column.tolist() == [[1, 2], [0, 1], [4, 3]]
+    assert value.tolist() == [[2, 2], [5, 5], [5, 4]]

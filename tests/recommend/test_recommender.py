@@ -17,7 +17,6 @@ from recbole_lecdsr.recommend.recommender import (
     recommend,
     recommend_for_history,
     to_frame,
-    top_k,
 )
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
 from recbole_lecdsr.runs import run_directory
@@ -87,13 +86,6 @@ def test_small_batches_give_the_same_and_no_batch_scores_more_users_than_fit(loa
     assert sum(scored) == 2 * len(users), "once for each domain"
     small = pd.concat(parts, ignore_index=True)
     pd.testing.assert_frame_equal(small, whole[0], rtol=1e-5, atol=1e-6)
-
-
-def test_equal_scores_keep_the_order_of_the_items():
-    scores = torch.tensor([[1.0, 2.0, 2.0, 2.0, 0.0], [5.0, 5.0, 5.0, 5.0, 5.0], [1.0, 2.0, 3.0, 4.0, 5.0]])
-    column, value = top_k(scores, 2)
-    assert column.tolist() == [[1, 2], [0, 1], [4, 3]]
-    assert value.tolist() == [[2, 2], [5, 5], [5, 4]]
 
 
 @pytest.mark.parametrize("model", ["SASRec", "BPR", "Pop"])
