@@ -256,3 +256,17 @@ def test_a_mode_without_samples_is_an_error_that_names_it(tmp_path):
     events = [(f"u{u}", f"{d[0]}{t}", d, float(t)) for u in range(5) for t, d in enumerate(["target"] + ["source"] * 4)]
     with pytest.raises(UserError, match="train mode TARGET has no training sample"):
         train(write_pair(tmp_path / "dataset", events), train_epochs=["TARGET:1"])
+
+
+def test_case_r25_an_equal_score_counts_as_improvement(pair):
+    still = {"learning_rate": 0.0, "stopping_step": 0, "train_epochs": ["BOTH:4"], "score_fusion": False}
+    result = train(pair, **still)["result"]
+    assert result["epochs"] == 4 and result["best_epoch"] == {"mean": 3}
+
+
+@pytest.mark.parametrize("stopping_step", [0, 1, 2])
+def test_case_r25_training_stops_after_more_failures_than_stopping_step(pair, monkeypatch, stopping_step):
+    worse = iter(range(100, 0, -1))
+    monkeypatch.setattr("recbole_lecdsr.trainer.trainer.selection_score", lambda *_: float(next(worse)))
+    result = train(pair, stopping_step=stopping_step, train_epochs=["BOTH:9"], score_fusion=False)["result"]
+    assert result["epochs"] == 1 + stopping_step + 1 and result["best_epoch"] == {"mean": 0}
