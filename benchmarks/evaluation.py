@@ -15,7 +15,6 @@ import torch
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.evaluation.model_ranks import model_ranks
-from recbole_lecdsr.model.lecdsr import LeCDSR
 
 
 def main() -> None:
@@ -35,7 +34,7 @@ def main() -> None:
                 **synthetic.FOOD_KITCHEN, llm_size=options.llm_size, min_history=config["MIN_ITEM_LIST_LENGTH"]
             )
             torch.manual_seed(0)
-            model = LeCDSR(config, dataset).to(options.device).eval()
+            model = synthetic.model_class(config)(config, dataset).to(options.device).eval()
             started = time.perf_counter()
             loader = EvalLoader(config, dataset, SequenceCollator(config, dataset), "test")
             drawn = time.perf_counter()

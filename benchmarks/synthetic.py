@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,9 @@ import recbole_lecdsr
 from recbole_lecdsr.data.constants import DOMAINS, PHASES
 from recbole_lecdsr.data.event_log import build_event_log
 from recbole_lecdsr.data.samples import sample_targets
+from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
+from recbole_lecdsr.model.lecdsr import LeCDSR
+from recbole_lecdsr.model.score_fusion.wrapper import with_score_fusion
 from recbole_lecdsr.property_files import PROPERTIES, merge, read_property_file
 from recbole_lecdsr.runs.environment import device_name, peak_memory_bytes
 
@@ -34,6 +39,11 @@ def settings(model: str, device: str, **changes: object) -> dict[str, object]:
     values = merge(*map(read_property_file, files))
     domains = {f"{domain}_domain": {"NEG_PREFIX": values["NEG_PREFIX"]} for domain in DOMAINS}
     return {**values, **domains, "device": torch.device(device), "pair_path": "", **changes}
+
+
+def model_class(config: Mapping[str, Any]) -> type[CrossDomainSequentialRecommender]:
+    """LeCDSR, with score fusion where the parameters switch it on, as `LeCDSRConfig` chooses it."""
+    return with_score_fusion(LeCDSR) if config["score_fusion"] else LeCDSR
 
 
 class RandomDataset:

@@ -22,8 +22,6 @@ from recbole.data.interaction import Interaction
 
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.train_loader import TrainLoader
-from recbole_lecdsr.model.lecdsr import LeCDSR
-from recbole_lecdsr.model.score_fusion.wrapper import with_score_fusion
 
 WARM_UP = 2
 
@@ -44,7 +42,7 @@ def main() -> None:
         **synthetic.FOOD_KITCHEN, llm_size=options.llm_size, min_history=config["MIN_ITEM_LIST_LENGTH"]
     )
     torch.manual_seed(0)
-    model_class = with_score_fusion(LeCDSR) if config["score_fusion"] else LeCDSR
+    model_class = synthetic.model_class(config)
     model = model_class(config, dataset).to(options.device)
     loader = TrainLoader(config, model_class.training_data(dataset), SequenceCollator(config, dataset))
     losses: dict[str, Callable[[Interaction], torch.Tensor]] = {

@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def updated(page: str) -> str:
-    """The page with its tables made anew."""
+    """The page with its tables generated again."""
     tables = {group.title: parameter_table(group.parameters) for group in GROUPS}
     tables["LeCDSR"] = parameter_table(LECDSR_PARAMETERS, {name: values(name) for name in MODELS})
     tables["defaults of models"] = table_of_differing_defaults()

@@ -14,7 +14,7 @@ from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.evaluation.metrics import model_scores
 from recbole_lecdsr.evaluation.ranking import rank_samples
-from recbole_lecdsr.model.lecdsr import LeCDSR
+from recbole_lecdsr.model.score_fusion.wrapper import ScoreFusionMixin
 
 
 @pytest.mark.parametrize("model", ["LeCDSR", "LeCDSR-paper"])
@@ -28,9 +28,13 @@ def test_random_interactions_are_learned_and_ranked(model, tmp_path, monkeypatch
     dataset = synthetic.RandomDataset(
         n_users=40, n_source=120, n_target=90, llm_size=12, min_history=config["MIN_ITEM_LIST_LENGTH"]
     )
-    lecdsr = LeCDSR(config, dataset)
+    model_class = synthetic.model_class(config)
+    assert issubclass(model_class, ScoreFusionMixin) == (model == "LeCDSR"), "as a run of this name has it"
+    lecdsr = model_class(config, dataset)
     collator = SequenceCollator(config, dataset)
-    losses = [sum(lecdsr.calculate_loss(batch)) for batch in TrainLoader(config, dataset, collator)]
+    losses = [
+        sum(lecdsr.calculate_loss(batch)) for batch in TrainLoader(config, lecdsr.training_data(dataset), collator)
+    ]
     assert losses and torch.stack(losses).isfinite().all()
     loader = EvalLoader(config, dataset, collator, "test")
     ranks = rank_samples(loader, partial(model_scores, lecdsr.eval(), loader.item_field))
