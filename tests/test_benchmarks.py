@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import torch
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.train_loader import TrainLoader
-from recbole_lecdsr.evaluation.metrics import model_scores
+from recbole_lecdsr.evaluation.metrics import ModelScorer
 from recbole_lecdsr.evaluation.ranking import rank_samples
 from recbole_lecdsr.model.score_fusion.wrapper import ScoreFusionMixin
 
@@ -37,6 +36,6 @@ def test_random_interactions_are_learned_and_ranked(model, tmp_path, monkeypatch
     ]
     assert losses and torch.stack(losses).isfinite().all()
     loader = EvalLoader(config, dataset, collator, "test")
-    ranks = rank_samples(loader, partial(model_scores, lecdsr.eval(), loader.item_field))
+    ranks = rank_samples(loader, ModelScorer(lecdsr.eval(), loader.item_field))
     assert len(ranks) == len(dataset.targets("test"))
     assert (ranks >= 1).all() and (ranks <= 10).all()

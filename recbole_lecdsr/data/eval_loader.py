@@ -25,6 +25,7 @@ from recbole_lecdsr.data.candidates import (
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.constants import DOMAINS, TRAIN
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.data.domain_rows import DomainRows
 from recbole_lecdsr.data.item_pool import DomainItems, UserItemIndex
 from recbole_lecdsr.data.run_parameters import RunParameters
 
@@ -45,7 +46,7 @@ class EvalLoader:
         user, item, domain: (S,) int32, int32 and int8, those of the targets.
         candidates: the `Candidates` of the samples.
         item_field: the field of a batch that holds the targets.
-        domain_mask: (2, n_items) bool on the device, the items of each domain.
+        domain_items: for each domain the ids of its items, (C,) int64 on the device, ascending.
 
     Raises:
         UserError: a sample has fewer items to draw from than ``eval_args.mode`` needs.
@@ -63,7 +64,8 @@ class EvalLoader:
         spec = CandidateSpec(config["eval_args"]["mode"][phase], config["repeatable"], config["seed"])
         self.candidates = self._load_or_draw_candidates(Path(config["pair_path"]) / "candidates", spec)
         items = [torch.from_numpy(ids) for ids in dataset.domain_items]
-        self.domain_mask = DomainItems(items, dataset.num_total_item).member.to(self.device)
+        self.domain_items = [ids.to(self.device) for ids in items]
+        self._column = DomainItems(items, dataset.num_total_item).position.to(self.device)  # in `domain_items`
         missing = [name for code, name in enumerate(DOMAINS) if not np.any(self.domain == code)]
         if missing:
             logger.warning("the %s split has no sample in the %s domain", phase, " and the ".join(missing))
@@ -106,38 +108,43 @@ class EvalLoader:
             part.candidates = replace(self.candidates, items=self.candidates.items[rows])
         return part
 
-    def allowed(self, target: Tensor) -> Tensor:
-        """The candidates of full ranking: the items of the target's domain and, unless ``repeatable``, not of the
-        user's history.
+    def domain_rows(self, target: Tensor) -> list[DomainRows]:
+        """Samples for full ranking: the candidates are the items of the target's domain and, unless ``repeatable``,
+        not of the user's history.
 
         Args:
             target: (B,) int64 indices of targets in the log, on the device.
-
-        Returns:
-            (B, n_items) bool. Where the target is in the history, it is not allowed either; ranking adds it.
         """
-        allowed = self.domain_mask[self.collator.gatherer.domain[target].long()]
-        if not self.candidates.spec.repeatable:
-            seen = self.collator.gatherer.history(target)
-            allowed = allowed.index_put(seen, torch.tensor(False, device=self.device))
-        return allowed
+        gatherer, parts = self.collator.gatherer, []
+        for code, items in enumerate(self.domain_items):
+            rows = torch.nonzero(gatherer.domain[target] == code).flatten()
+            if not len(rows):
+                continue
+            row = column = rows.new_zeros(0)
+            if not self.candidates.spec.repeatable:
+                row, item = gatherer.history(target[rows])
+                column = self._column[code][item]
+                row, column = row[column >= 0], column[column >= 0]
+            place = self._column[code][gatherer.item[target[rows]].long()]
+            parts.append(DomainRows(rows, items, place, (row, column)))
+        return parts
 
     def __len__(self) -> int:
         return math.ceil(len(self.targets) / self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Interaction, Tensor | None, Tensor | None]]:
+    def __iter__(self) -> Iterator[tuple[Interaction, Tensor | None, list[DomainRows]]]:
         """Batches of B samples.
 
         Yields:
             the `Interaction`; items (B, 1 + N) int64, the target and its candidates, or None for full ranking; then
-            the mask of `allowed` items, (B, n_items) bool, else None.
+            its `domain_rows`, else none.
         """
         for start in range(0, len(self.targets), self.batch_size):
             part = slice(start, start + self.batch_size)
             target = torch.from_numpy(self.targets[part]).to(self.device)
             batch = self.collator(target)
             if self.candidates.items is None:
-                yield batch, None, self.allowed(target)
+                yield batch, None, self.domain_rows(target)
             else:
                 chosen = torch.from_numpy(self.candidates.items[part].astype(np.int64)).to(self.device)
-                yield batch, torch.cat([batch[self.item_field].unsqueeze(1), chosen], dim=1), None
+                yield batch, torch.cat([batch[self.item_field].unsqueeze(1), chosen], dim=1), []

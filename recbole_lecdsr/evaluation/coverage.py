@@ -7,8 +7,8 @@ import torch
 
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.eval_loader import EvalLoader
-from recbole_lecdsr.evaluation.metrics import DomainMetrics, model_scores, training_popularity
-from recbole_lecdsr.evaluation.ranking import top_k
+from recbole_lecdsr.evaluation.metrics import DomainMetrics, ModelScorer, training_popularity
+from recbole_lecdsr.evaluation.ranking import RankedBlock, rank_blocks
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 
 
@@ -29,26 +29,37 @@ class TopItems:
         self.eval_data, self.k = eval_data, k
         self.counts = np.zeros((len(DOMAINS), eval_data.dataset.num_total_item), dtype=np.int64)
 
+    def count(self, domain: np.ndarray, block: RankedBlock, chosen: np.ndarray | None = None) -> None:
+        """Count the top items of ranked samples.
+
+        Args:
+            domain: (R,) of the samples.
+            block: their top items.
+            chosen: (R,) bool, samples to count; None for all.
+        """
+        item, is_candidate = (part.cpu().numpy() for part in (block.top_item, block.top_score.isfinite()))
+        if chosen is not None:
+            is_candidate &= chosen[:, None]
+        domain = np.broadcast_to(domain[:, None], item.shape)  # a domain may have fewer than k candidates
+        np.add.at(self.counts, (domain[is_candidate], item[is_candidate]), 1)
+
     @torch.no_grad()
     def add(self, model: CrossDomainSequentialRecommender, chosen: np.ndarray) -> None:
-        """Count the top items of some of the samples.
+        """Rank some of the samples among all items and count their top items.
 
         Args:
             model: in evaluation mode.
             chosen: (S,) bool, the samples.
         """
-        data = self.eval_data
+        data, scorer = self.eval_data, ModelScorer(model, self.eval_data.item_field)
         index = np.flatnonzero(chosen)
         with model.scoring():
             for start in range(0, len(index), data.batch_size):
                 rows = index[start : start + data.batch_size]
                 target = torch.from_numpy(data.targets[rows]).to(data.device)
-                scores = model_scores(model, data.item_field, data.collator(target), None)
-                scores = scores.masked_fill(~data.allowed(target), -torch.inf)
-                items, best = top_k(scores, min(self.k, scores.shape[1]))
-                is_candidate = best.isfinite().cpu().numpy()  # a domain may have fewer than k
-                domain = np.broadcast_to(data.domain[rows, None], is_candidate.shape)
-                np.add.at(self.counts, (domain[is_candidate], items.cpu().numpy()[is_candidate]), 1)
+                score_items = scorer.item_scorer(data.collator(target))
+                for block in rank_blocks(score_items, data.domain_rows(target), self.k):
+                    self.count(data.domain[rows[block.rows.cpu().numpy()]], block)
 
     def summary(self) -> DomainMetrics:
         """Coverage and popularity of the top items so far, for each domain with samples.

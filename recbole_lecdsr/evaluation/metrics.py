@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from recbole.data.interaction import Interaction
 from recbole.evaluator import Collector, Evaluator
-from recbole.model.abstract_recommender import AbstractRecommender
 from torch import Tensor
 
 from recbole_lecdsr.data.constants import DOMAINS, TRAIN
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.evaluation.ranking import ItemScorer
+from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 
 # ``source``, ``target`` and ``overall`` (all samples of both) -> name of a metric -> value.
 DomainMetrics = dict[str, dict[str, float]]
@@ -84,21 +85,24 @@ def add_overall(metrics: DomainMetrics, n_samples: dict[str, int]) -> DomainMetr
     return {**metrics, "overall": overall}
 
 
-def model_scores(model: AbstractRecommender, item_field: str, interaction: Interaction, items: Tensor | None) -> Tensor:
-    """Scores by RecBole's ``predict`` or ``full_sort_predict``.
+class ModelScorer:
+    """Scores by a model's ``predict`` and ``score_items``, for `recbole_lecdsr.evaluation.ranking.rank_samples`.
 
     Args:
         model: in evaluation mode.
-        item_field: the field that ``predict`` reads the items from.
-        interaction: B samples.
-        items: (B, C) int64, or None for all items of both domains.
-
-    Returns:
-        (B, C) or (B, n_items).
+        item_field: the field of a batch that ``predict`` reads the items from.
     """
-    if items is None:
-        return model.full_sort_predict(interaction).view(len(interaction), -1)
-    return model.predict(Interaction({**interaction.interaction, item_field: items}))
+
+    def __init__(self, model: CrossDomainSequentialRecommender, item_field: str):
+        self.model, self.item_field = model, item_field
+
+    def score_candidates(self, batch: Interaction, items: Tensor) -> Tensor:
+        """Scores of each sample's own items: (B, C) int64 -> (B, C)."""
+        return self.model.predict(Interaction({**batch.interaction, self.item_field: items}))
+
+    def item_scorer(self, batch: Interaction) -> ItemScorer:
+        """What scores the same items for rows of the batch."""
+        return lambda rows, items: self.model.score_items(batch[rows], items)
 
 
 def training_popularity(dataset: CrossDomainSequentialDataset) -> np.ndarray:

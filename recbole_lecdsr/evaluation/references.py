@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.evaluation.metrics import training_popularity
-from recbole_lecdsr.evaluation.ranking import rank_samples
+from recbole_lecdsr.evaluation.ranking import ItemScorer, Scorer, rank_samples
 
 
 def reference_ranks(eval_data: EvalLoader, seed: int) -> dict[str, np.ndarray]:
@@ -25,13 +25,35 @@ def reference_ranks(eval_data: EvalLoader, seed: int) -> dict[str, np.ndarray]:
     device = eval_data.device
     popularity = torch.from_numpy(training_popularity(eval_data.dataset)).float().to(device)
     generator = torch.Generator(device).manual_seed(seed)
-
-    def popularity_scores(interaction: Interaction, items: Tensor | None) -> Tensor:
-        return popularity.expand(len(interaction), -1) if items is None else popularity[items]
-
-    def random_scores(interaction: Interaction, items: Tensor | None) -> Tensor:
-        shape = (len(interaction), len(popularity)) if items is None else items.shape
-        return torch.rand(shape, generator=generator, device=device)
-
-    scorers = {"popularity": popularity_scores, "random": random_scores}
+    scorers: dict[str, Scorer] = {"popularity": _Popularity(popularity), "random": _Random(len(popularity), generator)}
     return {name: rank_samples(eval_data, scorer) for name, scorer in scorers.items()}
+
+
+class _Popularity:
+    """Scores items by (n_items,) numbers."""
+
+    def __init__(self, popularity: Tensor):
+        self.popularity = popularity
+
+    def score_candidates(self, batch: Interaction, items: Tensor) -> Tensor:
+        return self.popularity[items]
+
+    def item_scorer(self, batch: Interaction) -> ItemScorer:
+        return lambda rows, items: self.popularity[items].repeat(len(rows), 1)
+
+
+class _Random:
+    """Scores items at random, uniformly."""
+
+    def __init__(self, n_items: int, generator: torch.Generator):
+        self.n_items, self.generator = n_items, generator
+
+    def _draw(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.generator, device=self.generator.device)
+
+    def score_candidates(self, batch: Interaction, items: Tensor) -> Tensor:
+        return self._draw(*items.shape)
+
+    def item_scorer(self, batch: Interaction) -> ItemScorer:
+        scores = self._draw(len(batch), self.n_items)
+        return lambda rows, items: scores[rows].index_select(1, items)

@@ -184,6 +184,20 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         """Scores of all items of both domains, (B, n_items)."""
         return self.score(interaction, None)
 
+    def score_items(self, interaction: Interaction, items: Tensor) -> Tensor:
+        """Scores of the same items for all samples, in a tensor that the caller may overwrite.
+
+        Full ranking asks for the items of one domain at a time. Override it where these cost less than all items.
+
+        Args:
+            interaction: B samples.
+            items: (C,) int64 item ids.
+
+        Returns:
+            (B, C).
+        """
+        return self.full_sort_predict(interaction).view(len(interaction), -1).index_select(1, items)
+
     def score(self, interaction: Interaction, candidates: Tensor | None) -> Tensor:
         """Scores by inner products.
 

@@ -140,7 +140,12 @@ class LeCDSR(CrossDomainSequentialRecommender):
     def item_vectors(self) -> Tensor:
         """See `CrossDomainSequentialRecommender.item_vectors`."""
         with self._scoring_weights():
-            return self.network.item_vectors()
+            vectors = self.network.item_vectors()
+            return vectors.view_as(vectors)  # a view keeps the averages when the table itself gets its own values back
+
+    def score_items(self, interaction: Interaction, items: Tensor) -> Tensor:
+        """Scores of the same items for all samples; see `CrossDomainSequentialRecommender.score_items`."""
+        return self.query(interaction) @ self.item_vectors()[items].T
 
     def score(self, interaction: Interaction, candidates: Tensor | None) -> Tensor:
         """Scores of candidates (B, C), or of all items; see `CrossDomainSequentialRecommender.score`."""

@@ -20,8 +20,8 @@ from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.event_log import EventLog, build_event_log, latest_interactions
+from recbole_lecdsr.data.item_pool import DomainItems
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.evaluation.metrics import model_scores
 from recbole_lecdsr.evaluation.ranking import top_k
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.quick_start import restore
@@ -56,7 +56,7 @@ class Recommendations:
 
 
 def recommend(
-    model: nn.Module,
+    model: CrossDomainSequentialRecommender,
     dataset: CrossDomainSequentialDataset,
     users: Sequence[str],
     k: int = 10,
@@ -88,7 +88,7 @@ def recommend(
 
 
 def recommend_for_history(
-    model: nn.Module,
+    model: CrossDomainSequentialRecommender,
     dataset: CrossDomainSequentialDataset,
     history: Sequence[tuple[str, str]],
     k: int = 10,
@@ -201,11 +201,17 @@ class Recommender:
         dataset: of the run.
     """
 
-    def __init__(self, model: nn.Module | Mapping[str, nn.Module], dataset: CrossDomainSequentialDataset):
+    def __init__(
+        self,
+        model: CrossDomainSequentialRecommender | Mapping[str, CrossDomainSequentialRecommender],
+        dataset: CrossDomainSequentialDataset,
+    ):
         self.models = model if isinstance(model, Mapping) else dict.fromkeys(DOMAINS, model)
         self.dataset, self.config = dataset, dataset.config
         self.device = self.config["device"]
-        self.items = [torch.from_numpy(items).to(self.device) for items in dataset.domain_items]
+        items = [torch.from_numpy(items) for items in dataset.domain_items]
+        self.items = [part.to(self.device) for part in items]
+        self.column = DomainItems(items, dataset.num_total_item).position.to(self.device)  # of an item in `items`
         self.batch_size = max(1, min(self.config["eval_batch_size"], _MAX_SCORES // dataset.num_total_item))
 
     def for_users(
@@ -252,10 +258,10 @@ class Recommender:
         top_items = []
         for code, name in enumerate(DOMAINS):
             batch = collator.collate_next(latest, torch.full_like(latest, code))
-            scores = model_scores(self.models[name], collator.item_field, batch, None).float()
+            scores = self.models[name].score_items(batch, self.items[code]).float()
             if excluded is not None:
-                scores = scores.index_put(excluded, torch.tensor(-torch.inf, device=self.device))
-            scores = scores[:, self.items[code]]
+                row, column = excluded[0], self.column[code][excluded[1]]
+                scores[row[column >= 0], column[column >= 0]] = -torch.inf
             if torch.isnan(scores).any():
                 raise UserError("the model gives scores that are not numbers: train again with a lower learning_rate")
             top_items.append(_top_items(scores, self.items[code], k))

@@ -145,10 +145,11 @@ class DualDomainEvaluator(CrossDomainTrainer):
     def _test(
         self, test_data: EvalLoader, load_best_model: bool, model_file: str | Path | None, show_progress: bool
     ) -> Evaluation:
-        top_items = TopItems(test_data) if self.writes else None
+        # Full ranking finds them in all processes together.
+        top_items = TopItems(test_data) if self.writes or test_data.candidates.items is None else None
         rank = self._rank_selected(test_data, load_best_model, model_file, show_progress, top_items)
         metrics = self.metrics(rank, test_data.domain)
-        if top_items is None:
+        if top_items is None or not self.writes:
             return Evaluation(rank, metrics, {}, {})
         reference = {
             name: self.metrics(ranks, test_data.domain)
@@ -171,9 +172,10 @@ class DualDomainEvaluator(CrossDomainTrainer):
             started = time.perf_counter()
             if state_dict is not None:
                 self._load_weights(state_dict, model_file or self.saved_model_file)
-            rank[chosen] = self.rank(eval_data, show_progress)[chosen]
+            in_the_same_pass = top_items if eval_data.candidates.items is None else None
+            rank[chosen] = model_ranks(self.model, eval_data, show_progress, in_the_same_pass, chosen)[chosen]
             seconds += time.perf_counter() - started
-            if top_items is not None:
+            if top_items is not None and in_the_same_pass is None:
                 top_items.add(self.model, chosen)
         if eval_data.phase == "test":
             self.seconds["test"] = seconds

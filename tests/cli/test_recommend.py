@@ -100,7 +100,7 @@ def test_the_table_shows_history_profile_and_recommendations(shop, loaded, capsy
 
 def test_a_failure_while_writing_leaves_the_former_output(shop, monkeypatch, tmp_path):
     (tmp_path / "out.csv").write_text("former")
-    stock, calls = module.model_scores, []
+    stock, calls = module._top_items, []
 
     def fails_later(*arguments):
         calls.append(1)
@@ -108,7 +108,7 @@ def test_a_failure_while_writing_leaves_the_former_output(shop, monkeypatch, tmp
             raise RuntimeError("out of memory")
         return stock(*arguments)
 
-    monkeypatch.setattr(module, "model_scores", fails_later)
+    monkeypatch.setattr(module, "_top_items", fails_later)
     with pytest.raises(RuntimeError, match="out of memory"):
         main(["--run", str(shop["folder"]), "--all", "--output", "out.csv", "--eval_batch_size=5"])
     assert (tmp_path / "out.csv").read_text() == "former"

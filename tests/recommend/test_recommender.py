@@ -78,8 +78,8 @@ def test_small_batches_give_the_same_and_no_batch_scores_more_users_than_fit(loa
     whole = [to_frame(part, vocabulary) for part in Recommender(model, dataset).for_users(users, 3)]
     assert len(whole) == 1
     scored = []
-    stock = module.model_scores
-    monkeypatch.setattr(module, "model_scores", lambda *a: scored.append(len(a[2])) or stock(*a))
+    stock = model.score_items
+    monkeypatch.setattr(model, "score_items", lambda batch, items: scored.append(len(batch)) or stock(batch, items))
     monkeypatch.setattr(module, "_MAX_SCORES", 4 * dataset.num_total_item)
     parts = [to_frame(part, vocabulary) for part in Recommender(model, dataset).for_users(users, 3)]
     assert max(scored) == 4
@@ -141,7 +141,6 @@ def test_a_run_that_is_missing_unfinished_or_on_other_data_is_an_error_with_a_re
 
 def test_scores_that_are_no_numbers_are_not_ranked(loaded, monkeypatch):
     model, dataset = loaded
-    nan = torch.full((1, dataset.num_total_item), torch.nan)
-    monkeypatch.setattr(module, "model_scores", lambda *_: nan)
+    monkeypatch.setattr(model, "score_items", lambda _, items: torch.full((1, len(items)), torch.nan))
     with pytest.raises(UserError, match="not numbers"):
         recommend(model, dataset, ["u1"])

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_lecdsr.model.score_fusion.candidate_features import CandidateFeatures
+from recbole_lecdsr.model.score_fusion.candidate_features import CandidateFeatures, max_cells
+from recbole_lecdsr.model.score_fusion.shared_items import FusionWeights, fuse_shared_items_
 from recbole_lecdsr.model.sequence_input import SequenceInput
 
 
@@ -37,25 +38,55 @@ class ScoreFusion(nn.Module):
         self.register_buffer("trust", torch.zeros(2, features.num_popularity))  # γ
         self.register_buffer("scale", torch.ones(2))  # β
 
-    def forward(self, score: Tensor, inputs: SequenceInput, candidates: Tensor | None) -> Tensor:
-        """Fused scores.
+    def forward(self, score: Tensor, inputs: SequenceInput, candidates: Tensor) -> Tensor:
+        """Fused scores of each sample's own candidates.
 
         Args:
-            score: r, (B, C) float32, or (B, n_items); minus infinity, for what is not to be scored, stays.
+            score: r, (B, C) float32; minus infinity, for what is not to be scored, stays.
             inputs: histories of the B samples.
-            candidates: (B, C) int64, or None for all items.
+            candidates: (B, C) int64.
 
         Returns:
             As ``score``.
         """
         result = torch.empty_like(score)
-        for rows in self.features.row_chunks(inputs):
-            features = self.features.of_rows(rows, inputs, candidates)
-            domain = inputs.domain[rows]
-            result[rows] = fuse_scores(
-                score[rows], features, self.weight[domain], self.trust[domain], self.scale[domain]
-            )
+        for rows, features in self.features.by_rows(inputs, candidates):
+            result[rows] = self._fuse(score[rows], features, inputs.domain[rows])
         return result
+
+    def fuse(self, score: Tensor, inputs: SequenceInput, features: Tensor) -> Tensor:
+        """Fused scores of candidates whose features are known; scores as of `forward`, features φ (K, B, C)."""
+        result = torch.empty_like(score)
+        size = max(1, max_cells(score) // features[:, 0].numel())
+        for start in range(0, len(score), size):
+            rows = slice(start, start + size)
+            result[rows] = self._fuse(score[rows], features[:, rows], inputs.domain[rows])
+        return result
+
+    def _fuse(self, score: Tensor, features: Tensor, domain: Tensor) -> Tensor:
+        return fuse_scores(score, features, self.weight[domain], self.trust[domain], self.scale[domain])
+
+    def fuse_items(self, score: Tensor, inputs: SequenceInput, items: Tensor) -> Tensor:
+        """Fused scores of the same items for all samples.
+
+        Args:
+            score: r, (B, C) float32, which is overwritten; minus infinity, for what is not to be scored, stays.
+            inputs: histories of the B samples.
+            items: (C,) int64, distinct.
+
+        Returns:
+            As ``score``.
+        """
+        for domain in range(2):
+            rows = torch.nonzero(inputs.domain == domain).flatten()
+            if not len(rows):
+                continue
+            weights = FusionWeights(self.weight[domain], self.trust[domain], self.scale[domain])
+            part = score if len(rows) == len(score) else score[rows]
+            fuse_shared_items_(self.features, weights, part, inputs, rows=rows, items=items, domain=domain)
+            if part is not score:
+                score[rows] = part
+        return score
 
     def fit(self, score: Tensor, features: Tensor, domain: Tensor) -> None:
         """Choose α, β and γ of each domain by `fit_map_weights`.

@@ -18,6 +18,7 @@ from recbole_lecdsr.data.event_log import EventLog
 from recbole_lecdsr.model.base import ITEM_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.score_fusion.calibration import CalibrationSamples, withhold_calibration
 from recbole_lecdsr.model.score_fusion.candidate_features import CandidateFeatures
+from recbole_lecdsr.model.score_fusion.feature_cache import FeatureCache
 from recbole_lecdsr.model.score_fusion.score_fusion import ScoreFusion
 from recbole_lecdsr.model.score_fusion.text_neighbors import TextNeighbors, find_text_neighbors
 
@@ -42,7 +43,8 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, withhold_calibration(dataset))
         self._config, self._dataset = config, dataset
-        self._is_model_alone = False
+        self._is_model_alone = self._is_scoring = False
+        self._feature_cache = FeatureCache()
         texts = None
         if not config["no_item_semantics"]:
             texts = find_text_neighbors(torch.from_numpy(np.ascontiguousarray(dataset.item_embedding(), np.float32)))
@@ -50,7 +52,8 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
         self.score_fusion = ScoreFusion(self._candidate_features(dataset.log, texts))
 
     def _candidate_features(self, log: EventLog, texts: TextNeighbors | None) -> CandidateFeatures:
-        return CandidateFeatures(log, self.total_num_items, self._config["MAX_ITEM_LIST_LENGTH"], texts)
+        length, items = self._config["MAX_ITEM_LIST_LENGTH"], self._dataset.domain_items
+        return CandidateFeatures(log, self.total_num_items, length, texts, items)
 
     @classmethod
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
@@ -90,6 +93,16 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
             self.score_fusion.fit(torch.cat(scores), self._calibration_features, domain)
 
     @contextmanager
+    def scoring(self) -> Iterator[None]:
+        """As of the model; features of candidates that come again, as in each validation, are kept."""
+        self._is_scoring = True
+        try:
+            with super().scoring():
+                yield
+        finally:
+            self._is_scoring = False
+
+    @contextmanager
     def _model_alone(self) -> Iterator[None]:
         """Scores are the model's own within the block: its `predict` may call its `full_sort_predict`."""
         self._is_model_alone = True
@@ -109,13 +122,26 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
             return super().predict(interaction)
         item = interaction[self.item_field]
         candidates = item.view(len(item), -1)
-        score = self._predict_alone(interaction, candidates)
-        return self.score_fusion(score.float(), self.sequence_input(interaction), candidates).view(item.shape)
+        score = self._predict_alone(interaction, candidates).float()
+        inputs = self.sequence_input(interaction)
+        if not self._is_scoring:
+            return self.score_fusion(score, inputs, candidates).view(item.shape)
+        features = self._feature_cache.features(inputs, candidates, self.score_fusion.features)
+        return self.score_fusion.fuse(score, inputs, features).view(item.shape)
+
+    def score_items(self, interaction: Interaction, items: Tensor) -> Tensor:
+        """Fused scores of the same items, (C,) int64, for all samples: (B, C)."""
+        if self._is_model_alone:
+            return super().score_items(interaction, items)
+        with self._model_alone():
+            score = super().score_items(interaction, items).float()
+        return self.score_fusion.fuse_items(score, self.sequence_input(interaction), items)
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Fused scores of all items of both domains, (B, n_items)."""
         if self._is_model_alone:
             return super().full_sort_predict(interaction)
         with self._model_alone():
-            score = super().full_sort_predict(interaction).view(len(interaction), -1)
-        return self.score_fusion(score.float(), self.sequence_input(interaction), None)
+            score = super().full_sort_predict(interaction).view(len(interaction), -1).float().clone()
+        every = torch.arange(self.total_num_items, device=score.device)
+        return self.score_fusion.fuse_items(score, self.sequence_input(interaction), every)

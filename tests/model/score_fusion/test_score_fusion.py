@@ -10,7 +10,7 @@ from recbole_lecdsr.data.loaders import data_preparation
 from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.data.windows import WindowGatherer
 from recbole_lecdsr.model.modules.pca import principal_components
-from recbole_lecdsr.model.score_fusion import candidate_features
+from recbole_lecdsr.model.score_fusion import candidate_features, cooccurrence, shared_items
 from recbole_lecdsr.model.score_fusion.calibration import CalibrationSamples, calibration_targets
 from recbole_lecdsr.model.score_fusion.candidate_features import CandidateFeatures
 from recbole_lecdsr.model.score_fusion.score_fusion import ScoreFusion, fit_map_weights, fuse_scores
@@ -20,6 +20,7 @@ from recbole_lecdsr.quick_start import load_dataset, run_lecdsr
 from tests.helpers.pairs import random_events, write_pair
 
 N_ITEMS, LENGTH = 30, 6
+DOMAIN_ITEMS = np.arange(1, 17), np.arange(15, N_ITEMS)  # of which two are of both domains
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,14 @@ def text():
     return text
 
 
+def make_features(log, texts):
+    return CandidateFeatures(log, N_ITEMS, LENGTH, texts, DOMAIN_ITEMS)
+
+
+def of_all(features, seen):
+    return features(seen, torch.arange(N_ITEMS).expand(len(seen.user), -1))
+
+
 def windows(log, phase: int = TEST):
     target = torch.from_numpy(sample_targets(log, phase))
     window = WindowGatherer(log, LENGTH)(target)
@@ -47,7 +56,7 @@ def windows(log, phase: int = TEST):
 
 @pytest.fixture(params=["dense", "sparse"], autouse=True)
 def way_of_counting(request, monkeypatch):
-    monkeypatch.setattr(candidate_features, "_SPARSE_ENTRY_COST", 1e9 if request.param == "dense" else 0)
+    monkeypatch.setattr(cooccurrence, "_DENSE_ITEMS", N_ITEMS if request.param == "dense" else 0)
 
 
 def by_hand(log, text, inputs, sample, candidate):
@@ -87,8 +96,8 @@ def by_hand(log, text, inputs, sample, candidate):
 
 
 def test_the_features_are_those_of_the_definition(log, text):
-    made, seen = CandidateFeatures(log, N_ITEMS, LENGTH, find_text_neighbors(text)), windows(log)
-    features = made(seen, None)
+    made, seen = make_features(log, find_text_neighbors(text)), windows(log)
+    features = of_all(made, seen)
     assert features.shape == (made.size, len(seen.user), N_ITEMS)
     for sample in range(0, len(seen.user), 7):
         for candidate in (1, 3, 9, 20, N_ITEMS - 1):
@@ -98,35 +107,60 @@ def test_the_features_are_those_of_the_definition(log, text):
 
 def test_chosen_candidates_have_the_features_that_they_have_among_all(log, text):
     for known in (find_text_neighbors(text), None):
-        made, seen = CandidateFeatures(log, N_ITEMS, LENGTH, known), windows(log)
+        made, seen = make_features(log, known), windows(log)
         candidates = torch.randint(1, N_ITEMS, (len(seen.user), 5))
-        every, chosen = (made(seen, items) for items in (None, candidates))
+        every, chosen = of_all(made, seen), made(seen, candidates)
         assert torch.allclose(every.gather(2, candidates.expand(len(every), -1, -1)), chosen, atol=1e-4)
 
 
 def test_features_know_training_events_alone(log, text):
-    one = CandidateFeatures(log, N_ITEMS, LENGTH, find_text_neighbors(text))
+    one = make_features(log, find_text_neighbors(text))
     item = np.where(log.split == TRAIN, log.item, 1)
-    other = CandidateFeatures(type(log)(**{**vars(log), "item": item}), N_ITEMS, LENGTH, find_text_neighbors(text))
+    other = make_features(type(log)(**{**vars(log), "item": item}), find_text_neighbors(text))
     seen = windows(log)
-    assert torch.equal(one(seen, None), other(seen, None))
+    assert torch.equal(of_all(one, seen), of_all(other, seen))
 
 
-def test_the_score_is_the_network_s_and_the_features_by_their_weights(log, text, monkeypatch):
-    fusion, seen = ScoreFusion(CandidateFeatures(log, N_ITEMS, LENGTH, find_text_neighbors(text))), windows(log)
-    score = torch.randn(len(seen.user), N_ITEMS)
-    assert torch.equal(fusion(score, seen, None), score), "before anything was fitted"
+def random_fusion(log, texts):
+    torch.manual_seed(0)
+    fusion = ScoreFusion(make_features(log, texts))
     fusion.weight.normal_()
     fusion.trust.normal_()
     fusion.scale.copy_(torch.tensor([0.5, 2.0]))
-    features, domain = fusion.features(seen, None), seen.domain
+    return fusion
+
+
+def test_the_score_is_the_network_s_and_the_features_by_their_weights(log, text, monkeypatch):
+    seen, every = windows(log), torch.arange(N_ITEMS)
+    score, own = torch.randn(len(seen.user), N_ITEMS), every.expand(len(seen.user), -1)
+    unfitted = ScoreFusion(make_features(log, find_text_neighbors(text)))
+    assert torch.equal(unfitted(score, seen, own), score), "before anything was fitted"
+    assert torch.equal(unfitted.fuse_items(score.clone(), seen, every), score)
+    fusion = random_fusion(log, find_text_neighbors(text))
+    features, domain = of_all(fusion.features, seen), seen.domain
     trust = fusion.scale[domain].unsqueeze(1) + (features[:4] * fusion.trust[domain].T.unsqueeze(2)).sum(dim=0)
     expected = score * trust + (features * fusion.weight[domain].T.unsqueeze(2)).sum(dim=0)
-    assert torch.allclose(fusion(score, seen, None), expected, atol=1e-4)
+    assert torch.allclose(fusion(score, seen, own), expected, atol=1e-4)
     monkeypatch.setattr(candidate_features, "_CPU_CELLS", 100)  # in chunks
-    assert torch.allclose(fusion(score, seen, None), expected, atol=1e-4)
+    assert torch.allclose(fusion(score, seen, own), expected, atol=1e-4)
     score[:, 5] = -torch.inf
-    assert (fusion(score, seen, None)[:, 5] == -torch.inf).all(), "what is not to be scored stays so"
+    assert (fusion(score, seen, own)[:, 5] == -torch.inf).all(), "what is not to be scored stays so"
+    assert (fusion.fuse_items(score.clone(), seen, every)[:, 5] == -torch.inf).all()
+
+
+@pytest.mark.parametrize(
+    "items", [np.arange(N_ITEMS), DOMAIN_ITEMS[1], DOMAIN_ITEMS[0], np.array([20, 3, 15, 9])], ids=len
+)
+@pytest.mark.parametrize("with_texts", [True, False])
+def test_shared_items_have_the_scores_that_each_sample_s_own_candidates_have(log, text, items, with_texts, monkeypatch):
+    monkeypatch.setattr(shared_items, "_FEWEST_ITEMS", 7)  # in blocks that do not divide the items
+    monkeypatch.setattr(candidate_features, "_CPU_CELLS", 200)
+    monkeypatch.setattr(cooccurrence, "_DENSE_CELLS", 4 * N_ITEMS)
+    fusion, seen = random_fusion(log, find_text_neighbors(text) if with_texts else None), windows(log)
+    items = torch.from_numpy(items)
+    score = torch.randn(len(seen.user), len(items))
+    expected = fusion(score, seen, items.expand(len(seen.user), -1))
+    assert torch.allclose(fusion.fuse_items(score.clone(), seen, items), expected, atol=1e-4)
 
 
 def test_the_weights_are_the_most_likely():

@@ -37,8 +37,11 @@ def test_any_model_trains_with_it_and_is_read_back(settings, model):
     with torch.no_grad():
         alone = super(ScoreFusionMixin, read).full_sort_predict(batch).view(len(batch), -1).float()
         inputs = read.sequence_input(batch)
-        expected = read.score_fusion(alone, inputs, None)
-        assert torch.equal(read.full_sort_predict(batch), expected)
+        every = torch.arange(read.total_num_items)
+        expected = read.score_fusion(alone, inputs, every.expand(len(batch), -1))
+        assert torch.allclose(read.full_sort_predict(batch), expected, atol=1e-4)
+        for items in map(torch.from_numpy, (test.dataset.domain_items[1], every.numpy()[::3])):
+            assert torch.allclose(read.score_items(batch, items), expected[:, items], atol=1e-4)
         chosen = torch.randint(1, read.total_num_items, (len(batch), 3))
         batch.interaction[config["ITEM_ID_FIELD"]] = chosen
         assert torch.allclose(read.predict(batch), expected.gather(1, chosen), atol=1e-4)
