@@ -145,6 +145,8 @@ class LeCDSR(CrossDomainSequentialRecommender):
 
     def score_items(self, interaction: Interaction, items: Tensor) -> Tensor:
         """Scores of the same items for all samples; see `CrossDomainSequentialRecommender.score_items`."""
+        if type(self).score is not LeCDSR.score:
+            return super().score_items(interaction, items)  # a subclass scores in its own way
         return self.query(interaction) @ self.item_vectors()[items].T
 
     def score(self, interaction: Interaction, candidates: Tensor | None) -> Tensor:

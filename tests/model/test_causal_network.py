@@ -284,3 +284,16 @@ def test_the_baseline_is_lecdsr_without_its_ideas(tmp_path):
     for name in ("no_user_profile", "no_semantic_fusion"):
         with pytest.raises(UserError, match=f"TextSASRec needs {name}: True"):
             load_dataset("TextSASRec", config_dict={**pair, name: False})
+
+
+def test_item_vectors_stay_those_that_score_after_the_call(tmp_path):
+    model, _, valid = prepared(tmp_path, ema_decay=0.5, score_fusion=False)
+    model.eval()
+    batch = next(iter(valid))[0]
+    with torch.no_grad():
+        model.after_step()
+        model.network.item_id.weight += torch.randn_like(model.network.item_id.weight)
+        product = model.query(batch) @ model.item_vectors().T
+        assert torch.allclose(product, model.full_sort_predict(batch), atol=1e-5)
+        items = torch.arange(2, 9)
+        assert torch.allclose(model.score_items(batch, items), product[:, items], atol=1e-5)
