@@ -24,6 +24,7 @@ from recbole_lecdsr.property_files import merge
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.result_files import write_result
 from recbole_lecdsr.runs.run_directory import MODEL, RESULT
+from recbole_lecdsr.threads import describe_threads, limit_threads
 from recbole_lecdsr.trainer.reproducibility import seed
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 
@@ -123,6 +124,8 @@ def load_dataset(
     Path("log", config["model"]).mkdir(parents=True, exist_ok=True)
     init_logger(config)
     _remove_colors_outside_terminals()
+    limit_threads()
+    logger.info("%s", describe_threads())
     return CrossDomainSequentialDataset(config)
 
 
