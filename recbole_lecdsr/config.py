@@ -212,11 +212,9 @@ class LeCDSRConfig(CDRConfig):
             )
         negatives = values["train_neg_sample_args"]
         shared = not isinstance(negatives, Mapping) or negatives.get("shared") is not False
-        if (
-            values["train_samples"] == "sequences"
-            and not shared
-            and issubclass(self.model_class.train_loader, TrainLoader)
-        ):
+        loader = self.model_class.train_loader
+        shares = issubclass(loader, TrainLoader) and loader.shares_negatives
+        if values["train_samples"] == "sequences" and shares and not shared:
             errors.append(
                 "train_samples: sequences needs train_neg_sample_args.shared: True, since the positions of a batch "
                 "share their negatives"

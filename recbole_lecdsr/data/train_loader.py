@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -79,6 +80,7 @@ class TrainLoader:
     """
 
     shuffle = True
+    shares_negatives: ClassVar[bool] = True  # of a batch of sequences
     num_samples: int
     loss_weights: tuple[float | Tensor, float | Tensor] = (1.0, 1.0)
 
@@ -89,7 +91,7 @@ class TrainLoader:
         arguments = config["train_neg_sample_args"]
         self.num_negatives, self.shared = arguments["sample_num"], arguments["shared"]
         self.sequences = config["train_samples"] == "sequences"
-        if self.sequences and not self.shared:
+        if self.sequences and not self.shared and self.shares_negatives:
             raise UserError(
                 "train_samples: sequences needs train_neg_sample_args.shared: True: the positions of a batch share "
                 "their negatives"

@@ -16,8 +16,17 @@ from recbole.utils import InputType
 from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
 from torch import Tensor
 
-from recbole_lecdsr.data.constants import DOMAIN_FIELD, DOMAINS, RELATIVE_TIME_FIELD, TARGET_FIELD
+from recbole_lecdsr.data.constants import (
+    DOMAIN_FIELD,
+    DOMAIN_ITEM_FIELD,
+    DOMAIN_PLACE_FIELD,
+    DOMAINS,
+    PLACE_FIELD,
+    RELATIVE_TIME_FIELD,
+    TARGET_FIELD,
+)
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.data.domain_windows import DomainWindows
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.sequence_input import SequenceInput
@@ -35,9 +44,12 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     Class attributes, for a subclass to override:
         hyperparameters: the model's own parameters of property files and command line. Those of its base classes are
             added (`declared_parameters`).
-        train_loader: makes the training batches: a class with the interface of `TrainLoader`.
+        train_loader: makes the training batches: a class with the interface of `TrainLoader`, such as one of
+            `recbole_lecdsr.data.position_loader`, with negatives of each position.
         train_samples: values of the parameter ``train_samples`` that the model can learn from: ``targets`` (a row for
             each target, with negatives) and ``sequences`` (a row for each sequence, with a target at every position).
+        reads_domain_windows: whether the model reads a window of each domain beside the mixed one; it then needs
+            ``sequence: mixed_and_single``.
         phases: train modes of the model's own, such as ``{"PRETRAIN": "BOTH"}``: the name for ``train_epochs`` and
             `set_phase`, and RecBole-CDR's mode whose samples the phase trains on.
         fitted_once: the model is fitted in one pass over the data; a run trains one epoch, whatever ``train_epochs``.
@@ -55,6 +67,7 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     input_type: ClassVar[InputType] = InputType.PAIRWISE  # RecBole's word for batches with negatives
     train_loader: ClassVar[type] = TrainLoader
     train_samples: ClassVar[tuple[str, ...]] = ("targets",)
+    reads_domain_windows: ClassVar[bool] = False
     phases: ClassVar[Mapping[str, str]] = {}
     fitted_once: ClassVar[bool] = False
     supports_distributed: ClassVar[bool] = True
@@ -66,7 +79,7 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, dataset)
         self.user_field, self.item_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
-        suffix = config["LIST_SUFFIX"]
+        self.list_suffix = suffix = config["LIST_SUFFIX"]
         self.item_seq_field, self.domain_seq_field = self.item_field + suffix, DOMAIN_FIELD + suffix
         self.target_seq_field, self.time_seq_field = TARGET_FIELD + suffix, RELATIVE_TIME_FIELD + suffix
         self.position_field = config["POSITION_FIELD"]
@@ -91,10 +104,18 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         Args:
             values: parameter -> value, each of which is of its declared kind.
         """
-        chosen = values["train_samples"]
-        if chosen in cls.train_samples:
-            return []
-        return [f"{cls.__name__} cannot learn from train_samples: {chosen}; use {' or '.join(cls.train_samples)}"]
+        errors = []
+        chosen, sequence = values["train_samples"], values["sequence"]
+        if chosen not in cls.train_samples:
+            errors.append(
+                f"{cls.__name__} cannot learn from train_samples: {chosen}; use {' or '.join(cls.train_samples)}"
+            )
+        if cls.reads_domain_windows != (sequence == "mixed_and_single"):
+            errors.append(
+                f"{cls.__name__} cannot read sequence: {sequence}; use "
+                + ("mixed_and_single" if cls.reads_domain_windows else "mixed or single")
+            )
+        return errors
 
     @classmethod
     def resolve_input_type(cls, values: Mapping[str, Any]) -> InputType:
@@ -166,6 +187,11 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
             interaction[DOMAIN_FIELD],
             interaction[self.user_field],
         )
+
+    def domain_windows(self, interaction: Interaction) -> DomainWindows:
+        """The windows of each domain of a batch, where the model `reads_domain_windows`."""
+        names = (DOMAIN_ITEM_FIELD, DOMAIN_PLACE_FIELD, PLACE_FIELD)
+        return DomainWindows(*(interaction[name + self.list_suffix] for name in names))
 
     def query(self, interaction: Interaction) -> Tensor:
         """(B, d) float, whose inner product with row c of `item_vectors` is the score of item c."""

@@ -229,9 +229,10 @@ DATA = (
     Parameter(
         "sequence",
         str,
-        "Interactions in a window: mixed, of both domains; single, of the target's domain.",
+        "Interactions in a window: mixed, of both domains; single, of the target's domain. mixed_and_single adds a "
+        "window of each domain to the mixed one, for models that read three sequences.",
         default="mixed",
-        choices=("mixed", "single"),
+        choices=("mixed", "single", "mixed_and_single"),
         common=True,
     ),
 )
