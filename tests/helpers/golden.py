@@ -73,7 +73,7 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], names: Mappin
 
 
 def sasrec_names(theirs: str, ours: str, blocks: int) -> dict[str, str]:
-    """Names of a SASRec encoder in a golden file -> those of `recbole_lecdsr.model.modules.sasrec_encoder.SASRecEncoder`.
+    """Names of a SASRec encoder in a golden file -> those of `recbole_lecdsr.model.modules.sasrec_encoder`.
 
     Args:
         theirs, ours: prefix of the encoder in the file and in our module, without the dot; "" for none.
