@@ -31,7 +31,7 @@ def check_loaded_columns(folder: Path, name: str, inter: Sequence[Path], setting
     """
     kinds: dict[str, str] = {}
     for suffix, path in _loaded_files(folder, name, inter, settings):
-        with AtomicReader(path, settings["field_separator"]) as reader:
+        with AtomicReader(path, settings["field_separator"], settings["encoding"]) as reader:
             loaded = _loaded_columns(reader.header, suffix, settings)
             _check_numbers(
                 reader, {field: kind for field, kind in loaded.items() if kind.startswith("float")}, settings
