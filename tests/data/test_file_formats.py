@@ -119,3 +119,19 @@ def test_case_r12_a_user_file_is_checked_as_well(settings, tmp_path, token):
     path.write_bytes(f"reader:token;age:float\n甲u1;3\n{token};3\n".encode("gbk"))
     with pytest.raises(UserError, match=r"source\.user, line 3: reader is "):
         load(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("user", 'reader:token;""":float\n甲u1;3\n', "line 1: RecBole takes the quotation mark of"),
+        ("user", "reader:token;age:float_seq\n甲u1;3,null\n", "line 2: age is '3,null', which is not a number"),
+        ("user", "reader:token;age:float\n甲u1;\n甲u2;inf\n", "line 3: age is 'inf', which is not a number"),
+        ("item", f"work:token;title:token\n乙s1;{'x' * 131_073}\n", "line 2: title has 131,073 characters"),
+    ],
+    ids=lambda text: text[:16],
+)
+def test_case_t2_what_recbole_cannot_read_is_refused_with_its_line(settings, tmp_path, name, content, problem):
+    (tmp_path / f"pair/source/source.{name}").write_bytes(content.encode("gbk"))
+    with pytest.raises(UserError, match=rf"source\.{name}, {problem}"):
+        load({**settings, "load_col": {**LOADED, "item": "*", "user": "*"}})

@@ -104,6 +104,9 @@ class AtomicReader:
             name, _, kind = column.partition(":")
             if not name or kind not in TYPES:
                 raise self.error(1, f"{abbreviate(column)} is not name:type with a type of {', '.join(TYPES)}", remedy)
+            if name.startswith('"'):
+                problem = f"RecBole takes the quotation mark of {abbreviate(column)} for the start of a quoted cell"
+                raise self.error(1, problem, "remove the mark")
             if name in header:
                 raise self.error(1, f"the column {name!r} occurs twice", "rename or remove one")
             header[name] = kind
