@@ -39,8 +39,8 @@ lint: $(READY) ## format, linter, type checker
 
 bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/training_step.py
-	$(BIN)/python benchmarks/training_step.py --no_plain
-	$(BIN)/python benchmarks/training_step.py --model LeCDSR --no_plain
+	$(BIN)/python benchmarks/training_step.py --only plugin
+	$(BIN)/python benchmarks/training_step.py --model LeCDSR --only plugin
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/evaluation.py --model LeCDSR
 	$(BIN)/python benchmarks/embeddings.py

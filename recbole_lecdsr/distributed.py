@@ -150,6 +150,28 @@ def gather_shards(values: np.ndarray, number: int) -> np.ndarray:
     return all_reduce_sum(gathered).numpy()
 
 
+def gather_rows(values: Tensor) -> tuple[Tensor, slice]:
+    """Join a column of all ranks, each of its own length.
+
+    Args:
+        values: (R,) float or int, on the device of the run. Has no gradient in the result.
+
+    Returns:
+        the columns of all ranks in order of rank, on every rank, and where in it ``values`` are.
+    """
+    import torch
+
+    if world_size() == 1:
+        return values, slice(0, len(values))
+    lengths = torch.zeros(world_size(), dtype=torch.int64, device=values.device)
+    lengths[rank()] = len(values)
+    ends = all_reduce_sum(lengths).cumsum(0).tolist()
+    own = slice(ends[rank()] - len(values), ends[rank()])
+    gathered = values.new_zeros(ends[-1])
+    gathered[own] = values.detach()
+    return all_reduce_sum(gathered), own
+
+
 def wrap_ddp(model: nn.Module, loss: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The loss of a batch, with gradients averaged over the ranks in its backward pass.
 

@@ -20,8 +20,10 @@ PROGRAM = Path(__file__).parents[1] / "run_lecdsr.py"
 PLAIN = {"dropout_prob": 0.0, "profile_dropout": 0.0, "align_weight": 0.0}
 SASREC = {"hidden_size": 8, "inner_size": 8, "hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0}
 MODELS = [
-    ("LeCDSR-paper", {"learning_rate": 1e-3}),
+    ("LeCDSR-paper", {"learning_rate": 1e-4}),
+    ("LeCDSR-paper", {"learning_rate": 1e-3, "loss_type": "own_sample_hinge"}),
     ("LeCDSR", {**PLAIN, "learning_rate": 0.1}),
+    ("LeCDSR", {**PLAIN, "learning_rate": 1e-5, "loss_type": "all_pairs_hinge"}),
     ("SASRec", {**SASREC, "learning_rate": 0.1}),
 ]
 
@@ -53,7 +55,7 @@ def assert_about_the_same(one: str | Path, other: str | Path) -> None:
             torch.testing.assert_close(weight, other["weights"][name], rtol=1e-3, atol=atol, msg=name)
 
 
-@pytest.mark.parametrize(("model", "changes"), MODELS, ids=[name for name, _ in MODELS])
+@pytest.mark.parametrize(("model", "changes"), MODELS, ids=["-".join((m, c.get("loss_type", ""))) for m, c in MODELS])
 def test_two_processes_learn_what_one_does(pair, tmp_path, model, changes):
     if model == "SASRec":
         pair = {name: value for name, value in pair.items() if not name.endswith("_size") or name.startswith("train")}
@@ -120,7 +122,7 @@ def test_the_rows_of_all_processes_are_the_batch(pair, be, network):
     parts = [batches_of(settings, be, rank, 3) for rank in range(3)]
     assert len(whole) == len(parts[0]) > 3
     for (batch, weights), *own in zip(whole, *parts, strict=True):
-        assert weights == (1, 1)
+        assert weights == (1, 1, 1)
         for name, values in batch.items():
             for rank, (fields, _) in enumerate(own):
                 common = (network == "causal" and name == "neg_item_id") or len(batch["item_id"]) < 6
@@ -128,7 +130,7 @@ def test_the_rows_of_all_processes_are_the_batch(pair, be, network):
 
 
 @pytest.mark.parametrize("network", ["causal", "published"])
-def test_weights_make_means_and_sums_over_the_batch(pair, be, network):
+def test_weights_make_means_sums_and_sums_over_pairs_of_the_batch(pair, be, network):
     settings = {**pair, "train_batch_size": 7, **(PER_TARGET if network == "published" else {})}
     if network == "published":
         settings["train_neg_sample_args"] = {"sample_num": 3, "shared": False}
@@ -145,6 +147,9 @@ def test_weights_make_means_and_sums_over_the_batch(pair, be, network):
         total = sum(losses(fields).sum() * weights[1] for fields, weights in own) / 3
         assert mean.item() == pytest.approx(losses(batch).mean().item())
         assert total.item() == pytest.approx(losses(batch).sum().item())
+        gathered = sum(losses(fields).sum() for fields, _ in own)
+        pairs = sum(gathered * losses(fields).sum() * weights[2] for fields, weights in own) / 3
+        assert pairs.item() == pytest.approx(losses(batch).sum().item() ** 2)
 
 
 @pytest.mark.parametrize("mode", ["full", "uni5"])

