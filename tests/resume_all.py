@@ -61,7 +61,10 @@ SMALL = {"use_gpu": False, "show_progress": False, "MAX_ITEM_LIST_LENGTH": QUICK
 SETTINGS = {**SMALL, "train_batch_size": 256, "stopping_step": 99, "eval_args": {"mode": "uni20"}}
 DROPOUT = 0.2  # where a model's default is none
 # Values of a model's own parameters that make it draw more, or that it needs on so few items.
-OWN = {"DiffRec": {"sampling_noise": True}, "LDiffRec": {"sampling_noise": True}}
+OWN = {
+    "DiffRec": {"sampling_noise": True}, "LDiffRec": {"sampling_noise": True},
+    "GRU4RecCPR": {"reranker_CAN_NUM": 5}, "SASRecCPR": {"reranker_CAN_NUM": 5},
+}  # fmt: skip
 
 Digests = dict[str, str]
 
