@@ -7,7 +7,7 @@ ARGS ?=
 BASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test fuzz lint bench same-numbers docs-configuration wheel clean
+.PHONY: help install run test fuzz resume-all lint bench same-numbers docs-configuration wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ bench: $(READY) ## the benchmarks, as JSON
 
 same-numbers: $(READY) ## compare metrics with another commit: BASE=<commit>; options in ARGS="…"
 	$(BIN)/python benchmarks/same_numbers.py --base "$(BASE)" $(ARGS)
+
+resume-all: $(READY) ## resume every model of RecBole and RecBole-CDR and compare: RECBOLE_CDR_CHECKOUT=<folder>; options in ARGS="…"
+	$(BIN)/python -m tests.resume_all $(ARGS)
 
 docs-configuration: $(READY) ## properties/overall.yaml and the tables of docs/configuration.md
 	$(BIN)/python docs/generate_configuration.py

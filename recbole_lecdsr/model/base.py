@@ -3,6 +3,10 @@
 A model derives from `CrossDomainSequentialRecommender` and defines `calculate_loss`, and how it scores: by `query` and
 `item_vectors`, whose inner products are then the scores, by `score`, or by RecBole's `predict` and `full_sort_predict`.
 Everything else has a default. CONTRIBUTING.md, "Add a model", shows a complete one.
+
+A resumed run ends as the uninterrupted one if a model keeps what changes in training in parameters, buffers and
+`get_extra_state` (tensors, numbers, texts, and containers of them), and draws random numbers from the generators of
+Python, NumPy and torch, which are seeded before each epoch and before samples are ranked.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.result_files import write_result
 from recbole_lecdsr.runs.run_directory import MODEL, make_run_directory
 from recbole_lecdsr.runs.training import MEAN, EpochRecord, Evaluation, StateDict, TrainingOutcome
+from recbole_lecdsr.trainer.reproducibility import SCORING, seed_model
 from recbole_lecdsr.trainer.selection import EpochSelection
 
 
@@ -64,7 +65,11 @@ class DualDomainEvaluator(CrossDomainTrainer):
         self.samples_seen = 0
 
     def rank(self, eval_data: EvalLoader, show_progress: bool = False) -> np.ndarray:
-        """Ranks by the model with its present weights; see `recbole_lecdsr.evaluation.model_ranks.model_ranks`."""
+        """Ranks by the model with its present weights; see `recbole_lecdsr.evaluation.model_ranks.model_ranks`.
+
+        They follow from weights and seed alone, also where the model draws random numbers.
+        """
+        seed_model(self.config["seed"], SCORING)
         return model_ranks(self.model, eval_data, show_progress)
 
     def metrics(self, rank: np.ndarray, domain: np.ndarray) -> DomainMetrics:

@@ -28,6 +28,7 @@ from recbole_lecdsr.data.windows import SingleDomainGatherer, WindowGatherer
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.base import ITEM_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.acceleration import accelerate
+from recbole_lecdsr.model.baselines.attribute_state import AttributeState
 
 _PLACES = ("general_recommender", "sequential_recommender")
 # Models whose loss is no sum over the rows of a batch, beside those that only count (`ModelType.TRADITIONAL`).
@@ -178,6 +179,7 @@ class Baseline(CrossDomainSequentialRecommender):
             ) from error
         self._length = torch.ones(0, dtype=torch.int64)  # of the windows of the current batch
         accelerate(self.recbole_model, lambda: self._length - 1)
+        self._attribute_state = AttributeState(self.recbole_model)
 
     @classmethod
     def resolve_input_type(cls, values: Mapping[str, Any]) -> InputType:
@@ -190,17 +192,13 @@ class Baseline(CrossDomainSequentialRecommender):
         """Item texts, where RecBole's model embeds item features."""
         return frozenset() if values.get("selected_features") is None else frozenset({ITEM_TEXT})
 
-    def get_extra_state(self) -> dict[str, Tensor]:
-        """The tensors that RecBole's model keeps outside its parameters, for the checkpoint."""
-        names = getattr(self.recbole_model, "other_parameter_name", [])
-        values = {name: getattr(self.recbole_model, name) for name in names}
-        return {name: value.detach().clone() for name, value in values.items() if isinstance(value, Tensor)}
+    def get_extra_state(self) -> dict[str, Any]:
+        """What RecBole's model keeps outside its parameters, for the checkpoint."""
+        return self._attribute_state.read(self.recbole_model)
 
-    def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Restore these tensors, on the device of the model."""
-        device = next(self.parameters()).device
-        for name, value in state.items():
-            setattr(self.recbole_model, name, value.to(device))
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore it, on the device of the model."""
+        self._attribute_state.write(self.recbole_model, state)
 
     def _batch(self, interaction: Interaction) -> Interaction:
         """A batch as RecBole's dataloaders make it."""
