@@ -69,11 +69,7 @@ def run_lecdsr(
     Raises:
         UserError: a mistake in parameters or data; a run directory that holds a run on other data.
     """
-    return train_and_test(load_dataset(model, dataset, config_file_list, config_dict, command_line), saved)
-
-
-def train_and_test(data: CrossDomainSequentialDataset, saved: bool = True) -> dict[str, Any]:
-    """`run_lecdsr` on data that `load_dataset` has loaded."""
+    data = load_dataset(model, dataset, config_file_list, config_dict, command_line)
     config = data.config
     folder = take_run_directory(config)
     finished = None
