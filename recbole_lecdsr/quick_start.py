@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,8 +23,19 @@ from recbole_lecdsr.evaluation.metrics import flatten_metrics
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.property_files import merge
 from recbole_lecdsr.runs.checkpoint import Checkpoint
+from recbole_lecdsr.runs.environment import environment
+from recbole_lecdsr.runs.identity import (
+    VECTORS,
+    differing_parts,
+    identify,
+    name_parts,
+    vector_digests,
+    warn_of_another_environment,
+)
+from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.runs.result_files import write_result
 from recbole_lecdsr.runs.run_directory import MODEL, RESULT
+from recbole_lecdsr.runs.run_folders import read_finished_run, resumes, take_run_directory
 from recbole_lecdsr.threads import describe_threads, limit_threads
 from recbole_lecdsr.trainer.reproducibility import seed
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
@@ -52,33 +64,62 @@ def run_lecdsr(
         ``test_result``, metrics under flat names such as ``source_hit@10``. Also ``run_directory``, and ``result``, the
         content of result.json: None where nothing was tested, and in all processes but the first.
 
+    A run that has finished before, with the same parameters on the same data, is not trained again: its result is read
+    from its run directory. ``overwrite`` trains it again. A class under development counts as the same model.
+
     Raises:
-        UserError: a mistake in parameters or data.
+        UserError: a mistake in parameters or data; a run directory that holds a run on other data.
     """
     data = load_dataset(model, dataset, config_file_list, config_dict, command_line)
     config = data.config
-    checkpoint, result_file = config.run_directory / MODEL, config.run_directory / RESULT
-    resuming = distributed.broadcast_flag(config["resume"] and checkpoint.exists())
+    folder = take_run_directory(config)
+    finished = None
+    if (folder / RESULT).exists():
+        finished = read_finished_run(config, identify(config, data, saved=saved))
+    if distributed.broadcast_flag(finished is not None) and finished is not None:
+        return _finished_outcome(config, finished)
+    checkpoint = folder / MODEL
+    resuming = distributed.broadcast_flag(resumes(config, data))
     with distributed.main_process_first():  # it stores embeddings and candidates, which the others read
         train_data, valid_data, test_data = data_preparation(config, data)
         trainer = make_trainer(config, _data_of_model(data, Checkpoint.load(checkpoint)) if resuming else data)
     if resuming:
         trainer.resume_checkpoint(checkpoint)
-    elif checkpoint.exists() and not result_file.exists():
-        logger.warning("%s holds an unfinished run, which starts again; --resume=True resumes it", checkpoint.parent)
-    if not config["resume"] and distributed.rank() == 0:
-        result_file.unlink(missing_ok=True)
     best_score, best_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
     if config["refit"] and saved and not trainer.refitted:
         refit(trainer, data)
     outcome = trainer.test(test_data, load_best_model=saved, show_progress=config["show_progress"])
-    result = write_result(config, test_data, outcome)
+    result = write_result(config, test_data, outcome, trainer.identity)
     return {
         "best_valid_score": best_score,
         "valid_score_bigger": config["valid_metric_bigger"],
         "best_valid_result": best_result,
         "test_result": flatten_metrics(outcome.test.metrics) if outcome.test else None,
         "result": result.to_dict() if result else None,
+        "run_directory": str(config.run_directory),
+    }
+
+
+def _finished_outcome(config: LeCDSRConfig, result: RunResult) -> dict[str, Any]:
+    """What `run_lecdsr` returns of a run that has finished before."""
+    logger.info(
+        "%s holds this run, finished: nothing is trained; --overwrite=True trains it again", config.run_directory
+    )
+    then = {**result.versions, "git revision": str(result.git_revision), "device": result.device}
+    warn_of_another_environment(config.run_directory, then, environment(config["device"]))
+    bigger = bool(config["valid_metric_bigger"])
+    score, valid = -math.inf if bigger else math.inf, None
+    last_phase = [epoch for epoch in result.history if epoch.phase == result.history[-1].phase]
+    for epoch in last_phase:  # as in training, where of equal epochs the later one counts
+        new = epoch.valid_score
+        if new is not None and (new >= score if bigger else new <= score):
+            score, valid = new, epoch.valid
+    return {
+        "best_valid_score": score,
+        "valid_score_bigger": bigger,
+        "best_valid_result": None if valid is None else flatten_metrics(valid),
+        "test_result": flatten_metrics(result.test),
+        "result": result.to_dict() if distributed.rank() == 0 else None,
         "run_directory": str(config.run_directory),
     }
 
@@ -174,12 +215,14 @@ def restore(
         Configuration, model (in evaluation mode) and data set.
 
     Raises:
-        UserError: data that are missing, or different from those of the training.
+        UserError: data that are missing, or different from those of the training: other users or items, or other item
+            vectors. More interactions are allowed, other user vectors are warned of, since profiles may be newer.
     """
     config = LeCDSRConfig(config_dict=merge(checkpoint.parameters, config_dict or {}), command_line=[])
     seed(config)
     data = CrossDomainSequentialDataset(config)
     checkpoint.check_vocabulary(data.vocabulary_digests, config["pair_path"])
+    _check_vectors(config, checkpoint)
     model = config.model_class(config, _data_of_model(data, checkpoint)).to(config["device"])
     try:
         model.load_state_dict(checkpoint.state_dict)
@@ -190,6 +233,22 @@ def restore(
         ) from None
     model.eval()
     return config, model, data
+
+
+def _check_vectors(config: LeCDSRConfig, checkpoint: Checkpoint) -> None:
+    """Refuse item vectors that the weights were not trained with, which are not in the checkpoint; warn of new user
+    vectors."""
+    changed = differing_parts(checkpoint.identity, vector_digests(config), VECTORS)
+    if items := [part for part in changed if part != "user_vectors"]:
+        raise UserError(
+            f"the weights were trained with other {name_parts(items, config)} than those in {config['pair_path']}: "
+            "restore the files, or train again"
+        )
+    if changed:
+        logger.warning(
+            "the user vectors in %s have changed since the training: they must be of the same encoder",
+            config["pair_path"],
+        )
 
 
 def _data_of_model(data: CrossDomainSequentialDataset, checkpoint: Checkpoint) -> CrossDomainSequentialDataset:

@@ -54,6 +54,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         file_tokens: source and target -> the `FileTokens`: every token of the domain's files.
         precomputed_windows: source and target -> the `PrecomputedWindows` of its rows; empty where there are none.
         llm_features: the `LLMFeatures`, shared with the copies that `with_split` makes.
+        origin: the data set of which this one is a copy with other split labels; otherwise itself.
 
     Raises:
         UserError: a missing or malformed file; two domains of the same interactions, or without a common user; nothing
@@ -84,6 +85,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             ) from None
         self.log, self.rating = self._build_log()
         self.llm_features = LLMFeatures(self)
+        self.origin = self
         self._train_targets = self._find_train_targets()
         if not len(self._train_targets):
             raise UserError("no training sample is left: the users have too few interactions for this split")
@@ -220,6 +222,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             ValueError: in a sequence an interaction comes before one of an earlier split.
         """
         changed = copy(self)
+        changed.origin = self.origin
         changed.log = replace(self.log, split=split)
         changed._train_targets = changed._find_train_targets()
         return changed

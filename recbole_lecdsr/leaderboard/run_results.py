@@ -79,6 +79,7 @@ class RunSummary:
         trainable_parameters: of the model.
         recommended: domain -> coverage and average popularity of the items in the top 10.
         reference: ranking without a model (``popularity``, ``random``) -> its test metrics.
+        identity: digests of what the result follows from (`recbole_lecdsr.runs.identity`); empty where it is unknown.
     """
 
     model: str
@@ -99,6 +100,7 @@ class RunSummary:
     trainable_parameters: int
     recommended: Metrics
     reference: Mapping[str, Metrics]
+    identity: Mapping[str, Any]
 
     @property
     def refit(self) -> bool:
@@ -189,6 +191,7 @@ def _summarise(values: Mapping[str, Any]) -> RunSummary:
         trainable_parameters=values.get("trainable_parameters", 0),
         recommended=values["recommended"],
         reference=values.get("reference") or {},
+        identity=values.get("identity") or {},
     )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.leaderboard.model_names import model_name
-from recbole_lecdsr.leaderboard.row_parameters import describe_difference, differing_in_row
+from recbole_lecdsr.leaderboard.row_parameters import differing_in_row
 from recbole_lecdsr.leaderboard.run_results import RunSummary, Samples, read_run
 from recbole_lecdsr.leaderboard.study_description import (
     RUNS_FOLDER,
@@ -30,6 +30,8 @@ from recbole_lecdsr.leaderboard.study_description import (
     label_folder,
     read_description,
 )
+from recbole_lecdsr.runs.comparison import describe_difference
+from recbole_lecdsr.runs.identity import DATA, VECTORS, differing_parts, name_parts
 from recbole_lecdsr.runs.run_directory import RESULT
 
 ERROR_FILE = "error.txt"  # traceback of a failed run; the last line is the message
@@ -208,6 +210,12 @@ def _require_one_row(folder: Path, runs: Sequence[FinishedRun]) -> None:
                 f"{runs[0].seed} and {run.seed}: {describe_difference(names, one, other)}): delete those of one kind "
                 "and run these seeds again"
             )
+        if parts := differing_parts(runs[0].result.identity, run.result.identity, (*VECTORS, "tested")):
+            raise UserError(
+                f"the runs of {run.label} in {folder} have different {name_parts(parts, run.result.domains)}, so their "
+                f"mean says nothing (seeds {runs[0].seed} and {run.seed}): delete those of one kind and run these "
+                "seeds again"
+            )
 
 
 def _require_comparable(runs: Sequence[FinishedRun], samples: Sequence[Samples]) -> None:
@@ -228,6 +236,11 @@ def _require_comparable(runs: Sequence[FinishedRun], samples: Sequence[Samples])
                     f"{pair} are not comparable: {name} {expected[name]} and {value}"
                     + ("; sampled and full ranking never share a table" if name == "candidates" else "")
                 )
+        if parts := differing_parts(first.result.identity, run.result.identity, ("result_format", *DATA)):
+            raise UserError(
+                f"{pair} are not comparable: they have different {name_parts(parts, run.result.domains)}. Delete the "
+                "runs of one kind and run them again"
+            )
         # The negatives of a sampled ranking are drawn once for a seed, so each seed has its own digest.
         same_seed = first_of_seed.setdefault(run.seed, run)
         digests = [one.result.candidates.digest for one in (same_seed, run)]

@@ -68,6 +68,15 @@ def label_folder(label: str) -> str:
     return re.sub(r"[^\w.=-]", "_", label)
 
 
+def run_folder(label: str, seed: int) -> str:
+    """Name of the run directory of a model and a seed; the folder of the label has its parameters.
+
+    >>> run_folder("SASRec:sequence=single", 2022)
+    'SASRec-2022'
+    """
+    return f"{label.partition(':')[0]}-{seed}"
+
+
 def find_run_folders(row_folder: Path, label: str) -> dict[int, list[Path]]:
     """The run directories of a model: seed -> folders, by name; a digest of parameters may follow the seed in a name.
 

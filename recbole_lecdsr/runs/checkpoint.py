@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Checkpoint:
         history: the epochs so far.
         seconds: ``load``, ``train``, ``valid`` and ``test`` -> seconds so far.
         samples_seen: training samples in all epochs so far.
+        identity: `recbole_lecdsr.runs.identity.identify`; empty in checkpoints of before identities were recorded.
+        environment: `recbole_lecdsr.runs.environment.environment`; empty likewise.
     """
 
     parameters: Mapping[str, Any]
@@ -56,6 +58,8 @@ class Checkpoint:
     history: tuple[EpochRecord, ...]
     seconds: Mapping[str, float]
     samples_seen: int
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def state_dict(self) -> StateDict:
@@ -79,7 +83,7 @@ class Checkpoint:
             for name, epoch in state["best"].items()
         }
         history = tuple(map(EpochRecord.from_dict, state["history"]))
-        values = {field.name: state[field.name] for field in fields(cls)}
+        values = {field.name: state[field.name] for field in fields(cls) if field.name in state}
         return cls(**{**values, "best": best, "history": history})
 
     def check_vocabulary(self, digests: Mapping[str, str], place: object) -> None:
@@ -146,7 +150,9 @@ def _read_state(path: Path, device: torch.device | str) -> dict[str, Any]:
             f"checkpoint {path} was written by recbole_lecdsr {version} in a format that this version cannot read: "
             f"train again, or use recbole_lecdsr {version}"
         )
-    missing = [field.name for field in fields(Checkpoint) if field.name not in state]
+    missing = [
+        field.name for field in fields(Checkpoint) if field.name not in state and field.default_factory is MISSING
+    ]
     if missing:
         raise UserError(f"checkpoint {path} lacks {', '.join(missing)}: delete it and train again")
     return state

@@ -57,6 +57,8 @@ class RunResult:
         coverage: how many items and users have an LLM embedding.
         history: the epochs.
         parameters: all parameters of the run.
+        identity: digests of what the result follows from (`recbole_lecdsr.runs.identity.identify`); None in results of
+            before identities were recorded.
     """
 
     model: str
@@ -83,6 +85,7 @@ class RunResult:
     coverage: Mapping[str, Any]
     history: tuple[EpochRecord, ...]
     parameters: Mapping[str, Any]
+    identity: Mapping[str, Any] | None = None
 
     @classmethod
     def read(cls, path: Path) -> RunResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +17,7 @@ CONFIG = "config.yaml"  # all parameters of the run
 RESULT = "result.json"  # `recbole_lecdsr.runs.result.RunResult`; present when the run has been tested
 RANKS = "ranks.npz"  # see `write_ranks`
 MODEL = "model.pth"  # `recbole_lecdsr.runs.checkpoint.Checkpoint`
+_EVENTS = "events.out.tfevents.*"  # TensorBoard's, in the folder and in subfolders of its own
 
 
 def make_run_directory(folder: Path) -> None:
@@ -29,6 +30,25 @@ def make_run_directory(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be made ({error}): give another output_dir") from error
+
+
+def remove_run_files(folder: Path) -> None:
+    """Remove the files of a former run, the result first: without it, what is left is an unfinished run.
+
+    Raises:
+        UserError: a file that cannot be removed.
+    """
+    try:
+        for name in (RESULT, RANKS, MODEL, CONFIG):
+            (folder / name).unlink(missing_ok=True)
+        for events in folder.glob(_EVENTS):
+            events.unlink()
+        for events in folder.glob(f"*/{_EVENTS}"):
+            events.unlink()
+            with suppress(OSError):  # not empty yet
+                events.parent.rmdir()
+    except OSError as error:
+        raise UserError(f"{error.filename} of a former run cannot be removed ({error.strerror}): remove it") from None
 
 
 @contextmanager

@@ -25,7 +25,8 @@ from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.property_files import merge, nest, split_command_line
 from recbole_lecdsr.quick_start import load_dataset, make_trainer
-from recbole_lecdsr.runs.comparison import WITHOUT_INFLUENCE
+from recbole_lecdsr.runs.identity import DATA, VECTORS, differing_parts, identify, name_parts
+from recbole_lecdsr.schema import WITHOUT_INFLUENCE
 from recbole_lecdsr.tuning.pruners import make_pruner
 from recbole_lecdsr.tuning.resumable_sampler import ResumableSampler
 from recbole_lecdsr.tuning.search_space import format_values, read_search_space
@@ -35,7 +36,8 @@ BEST_FILE = "best.yaml"
 ERROR = "error"  # attribute of a failed trial: its message
 # Further attributes of trials, and attributes of Optuna's study.
 _PROCESS, _SURPLUS = "process", "surplus"
-_SPACE, _SETTINGS = "space", "settings"
+_SPACE, _SETTINGS, _DATA = "space", "settings", "data"
+_COMPARED = ("result_format", *DATA, *VECTORS)  # the parts of a run's identity that all trials share
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,11 @@ class Tuner:
         Args:
             n_trials: in total.
             report: is called with a line about each trial that starts or ends.
+
+        Raises:
+            UserError: the search was started on other data.
         """
+        self._require_same_data()
         while (trial := self._claim_trial(n_trials)) is not None:
             started = time.perf_counter()
             try:
@@ -193,6 +199,19 @@ class Tuner:
             if progress.best and progress.best.number == trial.number:
                 self.write_best()
         return self.progress()
+
+    def _require_same_data(self) -> None:
+        """Refuse to add trials to a search whose trials had other data or embedding files."""
+        data = load_dataset(self.model, self.dataset, self.config_file_list, command_line=self.command_line)
+        now = {name: value for name, value in identify(data.config, data).items() if name in _COMPARED}
+        earlier = self.study.user_attrs.get(_DATA)
+        if earlier is None:
+            self.study.set_user_attr(_DATA, now)
+        elif differing := differing_parts(earlier, now, _COMPARED):
+            raise UserError(
+                f"the search in {self.folder} was started with other {name_parts(differing, data.config)}, so its "
+                "scores are not comparable: restore them, or start another search with --name"
+            )
 
     def _end_trial(self, trial: optuna.Trial, state: TrialState, value: float | None = None) -> None:
         self.study.tell(trial, value, state, skip_if_finished=True)

@@ -155,6 +155,28 @@ def test_case_r02_runs_of_one_model_with_different_parameters_are_refused(study)
     assert len(read_study(study).finished) == 4
 
 
+@pytest.mark.parametrize(
+    ("part", "label", "message"),
+    [
+        ("user_vectors", "LeCDSR", r"runs of LeCDSR .* different user vectors, .*seeds 1 and 2\): delete"),
+        ("target_item_vectors", "LeCDSR", "different item vectors of drama"),
+        ("interactions", "SASRec:sequence=single", "not comparable: they have different interactions"),
+        ("result_format", "SASRec:sequence=single", "not comparable: they have different result_format"),
+    ],
+)
+def test_runs_of_different_data_or_embedding_files_are_refused(study, part, label, message):
+    identity = {"digest": "0", "result_format": 1, "interactions": "a", "users": "b", "items": "c", "user_vectors": "d"}
+    for name in ("LeCDSR", "SASRec:sequence=single"):
+        change_result(study, name, 1, identity=identity)
+    read_study(study)  # those of seed 2 are of before identities were recorded
+    for name in ("LeCDSR", "SASRec:sequence=single"):
+        change_result(study, name, 2, identity=identity)
+    read_study(study)
+    change_result(study, label, 2, identity={**identity, part: "other"})
+    with pytest.raises(UserError, match=message):
+        read_study(study)
+
+
 def test_parameters_that_only_one_version_has_do_not_make_runs_different(study):
     used = parameters()["parameters"]
     change_result(study, "LeCDSR", 1, parameters={**used, "evidence": True}, versions={"recbole_lecdsr": "0.1.0"})

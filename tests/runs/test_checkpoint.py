@@ -198,7 +198,7 @@ def in_the_format_of_0_1_0(path: Path) -> None:
 @pytest.fixture
 def old_run(finished, tmp_path) -> Path:
     """The directory of a run of version 0.1.0."""
-    folder = tmp_path / "runs" / "pair" / "LeCDSR-2022"
+    folder = tmp_path / "runs" / "pair" / finished["folder"].name
     shutil.copytree(finished["folder"], folder)
     in_the_format_of_0_1_0(folder / "model.pth")
     return folder
@@ -207,7 +207,9 @@ def old_run(finished, tmp_path) -> Path:
 @pytest.mark.parametrize("use", ["resume", "load_data_and_model", "recommend"])
 def test_a_checkpoint_of_0_1_0_is_refused_in_one_line_with_the_remedy(finished, old_run, use):
     uses = {
-        "resume": lambda: train(finished["settings"], output_dir=str(old_run.parents[1]), resume=True),
+        "resume": lambda: train(
+            {**finished["settings"], "train_epochs": ["BOTH:4"]}, output_dir=str(old_run.parents[1]), resume=True
+        ),
         "load_data_and_model": lambda: load_data_and_model(old_run / "model.pth"),
         "recommend": lambda: load_run(old_run),
     }
@@ -222,7 +224,7 @@ def test_a_checkpoint_of_0_1_0_is_refused_in_one_line_with_the_remedy(finished, 
 
 
 def test_a_checkpoint_of_0_1_0_does_not_hinder_a_new_training(finished, old_run):
-    outcome = train(finished["settings"], output_dir=str(old_run.parents[1]))
+    outcome = train(finished["settings"], output_dir=str(old_run.parents[1]), overwrite=True)
     assert Path(outcome["run_directory"]).samefile(old_run)
     assert outcome["test_result"] == finished["test_result"]
     assert Checkpoint.load(old_run / "model.pth").epoch == 2

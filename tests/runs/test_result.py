@@ -119,9 +119,9 @@ def test_nothing_is_left_of_files_being_written(finished):
     assert all(name.startswith("events.") for name in names - {"config.yaml", "result.json", "ranks.npz", "model.pth"})
 
 
-def test_a_new_run_replaces_the_former_one(pair):
-    former = read_run(train(pair, learning_rate=0.1)["run_directory"])
-    outcome = train(pair)
+def test_a_new_run_of_the_same_name_replaces_the_former_one_if_it_may(pair):
+    former = read_run(train(pair, learning_rate=0.1, run_name="mine")["run_directory"])
+    outcome = train(pair, run_name="mine", overwrite=True)
     new = read_run(outcome["run_directory"])
     assert former["result"] != new["result"]
     assert new["result"] == lasting(outcome["result"])
@@ -139,12 +139,12 @@ def test_a_result_is_written_as_it_was_read(finished, tmp_path):
     assert isinstance(result.history[0], EpochRecord)
 
 
-def test_the_keys_of_the_result_are_those_of_0_1_0_in_their_order(finished):
+def test_the_keys_of_the_result_are_those_of_0_1_0_in_their_order_and_the_identity(finished):
     assert list(finished["result"]) == [
         "model", "dataset", "domains", "seed", "versions", "git_revision", "device", "processes",
         "trainable_parameters", "seconds", "samples_per_second", "peak_memory_bytes", "selection", "best_epoch",
         "epochs", "valid", "test", "test_samples", "candidates", "reference", "recommended", "coverage", "history",
-        "parameters",
+        "parameters", "identity",
     ]  # fmt: skip
     assert list(finished["result"]["candidates"]) == ["mode", "history_masked", "digest"]
     assert list(finished["result"]["history"][0]) == ["phase", "epoch", "loss", "seconds", "valid", "valid_score"]

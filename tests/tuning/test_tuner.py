@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import optuna
@@ -11,7 +12,8 @@ from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.tuning import tuner as module
 from recbole_lecdsr.tuning.storage import process_identity
 from recbole_lecdsr.tuning.tuner import ERROR, Tuner
-from tests.helpers.searches import SPACE, make_tuner, trial_numbers
+from tests.helpers.pairs import random_events, write_pair
+from tests.helpers.searches import SPACE, make_tuner, trial_numbers, write_search_files
 
 
 def test_a_trial_is_pruned_by_its_scores_of_the_last_phase(files, monkeypatch):
@@ -49,6 +51,17 @@ def test_a_resumed_search_runs_only_the_missing_trials_and_draws_what_an_uninter
     cheap.clear()
     make_tuner("--seed=5", name="third").run(14)
     assert cheap != resumed
+
+
+def test_a_search_takes_no_trials_on_other_data(files, tmp_path, cheap):
+    settings = write_pair(tmp_path / "dataset", random_events(12))
+    write_search_files(settings)
+    make_tuner().run(1)
+    shutil.rmtree(tmp_path / "dataset")
+    write_pair(tmp_path / "dataset", random_events(12), size=3)
+    with pytest.raises(UserError, match="started with other item vectors of source, item vectors of target and user v"):
+        make_tuner().run(2)
+    assert len(cheap) == 1
 
 
 def test_failed_trials_count_and_interrupted_ones_are_repeated(files, monkeypatch):
