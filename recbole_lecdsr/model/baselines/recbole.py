@@ -60,6 +60,7 @@ def baseline_class(recbole_model: Any) -> type[Baseline]:
     members = {
         "recbole_class": recbole_model,
         "__doc__": recbole_model.__doc__,
+        "needs_history": issubclass(recbole_model, SequentialRecommender),
         "supports_distributed": (
             recbole_model.type != ModelType.TRADITIONAL and recbole_model.__name__ not in _NOT_DISTRIBUTED
         ),
