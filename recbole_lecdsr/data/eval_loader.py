@@ -107,8 +107,8 @@ class EvalLoader:
         return part
 
     def allowed(self, target: Tensor) -> Tensor:
-        """The candidates of full ranking: the items of the target's domain and, unless ``repeatable``, not of the
-        user's history.
+        """The candidates of full ranking: the items of the target's domain and, unless ``repeatable``, not of what the
+        user had before (`WindowGatherer.history`).
 
         Args:
             target: (B,) int64 indices of targets in the log, on the device.
