@@ -213,5 +213,6 @@ def separate_domains(log: EventLog) -> tuple[EventLog, np.ndarray]:
         first=first,
         source_before=source_before,
         time=log.time[order],
+        relative_time=log.relative_time[order],
     )
     return separated, order
