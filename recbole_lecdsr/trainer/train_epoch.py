@@ -72,9 +72,8 @@ def train_epoch(
             with torch.autocast(settings.device.type, enabled=settings.amp):
                 parts = loss(interaction)
             parts = parts if isinstance(parts, tuple) else (parts,)
-            if distributed.world_size() > 1:
-                weights = train_data.loss_weights
-                parts = tuple(part * weights[index in model.summed_losses] for index, part in enumerate(parts))
+            if distributed.world_size() > 1 and train_data.is_sharded:
+                parts = _weigh(parts, model, interaction)
             scaler.scale(reduce(torch.add, parts).sum()).backward()
             if settings.clip_grad_norm:
                 scaler.unscale_(optimizer)  # clip gradients, not scaled ones
@@ -88,3 +87,18 @@ def train_epoch(
     if total is None:
         return []
     return (distributed.all_reduce_sum(total) / distributed.world_size()).tolist()
+
+
+def _weigh(
+    parts: tuple[Tensor, ...], model: CrossDomainSequentialRecommender, interaction: Interaction
+) -> tuple[Tensor, ...]:
+    """Parts of the loss of this process's rows, weighted so that their mean over the processes is that of the batch."""
+    counts = model.count_loss_terms(interaction)
+    counts = counts if isinstance(counts, tuple) else (counts,) * len(parts)
+    own = torch.stack([torch.as_tensor(count, dtype=torch.float32, device=parts[0].device) for count in counts])
+    size = distributed.world_size()
+    weight = size * own / distributed.all_reduce_sum(own.clone()).clamp(min=1)
+    return tuple(
+        part * (size if index in model.summed_losses else share)
+        for index, (part, share) in enumerate(zip(parts, weight, strict=True))
+    )
