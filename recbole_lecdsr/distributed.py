@@ -113,6 +113,25 @@ def all_reduce_sum(values: Tensor) -> Tensor:
     return values
 
 
+def unite(ids: Tensor, size: int) -> Tensor:
+    """The ids that any rank has.
+
+    Args:
+        ids: (N,) int64, distinct and ascending.
+        size: ids are below it.
+
+    Returns:
+        (M,) int64, distinct and ascending, the same on every rank.
+    """
+    import torch
+
+    if world_size() == 1:
+        return ids
+    count = torch.zeros(size, dtype=torch.int32, device=ids.device)
+    count[ids] = 1
+    return torch.nonzero(all_reduce_sum(count)).squeeze(1)
+
+
 def broadcast_flag(flag: bool) -> bool:
     """The flag of rank 0, on every rank."""
     import torch

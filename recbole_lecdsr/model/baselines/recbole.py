@@ -32,7 +32,7 @@ from recbole_lecdsr.model.baselines.attribute_state import AttributeState
 
 _PLACES = ("general_recommender", "sequential_recommender")
 # Models whose loss is no sum over the rows of a batch, beside those that only count (`ModelType.TRADITIONAL`).
-_NOT_DISTRIBUTED = {"CDAE", "ConvNCF", "ENMF", "NCEPLRec", "NCL", "SGL"}
+_NOT_DISTRIBUTED = {"CDAE", "ConvNCF", "ENMF", "FEARec", "NCEPLRec", "NCL", "SGL"}
 # Models that RecBole trains by a trainer of their own: alternating steps, or several stages.
 OWN_TRAINERS = {"NCL", "RaCT", "RecVAE"}
 # Components of the LLM embedding that models with item features get: RecBole embeds each of them.
@@ -61,6 +61,7 @@ def baseline_class(recbole_model: Any) -> type[Baseline]:
     members = {
         "recbole_class": recbole_model,
         "__doc__": recbole_model.__doc__,
+        "needs_history": issubclass(recbole_model, SequentialRecommender),
         "supports_distributed": (
             recbole_model.type != ModelType.TRADITIONAL and recbole_model.__name__ not in _NOT_DISTRIBUTED
         ),
@@ -225,6 +226,11 @@ class Baseline(CrossDomainSequentialRecommender):
         elif self.input_type == InputType.POINTWISE and self.recbole_class.type != ModelType.TRADITIONAL:
             batch = self._with_labels(batch)
         return self.recbole_model.calculate_loss(batch)
+
+    def count_loss_terms(self, interaction: Interaction) -> Tensor:
+        """Rows, of a sequential model those with a history: `calculate_loss` leaves the others out."""
+        learned = interaction[self.item_seq_field] if self.sequential else interaction[self.item_field].unsqueeze(1)
+        return learned.ne(0).any(dim=1).sum()
 
     def _with_labels(self, batch: Interaction) -> Interaction:
         """Positives and negatives one below the other, with labels."""

@@ -70,6 +70,7 @@ class CDRBaseline(CrossDomainSequentialRecommender):
 
     cdr_class: ClassVar[Any]
     train_loader = CDRTrainLoader
+    needs_history = False
     supports_distributed = False
     deterministic_on_gpu = False
 
