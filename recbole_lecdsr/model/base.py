@@ -60,8 +60,8 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
             interaction is no target. False for a model that reads users and items alone: it trains on all training
             interactions.
         fitted_once: the model is fitted in one pass over the data; a run trains one epoch, whatever ``train_epochs``.
-        supports_distributed: each part of the loss of a batch is a sum, or by `count_loss_terms` a mean, over its rows, or
-            a sum over its pairs of rows (`all_pairs_losses`), so that its rows can be distributed over processes.
+        supports_distributed: each part of the loss of a batch is a sum, or by `count_loss_terms` a mean, over its rows,
+            or a sum over its pairs of rows (`all_pairs_losses`), so that its rows can be distributed over processes.
         uses_every_parameter: every training step gives every parameter a gradient. Saves DistributedDataParallel a
             search for unused ones.
         deterministic_on_gpu: all its operations have deterministic algorithms on a GPU. False makes torch warn instead
