@@ -7,7 +7,7 @@ ARGS ?=
 BASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test fuzz resume-all lint bench same-numbers docs-configuration wheel clean
+.PHONY: help install run test fuzz crash resume-all lint bench same-numbers docs-configuration wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,9 @@ lint: $(READY) ## format, linter, type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+crash: $(READY) ## kill every job 24 times, fill its disk, restart and compare; options in ARGS="--seed=1 …"
+	$(BIN)/python -m tests.crash $(ARGS)
 
 bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/training_step.py

@@ -21,6 +21,13 @@ class UserError(ValueError):
         super().__init__("\n".join(map(_shorten, message.split("\n"))))
 
 
+class DiskError(UserError):
+    """A file cannot be written: the disk is full or read-only, or permission is missing.
+
+    What was to be written is not at fault, so the same command succeeds once there is room.
+    """
+
+
 class NotInstalledError(UserError):
     """A known model is not installed."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 try:
     import fcntl
@@ -48,11 +49,37 @@ def write_whole(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)  # the permissions of open(); those of mkstemp are for the owner only
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if is_disk_error(error) and error.filename in (None, name):
+            error.filename = str(path)  # which those who report the error show
         raise
     finally:
         os.close(guard)
+
+
+_DISK_ERRORS = frozenset({
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+})  # fmt: skip
+
+
+def is_disk_error(error: BaseException | None) -> TypeGuard[OSError]:
+    """Whether an error says that a disk is full, read-only or broken, or that permission is missing."""
+    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
+
+
+def describe_disk_error(error: OSError) -> str:
+    """One line for the user: the file, what is wrong with it, and what to do.
+
+    Example:
+        >>> describe_disk_error(OSError(errno.ENOSPC, "No space left on device", "runs/model.pth"))
+        'runs/model.pth cannot be written (No space left on device): make room or get permission there, then run the \
+command again'
+    """
+    return (
+        f"{error.filename or 'a file'} cannot be written ({error.strerror or error}): make room or get permission "
+        "there, then run the command again"
+    )
 
 
 def _make_temporary(path: Path) -> tuple[int, str]:

@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole.utils import init_logger
-
 from recbole_lecdsr import distributed
+from recbole_lecdsr.compat.aids import init_logger
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -163,8 +162,6 @@ def load_dataset(
         values["dataset"] = dataset
     config = LeCDSRConfig(model, config_file_list, values, command_line)
     seed(config)
-    # RecBole makes this folder too, but fails where another process does so at the same moment.
-    Path("log", config["model"]).mkdir(parents=True, exist_ok=True)
     init_logger(config)
     _remove_colors_outside_terminals()
     limit_threads()

@@ -8,6 +8,7 @@ answers elsewhere.
 
 from __future__ import annotations
 
+from recbole_lecdsr.compat.aids import tensorboard_threads
 from recbole_lecdsr.compat.cdr_config import cdr_configuration
 from recbole_lecdsr.compat.cdr_dataloaders import cdr_dataloaders, cdr_evaluation, cdr_source_sampler
 from recbole_lecdsr.compat.cdr_dataset import cdr_features, cdr_ids
@@ -34,6 +35,7 @@ ADAPTATIONS = (
     anomaly_detection,
     sasrecf_feature_width,
     lists_of_regularisation,
+    tensorboard_threads,
     pandas_missing_cells,
     pandas_sequence_lengths,
     pandas_read_only_arrays,

@@ -16,7 +16,7 @@ from pathlib import Path
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
-from recbole_lecdsr.errors import NotInstalledError, UserError
+from recbole_lecdsr.errors import DiskError, NotInstalledError, UserError
 from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.leaderboard.locks import try_lock
 from recbole_lecdsr.leaderboard.row_parameters import (
@@ -261,6 +261,7 @@ def run_tasks(tasks: Sequence[Task]) -> list[Task]:
         The tasks that failed; each has left its error in error.txt of its run directory.
 
     Raises:
+        DiskError: a file of a run cannot be written.
         UserError: another process has meanwhile finished a run of the same model with different parameters.
     """
     waiting = [task for task in tasks if not task.is_finished()]
@@ -306,6 +307,8 @@ def _run_task(task: Task) -> bool:
     reset_peak_memory()  # of the previous run
     try:
         run_lecdsr(config_dict=values, command_line=[])
+    except DiskError:  # the other runs would fail as well, and error.txt could not be written
+        raise
     except Exception as error:  # whatever it is, the other runs do not depend on it
         with write_whole(error_file) as file:
             file.write(traceback.format_exc())

@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 import yaml
 
-from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.errors import DiskError
 from recbole_lecdsr.files import write_whole
 
 CONFIG = "config.yaml"  # all parameters of the run
@@ -24,12 +24,14 @@ def make_run_directory(folder: Path) -> None:
     """Make the run directory.
 
     Raises:
-        UserError: it cannot be made.
+        DiskError: it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder} cannot be made ({error}): give another output_dir") from error
+        raise DiskError(
+            f"{folder} cannot be made ({error}): make room or get permission there, or give another output_dir"
+        ) from error
 
 
 def remove_run_files(folder: Path) -> None:
@@ -60,7 +62,7 @@ def write_run_file(path: Path, mode: str = "w") -> Iterator[IO]:
         mode: ``w`` (UTF-8) or ``wb``.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written to.
+        DiskError: the disk is full, or the folder cannot be written to.
     """
     try:
         with write_whole(path, mode) as file:
@@ -69,7 +71,7 @@ def write_run_file(path: Path, mode: str = "w") -> Iterator[IO]:
         reason = error if isinstance(error, OSError) else error.__context__  # torch raises a RuntimeError of its own
         if not isinstance(reason, OSError):
             raise
-        raise UserError(
+        raise DiskError(
             f"{path} cannot be written ({reason}): make room or get permission there, then resume with "
             "--resume=True, or give another output_dir"
         ) from error
@@ -79,7 +81,7 @@ def write_config(folder: Path, parameters: Mapping[str, object]) -> None:
     """Write all parameters of the run as a property file.
 
     Raises:
-        UserError: the file cannot be written.
+        DiskError: the file cannot be written.
     """
     with write_run_file(folder / CONFIG) as file:
         yaml.safe_dump(dict(parameters), file, sort_keys=True, allow_unicode=True)
@@ -106,7 +108,7 @@ def write_ranks(
         popularity: (S,) int64, number of training interactions of the target item.
 
     Raises:
-        UserError: the file cannot be written.
+        DiskError: the file cannot be written.
     """
     with write_run_file(folder / RANKS, "wb") as file:
         np.savez_compressed(

@@ -14,9 +14,9 @@ import torch
 from recbole.trainer import Trainer
 from recbole.utils import set_color
 from recbole_cdr.utils import train_mode2state
-from torch.utils.tensorboard import SummaryWriter
 
 from recbole_lecdsr import distributed
+from recbole_lecdsr.compat.aids import EventWriter
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.train_loader import TrainLoader
@@ -169,7 +169,7 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
                 )
             remove_run_files(self.folder)
         write_config(self.folder, self.config.plain())
-        self.tensorboard = SummaryWriter(str(self.folder))
+        self.tensorboard = EventWriter(self.folder)
 
     def _require_same_data(self, checkpoint: Checkpoint) -> None:
         """Refuse a checkpoint that was trained on other data, and warn of other versions and another device."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from pathlib import Path
+from typing import Any, cast
 
 import psutil
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -24,7 +26,8 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         UserError: a URL that cannot be opened.
     """
     if url is None:
-        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        path = folder / JOURNAL
+        return JournalStorage(_Journal(path))
     try:
         options = {"connect_args": {"timeout": _SQLITE_TIMEOUT_SECONDS}} if url.startswith("sqlite") else None
         return RDBStorage(url, engine_kwargs=options)
@@ -33,6 +36,52 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         raise UserError(
             f"--storage {url} cannot be opened ({reason}): give a URL such as sqlite:///tune.db, or leave it out"
         ) from None
+
+
+class _Journal(JournalFileBackend):
+    """Optuna's journal with a `_JournalLock`, whose errors name the file."""
+
+    def __init__(self, path: Path):
+        super().__init__(str(path), cast(Any, _JournalLock(path)))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append, as Optuna does."""
+        try:
+            super().append_logs(logs)
+        except OSError as error:
+            error.filename = error.filename or str(self._path)
+            raise
+
+
+class _JournalLock:
+    """Optuna's interface of a lock, for a lock that ends with its process, however that ends.
+
+    A process that is killed would leave Optuna's own behind, for which others wait half a minute. Whoever gets the lock
+    removes an incomplete last line, which a crash or a full disk leaves; otherwise the next one would be appended to it
+    and the journal could not be read again.
+
+    Args:
+        journal: the file, made if it does not exist.
+    """
+
+    def __init__(self, journal: Path):
+        self._journal = journal
+        self._handle = -1
+
+    def acquire(self) -> bool:
+        """Wait for the lock."""
+        handle = os.open(self._journal, os.O_RDWR | os.O_CREAT, 0o666)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        self._handle = handle
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            os.ftruncate(handle, self._journal.read_bytes().rfind(b"\n") + 1)
+        return True
+
+    def release(self) -> None:
+        """Give the lock up."""
+        os.close(self._handle)
 
 
 def process_identity() -> str:

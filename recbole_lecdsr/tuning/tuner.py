@@ -7,6 +7,7 @@ journal. A trial is a training without checkpoints and without a test; its value
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import math
 import time
@@ -21,14 +22,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.loaders import data_preparation
-from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.errors import DiskError, UserError
+from recbole_lecdsr.files import is_disk_error, write_whole
 from recbole_lecdsr.property_files import merge, nest, split_command_line
 from recbole_lecdsr.quick_start import load_dataset, make_trainer
 from recbole_lecdsr.runs.identity import DATA, VECTORS, differing_parts, identify, name_parts
 from recbole_lecdsr.schema import WITHOUT_INFLUENCE
 from recbole_lecdsr.tuning.pruners import make_pruner
-from recbole_lecdsr.tuning.resumable_sampler import ResumableSampler
+from recbole_lecdsr.tuning.resumable_sampler import DRAWS, ResumableSampler
 from recbole_lecdsr.tuning.search_space import format_values, read_search_space
 from recbole_lecdsr.tuning.storage import has_ended, open_storage, process_identity
 
@@ -183,6 +184,9 @@ class Tuner:
                 self._end_trial(trial, TrialState.PRUNED)
                 outcome = "pruned"
             except Exception as error:
+                if isinstance(error, DiskError) or is_disk_error(error):
+                    self._end_trial(trial, TrialState.FAIL)  # without an error: it does not count
+                    raise
                 reason = str(error).splitlines()[0] if str(error) else "no message"
                 outcome = f"failed: {type(error).__name__}: {reason}"
                 trial.set_user_attr(ERROR, f"{type(error).__name__}: {reason}")
@@ -221,14 +225,24 @@ class Tuner:
         self._end_abandoned_trials()
         if len(self._counted_or_running()) >= n_trials:
             return None
+        process = process_identity()
+        if not any(trial.state == TrialState.WAITING for trial in self._trials()):  # left by a process that was killed
+            # It has its process from the start: if it got it later, a crash before would leave it running for ever.
+            self.study.enqueue_trial({}, user_attrs={_PROCESS: process, DRAWS: self._free_draws()})
         trial = self.study.ask()
-        trial.set_user_attr(_PROCESS, process_identity())
+        if trial.user_attrs.get(_PROCESS) != process:
+            trial.set_user_attr(_PROCESS, process)
         # Another process may have claimed one at the same moment: the trials with the lowest numbers are kept.
         if sum(other.number < trial.number for other in self._counted_or_running()) >= n_trials:
             trial.set_user_attr(_SURPLUS, True)
             self._end_trial(trial, TrialState.FAIL)
             return None
         return trial
+
+    def _free_draws(self) -> int:
+        """The lowest number of a random generator that no trial has which counts or runs."""
+        taken = {trial.user_attrs.get(DRAWS, trial.number) for trial in self._counted_or_running()}
+        return next(number for number in itertools.count() if number not in taken)
 
     def _end_abandoned_trials(self) -> None:
         """End the running trials of processes of this machine that were killed, so that others take their place."""
