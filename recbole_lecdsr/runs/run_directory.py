@@ -38,7 +38,7 @@ def remove_run_files(folder: Path) -> None:
     """Remove the files of a former run, the result first: without it, what is left is an unfinished run.
 
     Raises:
-        UserError: a file that cannot be removed.
+        DiskError: a file that cannot be removed.
     """
     try:
         for name in (RESULT, RANKS, MODEL, CONFIG):
@@ -50,7 +50,7 @@ def remove_run_files(folder: Path) -> None:
             with suppress(OSError):  # not empty yet
                 events.parent.rmdir()
     except OSError as error:
-        raise UserError(f"{error.filename} of a former run cannot be removed ({error.strerror}): remove it") from None
+        raise DiskError(f"{error.filename} of a former run cannot be removed ({error.strerror}): remove it") from None
 
 
 @contextmanager
