@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.leaderboard.study_description import find_run_folders, read_json_object
+from recbole_lecdsr.leaderboard.study_description import find_run_folders
 from recbole_lecdsr.runs.comparison import WITHOUT_INFLUENCE, differing_parameters
+from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.runs.run_directory import RESULT
 
 Parameters = Mapping[str, Any]
@@ -48,16 +49,10 @@ def read_parameters(run_folder: Path) -> Parameters | None:
     """The parameters of a finished run; None where it has no result.
 
     Raises:
-        UserError: a result.json that cannot be read or holds no parameters.
+        UserError: a result.json that cannot be used.
     """
     path = run_folder / RESULT
-    if not path.exists():
-        return None
-    remedy = "delete the run and start it again"
-    parameters = read_json_object(path, missing=f"{path} does not exist: {remedy}", remedy=remedy).get("parameters")
-    if not isinstance(parameters, dict):
-        raise UserError(f"{path} has no parameters: {remedy}")
-    return parameters
+    return RunResult.read(path).parameters if path.exists() else None
 
 
 def require_same_parameters(row_folder: Path, label: str, parameters: Parameters) -> None:

@@ -20,9 +20,9 @@ from typing import Literal
 import numpy as np
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.leaderboard.model_names import model_name
+from recbole_lecdsr.leaderboard.model_names import model_name, uses_score_fusion
 from recbole_lecdsr.leaderboard.row_parameters import describe_difference, differing_in_row
-from recbole_lecdsr.leaderboard.run_results import RunSummary, Samples, read_run
+from recbole_lecdsr.leaderboard.run_results import read_run
 from recbole_lecdsr.leaderboard.study_description import (
     RUNS_FOLDER,
     StudyDescription,
@@ -30,6 +30,8 @@ from recbole_lecdsr.leaderboard.study_description import (
     label_folder,
     read_description,
 )
+from recbole_lecdsr.runs.ranks import Samples
+from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.runs.run_directory import RESULT
 
 ERROR_FILE = "error.txt"  # traceback of a failed run; the last line is the message
@@ -67,7 +69,7 @@ class FinishedRun(Run):
     """
 
     folder: Path
-    result: RunSummary
+    result: RunResult
     rank: np.ndarray
 
 
@@ -124,7 +126,7 @@ class Study:
         }
 
     @property
-    def first_result(self) -> RunSummary:
+    def first_result(self) -> RunResult:
         """The result of the first finished run, for what all runs have in common."""
         return self.finished[0].result
 
@@ -137,7 +139,7 @@ class Study:
     def model_name(self, label: str) -> str:
         """Name of a model to show; see `recbole_lecdsr.leaderboard.model_names.model_name`."""
         runs = self.finished_runs(label)
-        return model_name(label, score_fusion=runs[0].result.score_fusion if runs else None)
+        return model_name(label, score_fusion=uses_score_fusion(runs[0].result.parameters) if runs else None)
 
 
 def read_study(folder: str | Path) -> Study:
@@ -245,7 +247,7 @@ def _require_comparable(runs: Sequence[FinishedRun], samples: Sequence[Samples])
                 raise UserError(f"{pair} have different test samples (column {column}): run them on the same data")
 
 
-def _protocol(result: RunSummary) -> dict[str, object]:
+def _protocol(result: RunResult) -> dict[str, object]:
     """What must be equal in all runs of a table: its name in an error -> value."""
     return {
         "data set": result.dataset,

@@ -301,7 +301,13 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
                 "output_dir"
             )
         self._load_weights(checkpoint.last_state_dict or checkpoint.state_dict, resume_file)
-        self.optimizer.load_state_dict(dict(checkpoint.optimizer))
+        try:
+            self.optimizer.load_state_dict(dict(checkpoint.optimizer))
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise UserError(
+                f"the state of the optimizer in {resume_file} does not fit this model ({error}): delete the file and "
+                "train again"
+            ) from None
         self.resumed, self.history, self.refitted = checkpoint, list(checkpoint.history), checkpoint.refitted
         self.seconds.update({key: checkpoint.seconds[key] for key in ("train", "valid")})
         self.samples_seen = checkpoint.samples_seen

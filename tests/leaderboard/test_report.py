@@ -113,7 +113,7 @@ def test_curves_follow_the_history(table):
     assert [view.name for view in figure.views] == ["mean of the domains", "action", "drama"]
     traces = [trace for trace in figure.views[0].data if trace["name"] == "LeCDSR"]
     assert [trace["showlegend"] for trace in traces] == [True, False]
-    history = table.study.finished_runs("LeCDSR")[0].result.epochs
+    history = table.study.finished_runs("LeCDSR")[0].result.history
     assert traces[0]["y"] == pytest.approx([epoch.valid_score for epoch in history], abs=1e-5)
     assert traces[0]["marker"]["size"] == [0, 0, 0, 0, 7, 0]  # best_epoch 4
 
