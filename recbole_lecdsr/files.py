@@ -1,8 +1,9 @@
-"""Atomic writing of files, and the files that the plugin ships."""
+"""Atomic writing of files, errors and cells of written files, and the files that the plugin ships."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
@@ -11,10 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from recbole_lecdsr.errors import UserError
+
 try:
     import fcntl
 except ImportError:  # on Windows, where temporary files of killed writers stay
     fcntl = None  # type: ignore[assignment]
+
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
@@ -84,6 +90,42 @@ def _remove_abandoned(path: Path) -> None:
                 os.unlink(found.path)
             finally:
                 os.close(handle)
+
+
+@contextmanager
+def report_disk_errors(place: object, remedy: str = "make room or get permission there") -> Iterator[None]:
+    """Turn errors of the file system while something is written into an error of the user.
+
+    Args:
+        place: the file or folder that is written.
+        remedy: what to do.
+
+    Raises:
+        UserError: a full or read-only disk, or another error of the file system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{place} cannot be written ({error.strerror or error}): {remedy}") from error
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Whether an error, or its cause, is a full or read-only disk, or a lack of permission to write."""
+    found = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(found, OSError) and found.errno in _DISK_ERRORS
+
+
+# A text that a spreadsheet takes for a formula, unless it is a number.
+_FORMULA = re.compile(r"(?![-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?\Z)[=+\-@\t\r]")
+
+
+def csv_text(text: str) -> str:
+    """A text for a cell of a CSV file, with an apostrophe before what a spreadsheet would run as a formula.
+
+    >>> csv_text("=1+1"), csv_text("-5"), csv_text("tea")
+    ("'=1+1", '-5', 'tea')
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def shipped(name: str) -> Path:

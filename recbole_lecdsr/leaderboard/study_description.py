@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.files import report_disk_errors, write_whole
 from recbole_lecdsr.json_files import check_seal, read_json_object, seal
 from recbole_lecdsr.leaderboard.locks import wait_for_lock
 from recbole_lecdsr.schema.data import is_name
@@ -140,8 +140,8 @@ def update_description(
         The description of the whole study.
 
     Raises:
-        UserError: the folder holds a study of another data set, or cannot be read; a reference that is not a model of
-            the study.
+        UserError: the folder holds a study of another data set, or cannot be read or written; a reference that is not a
+            model of the study.
     """
     path = folder / DESCRIPTION_FILE
     with wait_for_lock(folder):  # what another process adds after the file was read would be lost
@@ -154,7 +154,7 @@ def update_description(
             description = description.extended(earlier)
         if reference is not None:
             description = replace(description, reference=reference)
-        with write_whole(path) as file:
+        with report_disk_errors(path), write_whole(path) as file:
             json.dump(seal(asdict(description), FORMAT), file, indent=2)
             file.write("\n")
     return description

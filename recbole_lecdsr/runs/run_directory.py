@@ -12,6 +12,7 @@ import yaml
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 
+LOG = "run.log"  # see `recbole_lecdsr.runs.run_log`
 CONFIG = "config.yaml"  # all parameters of the run
 RESULT = "result.json"  # `recbole_lecdsr.runs.result.RunResult`; present when the run has been tested
 RANKS = "ranks.npz"  # `recbole_lecdsr.runs.ranks`

@@ -21,10 +21,13 @@ from recbole_lecdsr.evaluation.coverage import TopItems
 from recbole_lecdsr.evaluation.metrics import DomainMetrics, RankCollector, flatten_metrics, rank_metrics
 from recbole_lecdsr.evaluation.model_ranks import model_ranks
 from recbole_lecdsr.evaluation.references import reference_ranks
+from recbole_lecdsr.files import report_disk_errors
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.runs.checkpoint import Checkpoint
+from recbole_lecdsr.runs.memory import EVALUATION, explain_memory_errors
 from recbole_lecdsr.runs.result_files import write_result
-from recbole_lecdsr.runs.run_directory import MODEL, make_run_directory
+from recbole_lecdsr.runs.run_directory import LOG, MODEL, make_run_directory
+from recbole_lecdsr.runs.run_log import write_log_to
 from recbole_lecdsr.runs.training import MEAN, EpochRecord, Evaluation, StateDict, TrainingOutcome
 from recbole_lecdsr.trainer.selection import EpochSelection
 
@@ -45,7 +48,7 @@ class DualDomainEvaluator(CrossDomainTrainer):
         samples_seen: training samples in all epochs.
 
     Raises:
-        UserError: the run directory cannot be made.
+        UserError: the run directory cannot be made or written to.
     """
 
     def __init__(self, config: LeCDSRConfig, model: CrossDomainSequentialRecommender):
@@ -56,7 +59,9 @@ class DualDomainEvaluator(CrossDomainTrainer):
         self.saved_model_file = str(self.folder / MODEL)
         self.writes = distributed.rank() == 0
         if self.writes:
-            self.tensorboard = SummaryWriter(str(self.folder))
+            write_log_to(self.folder / LOG, append=config["resume"])
+            with report_disk_errors(self.folder, "make room or get permission there, or give another output_dir"):
+                self.tensorboard = SummaryWriter(str(self.folder))
         self.eval_collector = RankCollector(config)
         self.selection = EpochSelection(config["selection"], self.valid_metric_bigger)
         self.history: list[EpochRecord] = []
@@ -65,7 +70,8 @@ class DualDomainEvaluator(CrossDomainTrainer):
 
     def rank(self, eval_data: EvalLoader, show_progress: bool = False) -> np.ndarray:
         """Ranks by the model with its present weights; see `recbole_lecdsr.evaluation.model_ranks.model_ranks`."""
-        return model_ranks(self.model, eval_data, show_progress)
+        with explain_memory_errors(self.config, "rank a batch", EVALUATION):
+            return model_ranks(self.model, eval_data, show_progress)
 
     def metrics(self, rank: np.ndarray, domain: np.ndarray) -> DomainMetrics:
         """Metrics of ranks; see `recbole_lecdsr.evaluation.metrics.rank_metrics`."""

@@ -24,6 +24,7 @@ from recbole_lecdsr.evaluation.metrics import flatten_metrics
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.comparison import differing_parameters
+from recbole_lecdsr.runs.memory import TRAINING, explain_memory_errors
 from recbole_lecdsr.runs.run_directory import write_config
 from recbole_lecdsr.runs.training import MEAN, EpochRecord
 from recbole_lecdsr.trainer.dual_evaluation import DualDomainEvaluator
@@ -197,15 +198,16 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
         factor = self.model.learning_rate_factor(epoch=epoch_idx, epochs_without_improvement=self.cur_step)
         for group, learning_rate in zip(self.optimizer.param_groups, self.base_learning_rates, strict=True):
             group["lr"] = learning_rate * factor
-        loss = train_epoch(
-            self.model,
-            train_data,
-            self.optimizer,
-            settings=StepSettings(self.device, self.enable_amp, self.enable_scaler, self.clip_grad_norm),
-            loss=loss_func,
-            label=f"train {epoch_idx:>4}",
-            show_progress=show_progress,
-        )
+        with explain_memory_errors(self.config, "train a step", TRAINING):
+            loss = train_epoch(
+                self.model,
+                train_data,
+                self.optimizer,
+                settings=StepSettings(self.device, self.enable_amp, self.enable_scaler, self.clip_grad_norm),
+                loss=loss_func,
+                label=f"train {epoch_idx:>4}",
+                show_progress=show_progress,
+            )
         if not np.all(np.isfinite(loss)):
             raise UserError(
                 f"the training loss of epoch {epoch_idx} is {loss}: lower learning_rate, or switch off enable_amp"

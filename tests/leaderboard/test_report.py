@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import re
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.leaderboard import charts, html_page
+from recbole_lecdsr.leaderboard import charts, html_page, tables
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, embedding_map, project
 from recbole_lecdsr.leaderboard.report import write_report
 from recbole_lecdsr.leaderboard.standings import compute_standings
@@ -208,3 +209,12 @@ def test_data_that_are_not_on_this_machine_are_the_reason_for_a_missing_map(trai
         assert "cannot be used on this machine" in embedding_map(run).reason
     finally:
         (trained / "moved").rename(trained / "pair")
+
+
+def test_case_t6_no_cell_of_the_leaderboard_is_a_formula(tmp_path):
+    labels = ("=1+1", "@SUM", "+x.Model", "-y.Model")
+    studies.write_study(tmp_path / "s", dict.fromkeys(labels, 2.0), seeds=(1,))
+    text = tables.to_csv(compute_standings(read_study(tmp_path / "s")))
+    rows = list(csv.DictReader(text.splitlines()))
+    assert {row["model"] for row in rows} == {f"'{label}" for label in labels}
+    assert all(float(row["mean"]) >= 0 for row in rows)

@@ -115,8 +115,9 @@ def test_the_weights_of_a_run_are_those_of_its_best_epoch(finished, tmp_path):
 
 def test_nothing_is_left_of_files_being_written(finished):
     names = {path.name for path in finished["folder"].iterdir() if path.is_file()}
-    assert {"config.yaml", "result.json", "ranks.npz", "model.pth"} <= names
-    assert all(name.startswith("events.") for name in names - {"config.yaml", "result.json", "ranks.npz", "model.pth"})
+    own = {"run.log", "config.yaml", "result.json", "ranks.npz", "model.pth"}
+    assert own <= names
+    assert all(name.startswith("events.") for name in names - own)
 
 
 def test_a_new_run_replaces_the_former_one(pair):
