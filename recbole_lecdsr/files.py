@@ -1,4 +1,4 @@
-"""Atomic writing of files, and the files that the plugin ships."""
+"""Atomic writing of files, errors and cells of written files, and the files that the plugin ships."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeGuard
+
+from recbole_lecdsr.errors import DiskError
 
 try:
     import fcntl
@@ -111,6 +113,36 @@ def _remove_abandoned(path: Path) -> None:
                 os.unlink(found.path)
             finally:
                 os.close(handle)
+
+
+@contextmanager
+def report_disk_errors(place: object, remedy: str = "make room or get permission there") -> Iterator[None]:
+    """Turn errors of the file system while something is written into an error of the user.
+
+    Args:
+        place: the file or folder that is written.
+        remedy: what to do.
+
+    Raises:
+        DiskError: a full or read-only disk, or another error of the file system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f"{place} cannot be written ({error.strerror or error}): {remedy}") from error
+
+
+# A text that a spreadsheet takes for a formula, unless it is a number.
+_FORMULA = re.compile(r"(?![-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?\Z)[=+\-@\t\r]")
+
+
+def csv_text(text: str) -> str:
+    """A text for a cell of a CSV file, with an apostrophe before what a spreadsheet would run as a formula.
+
+    >>> csv_text("=1+1"), csv_text("-5"), csv_text("tea")
+    ("'=1+1", '-5', 'tea')
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def shipped(name: str) -> Path:

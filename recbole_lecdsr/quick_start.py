@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from recbole_lecdsr import distributed
-from recbole_lecdsr.compat.aids import init_logger
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -31,10 +29,12 @@ from recbole_lecdsr.runs.identity import (
     vector_digests,
     warn_of_another_environment,
 )
+from recbole_lecdsr.runs.memory import explain_memory_errors
 from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.runs.result_files import write_result
 from recbole_lecdsr.runs.run_directory import MODEL, RESULT
 from recbole_lecdsr.runs.run_folders import read_finished_run, resumes, take_run_directory
+from recbole_lecdsr.runs.run_log import start_log
 from recbole_lecdsr.threads import describe_threads, limit_threads
 from recbole_lecdsr.trainer.reproducibility import seed
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
@@ -137,7 +137,7 @@ def refit(trainer: CrossDomainSequentialTrainer, data: CrossDomainSequentialData
     """
     config, enlarged = data.config, data.with_validation_for_training()
     seed(config)
-    model = config.model_class(config, enlarged).to(config["device"])
+    model = _make_model(config, enlarged)
     train_data = train_loader(config, enlarged, SequenceCollator(config, enlarged))
     trainer.refit(model, train_data, config["show_progress"])
 
@@ -162,8 +162,7 @@ def load_dataset(
         values["dataset"] = dataset
     config = LeCDSRConfig(model, config_file_list, values, command_line)
     seed(config)
-    init_logger(config)
-    _remove_colors_outside_terminals()
+    start_log(config["state"])
     limit_threads()
     logger.info("%s", describe_threads())
     return CrossDomainSequentialDataset(config)
@@ -224,7 +223,7 @@ def restore(
     data = CrossDomainSequentialDataset(config)
     checkpoint.check_vocabulary(data.vocabulary_digests, config["pair_path"])
     _check_vectors(config, checkpoint)
-    model = config.model_class(config, _data_of_model(data, checkpoint)).to(config["device"])
+    model = _make_model(config, _data_of_model(data, checkpoint))
     data = data.with_validation_times() if checkpoint.refitted else data
     try:
         model.load_state_dict(checkpoint.state_dict)
@@ -261,14 +260,9 @@ def _data_of_model(data: CrossDomainSequentialDataset, checkpoint: Checkpoint) -
 def make_trainer(config: LeCDSRConfig, data: CrossDomainSequentialDataset) -> CrossDomainSequentialTrainer:
     """A trainer with a fresh model, which depends on the seed only."""
     seed(config)
-    model = config.model_class(config, data).to(config["device"])
-    return CrossDomainSequentialTrainer(config, model)
+    return CrossDomainSequentialTrainer(config, _make_model(config, data))
 
 
-def _remove_colors_outside_terminals() -> None:
-    """RecBole's log on standard error has colour codes, even where that is a file."""
-    from recbole.utils.logger import RemoveColorFilter
-
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr and not sys.stderr.isatty():
-            handler.addFilter(RemoveColorFilter())
+def _make_model(config: LeCDSRConfig, data: CrossDomainSequentialDataset) -> CrossDomainSequentialRecommender:
+    with explain_memory_errors(config, "make the model"):
+        return config.model_class(config, data).to(config["device"])

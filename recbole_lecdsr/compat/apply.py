@@ -8,7 +8,6 @@ answers elsewhere.
 
 from __future__ import annotations
 
-from recbole_lecdsr.compat.aids import tensorboard_threads
 from recbole_lecdsr.compat.cdr_config import cdr_configuration
 from recbole_lecdsr.compat.cdr_dataloaders import cdr_dataloaders, cdr_evaluation, cdr_source_sampler
 from recbole_lecdsr.compat.cdr_dataset import cdr_features, cdr_ids
@@ -24,6 +23,7 @@ from recbole_lecdsr.compat.recbole import (
     sasrecf_feature_width,
     sparse_matrix_update,
 )
+from recbole_lecdsr.compat.tensorboard import tensorboard_threads
 
 # In this order: the first ones make the frameworks' modules importable, which later ones import.
 ADAPTATIONS = (

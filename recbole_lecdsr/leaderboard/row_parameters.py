@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.leaderboard.study_description import find_run_folders, read_json_object
+from recbole_lecdsr.leaderboard.study_description import find_run_folders
 from recbole_lecdsr.runs.comparison import Parameters, describe_difference, differing_parameters
+from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.runs.run_directory import RESULT
 
 
@@ -29,16 +30,10 @@ def read_parameters(run_folder: Path) -> Parameters | None:
     """The parameters of a finished run; None where it has no result.
 
     Raises:
-        UserError: a result.json that cannot be read or holds no parameters.
+        UserError: a result.json that cannot be used.
     """
     path = run_folder / RESULT
-    if not path.exists():
-        return None
-    remedy = "delete the run and start it again"
-    parameters = read_json_object(path, missing=f"{path} does not exist: {remedy}", remedy=remedy).get("parameters")
-    if not isinstance(parameters, dict):
-        raise UserError(f"{path} has no parameters: {remedy}")
-    return parameters
+    return RunResult.read(path).parameters if path.exists() else None
 
 
 def read_identities(runs_folder: Path, dataset: str) -> dict[Path, Mapping[str, Any]]:
@@ -51,12 +46,10 @@ def read_identities(runs_folder: Path, dataset: str) -> dict[Path, Mapping[str, 
     Raises:
         UserError: a result.json that cannot be read.
     """
-    remedy = "delete the run and start it again"
     identities = {
-        path.parent: read_json_object(path, missing=f"{path} does not exist: {remedy}", remedy=remedy).get("identity")
-        for path in sorted(runs_folder.glob(f"*/{dataset}/*/{RESULT}"))
+        path.parent: RunResult.read(path).identity for path in sorted(runs_folder.glob(f"*/{dataset}/*/{RESULT}"))
     }
-    return {folder: identity for folder, identity in identities.items() if isinstance(identity, Mapping)}
+    return {folder: identity for folder, identity in identities.items() if identity is not None}
 
 
 def require_same_parameters(row_folder: Path, label: str, parameters: Parameters) -> None:

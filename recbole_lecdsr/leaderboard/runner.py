@@ -17,7 +17,7 @@ from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
 from recbole_lecdsr.errors import DiskError, NotInstalledError, UserError
-from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.files import report_disk_errors, write_whole
 from recbole_lecdsr.leaderboard.locks import try_lock
 from recbole_lecdsr.leaderboard.row_parameters import (
     differing_in_row,
@@ -301,7 +301,8 @@ def _log_progress(task: Task, total: int, seconds: Sequence[float]) -> None:
 def _run_task(task: Task) -> bool:
     """Run a task; if it fails, write error.txt and return False."""
     error_file = task.folder / ERROR_FILE
-    error_file.unlink(missing_ok=True)
+    with report_disk_errors(error_file):
+        error_file.unlink(missing_ok=True)
     resume = task.can_resume()
     values = {**task.config.plain(), "resume": resume, "overwrite": not resume}  # no finished run is in its folder
     reset_peak_memory()  # of the previous run
@@ -310,10 +311,10 @@ def _run_task(task: Task) -> bool:
     except DiskError:  # the other runs would fail as well, and error.txt could not be written
         raise
     except Exception as error:  # whatever it is, the other runs do not depend on it
-        with write_whole(error_file) as file:
-            file.write(traceback.format_exc())
-            message = " ".join(str(error).split()) or "no message"
-            file.write(f"{type(error).__name__}: {message}\n")
+        message = " ".join(str(error).split()) or "no message"
+        text = f"{traceback.format_exc()}{type(error).__name__}: {message}\n"
+        with report_disk_errors(error_file), write_whole(error_file) as file:  # without space, no other run can succeed
+            file.write(text)
         logger.error("%s, seed %d failed: %s", task.label, task.seed, error)
         return False
     return True

@@ -192,7 +192,10 @@ def _make_model(
     config: LeCDSRConfig, dataset: CrossDomainSequentialDataset, weights: Mapping[str, Tensor]
 ) -> CrossDomainSequentialRecommender:
     model = config.model_class(config, dataset).to(config["device"])
-    model.load_state_dict(weights)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"the weights of a domain do not fit the data: train again ({error})") from None
     return model.eval()
 
 

@@ -9,8 +9,9 @@ from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.evaluation.metrics import training_popularity
 from recbole_lecdsr.runs.environment import device_name, git_revision, peak_memory_bytes, versions
 from recbole_lecdsr.runs.identity import Identity
+from recbole_lecdsr.runs.ranks import write_ranks
 from recbole_lecdsr.runs.result import CandidateInfo, RunResult
-from recbole_lecdsr.runs.run_directory import RESULT, write_ranks
+from recbole_lecdsr.runs.run_directory import RANKS, RESULT
 from recbole_lecdsr.runs.training import Evaluation, TrainingOutcome
 
 
@@ -35,8 +36,8 @@ def write_result(
     test = outcome.test
     if test is not None and distributed.rank() == 0:
         dataset = test_data.dataset
-        write_ranks(
-            config.run_directory,
+        ranks_digest = write_ranks(
+            config.run_directory / RANKS,
             rank=test.rank,
             domain=test_data.domain,
             user=dataset.user_token[test_data.user],
@@ -44,14 +45,19 @@ def write_result(
             history=dataset.log.history_length[test_data.targets],
             popularity=training_popularity(dataset)[test_data.item],
         )
-        result = _make_result(config, test_data, outcome, test, identity)
+        result = _make_result(config, test_data, outcome, test, identity, ranks_digest)
         result.write(config.run_directory / RESULT)
     distributed.barrier()
     return result
 
 
 def _make_result(
-    config: LeCDSRConfig, test_data: EvalLoader, outcome: TrainingOutcome, test: Evaluation, identity: Identity
+    config: LeCDSRConfig,
+    test_data: EvalLoader,
+    outcome: TrainingOutcome,
+    test: Evaluation,
+    identity: Identity,
+    ranks_digest: str,
 ) -> RunResult:
     candidates = test_data.candidates
     return RunResult(
@@ -82,4 +88,5 @@ def _make_result(
         history=tuple(outcome.history),
         parameters=config.plain(),
         identity=identity,
+        ranks_digest=ranks_digest,
     )

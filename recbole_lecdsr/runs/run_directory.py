@@ -7,17 +7,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import yaml
 
 from recbole_lecdsr.errors import DiskError
 from recbole_lecdsr.files import write_whole
 
+LOG = "run.log"  # see `recbole_lecdsr.runs.run_log`
 CONFIG = "config.yaml"  # all parameters of the run
 RESULT = "result.json"  # `recbole_lecdsr.runs.result.RunResult`; present when the run has been tested
-RANKS = "ranks.npz"  # see `write_ranks`
+RANKS = "ranks.npz"  # `recbole_lecdsr.runs.ranks`
 MODEL = "model.pth"  # `recbole_lecdsr.runs.checkpoint.Checkpoint`
 _EVENTS = "events.out.tfevents.*"  # TensorBoard's, in the folder and in subfolders of its own
+
+RUN_AGAIN = "delete the run and start it again"  # the remedy for a damaged result
 
 
 def make_run_directory(folder: Path) -> None:
@@ -85,33 +87,3 @@ def write_config(folder: Path, parameters: Mapping[str, object]) -> None:
     """
     with write_run_file(folder / CONFIG) as file:
         yaml.safe_dump(dict(parameters), file, sort_keys=True, allow_unicode=True)
-
-
-def write_ranks(
-    folder: Path,
-    *,
-    rank: np.ndarray,
-    domain: np.ndarray,
-    user: np.ndarray,
-    item: np.ndarray,
-    history: np.ndarray,
-    popularity: np.ndarray,
-) -> None:
-    """Write ranks.npz, whose arrays have an entry for each test sample.
-
-    Args:
-        folder: the run directory.
-        rank: (S,) int64 from 1; 0 for all samples of a domain that the model does not score.
-        domain: (S,) 0 source, 1 target.
-        user, item: (S,) str, tokens of the user and of the target item.
-        history: (S,) int64, number of earlier interactions of the user.
-        popularity: (S,) int64, number of training interactions of the target item.
-
-    Raises:
-        DiskError: the file cannot be written.
-    """
-    with write_run_file(folder / RANKS, "wb") as file:
-        np.savez_compressed(
-            file, rank=rank, domain=domain.astype(np.int8), user=user.astype(str), item=item.astype(str),
-            history=history, popularity=popularity,
-        )  # fmt: skip

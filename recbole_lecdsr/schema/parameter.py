@@ -16,6 +16,7 @@ _NOUNS = {
     str: ("a string", "strings"),
     dict: ("a mapping", "mappings"),
 }
+_LARGEST = 2**31 - 1  # of whole numbers without another bound
 _LONGEST_VALUE = 200  # characters of a value in an error
 
 
@@ -131,9 +132,16 @@ class Parameter:
         Returns:
             A sentence with the name, what is allowed and the value, or None for an allowed value.
         """
+        if any(self._is_too_large(entry) for entry in (value if isinstance(value, (list, tuple)) else [value])):
+            return f"{name or self.name} must be at most {_LARGEST}, not {_abbreviate(value)}"
         if self._is_allowed(value):
             return None
         return f"{name or self.name} must be {self.allowed}, not {_abbreviate(value)}{self._remedy(value)}"
+
+    def _is_too_large(self, value: object) -> bool:
+        """Whether a whole number is beyond what any size, count or length can be."""
+        is_bounded = self.maximum is not None or float in self.kinds
+        return not is_bounded and isinstance(value, int) and value > _LARGEST
 
     def normalized(self, value: object) -> object:
         """The value, a single entry of a list as a list."""

@@ -23,6 +23,7 @@ from recbole_lecdsr.evaluation.references import reference_ranks
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.identity import Identity
+from recbole_lecdsr.runs.memory import EVALUATION, explain_memory_errors
 from recbole_lecdsr.runs.result_files import write_result
 from recbole_lecdsr.runs.run_directory import MODEL, make_run_directory
 from recbole_lecdsr.runs.run_folders import take_run_directory
@@ -73,7 +74,8 @@ class DualDomainEvaluator(CrossDomainTrainer):
         They follow from weights and seed alone, also where the model draws random numbers.
         """
         seed_model(self.config["seed"], SCORING)
-        return model_ranks(self.model, eval_data, show_progress)
+        with explain_memory_errors(self.config, "rank a batch", EVALUATION):
+            return model_ranks(self.model, eval_data, show_progress)
 
     def metrics(self, rank: np.ndarray, domain: np.ndarray) -> DomainMetrics:
         """Metrics of ranks; see `recbole_lecdsr.evaluation.metrics.rank_metrics`."""

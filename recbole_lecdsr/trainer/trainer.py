@@ -16,7 +16,7 @@ from recbole.utils import set_color
 from recbole_cdr.utils import train_mode2state
 
 from recbole_lecdsr import distributed
-from recbole_lecdsr.compat.aids import EventWriter
+from recbole_lecdsr.compat.tensorboard import EventWriter
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.train_loader import TrainLoader
@@ -27,8 +27,10 @@ from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.comparison import BUDGET, differing_parameters
 from recbole_lecdsr.runs.environment import environment
 from recbole_lecdsr.runs.identity import identify, require_same_identity, warn_of_another_environment
-from recbole_lecdsr.runs.run_directory import MODEL, RESULT, remove_run_files, write_config
+from recbole_lecdsr.runs.memory import TRAINING, explain_memory_errors
+from recbole_lecdsr.runs.run_directory import LOG, MODEL, RESULT, remove_run_files, write_config
 from recbole_lecdsr.runs.run_folders import describe_similar_run, read_finished_run, resumes
+from recbole_lecdsr.runs.run_log import write_log_to
 from recbole_lecdsr.runs.training import MEAN, EpochRecord
 from recbole_lecdsr.trainer.dual_evaluation import DualDomainEvaluator
 from recbole_lecdsr.trainer.reproducibility import epoch_number, seed_model
@@ -168,6 +170,7 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
                     "%s holds an unfinished run, which starts again; --resume=True resumes it", self.folder
                 )
             remove_run_files(self.folder)
+        write_log_to(self.folder / LOG, append=self.resumed is not None)
         write_config(self.folder, self.config.plain())
         self.tensorboard = EventWriter(self.folder)
 
@@ -242,15 +245,16 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
         factor = self.model.learning_rate_factor(epoch=epoch_idx, epochs_without_improvement=self.cur_step)
         for group, learning_rate in zip(self.optimizer.param_groups, self.base_learning_rates, strict=True):
             group["lr"] = learning_rate * factor
-        loss = train_epoch(
-            self.model,
-            train_data,
-            self.optimizer,
-            settings=StepSettings(self.device, self.enable_amp, self.enable_scaler, self.clip_grad_norm),
-            loss=loss_func,
-            label=f"train {epoch_idx:>4}",
-            show_progress=show_progress,
-        )
+        with explain_memory_errors(self.config, "train a step", TRAINING):
+            loss = train_epoch(
+                self.model,
+                train_data,
+                self.optimizer,
+                settings=StepSettings(self.device, self.enable_amp, self.enable_scaler, self.clip_grad_norm),
+                loss=loss_func,
+                label=f"train {epoch_idx:>4}",
+                show_progress=show_progress,
+            )
         if not np.all(np.isfinite(loss)):
             raise UserError(
                 f"the training loss of epoch {epoch_idx} is {loss}: lower learning_rate, or switch off enable_amp"
@@ -348,7 +352,13 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
                 "output_dir"
             )
         self._load_weights(checkpoint.last_state_dict or checkpoint.state_dict, resume_file)
-        self.optimizer.load_state_dict(dict(checkpoint.optimizer))
+        try:
+            self.optimizer.load_state_dict(dict(checkpoint.optimizer))
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise UserError(
+                f"the state of the optimizer in {resume_file} does not fit this model ({error}): delete the file and "
+                "train again"
+            ) from None
         self.resumed, self.history, self.refitted = checkpoint, list(checkpoint.history), checkpoint.refitted
         self.seconds.update({key: checkpoint.seconds[key] for key in ("train", "valid")})
         self.samples_seen = checkpoint.samples_seen

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +20,7 @@ from recbole_lecdsr.errors import UserError
 JOURNAL = "journal.log"
 _SQLITE_TIMEOUT_SECONDS = 60  # to wait for another process that writes
 _CLOCK_TOLERANCE_SECONDS = 60
+_PROCESS = re.compile(r"(\S+) (\d{1,9}) (\d+(?:\.\d+)?)")  # `process_identity`
 
 
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
@@ -84,6 +88,29 @@ class _JournalLock:
         os.close(self._handle)
 
 
+@contextmanager
+def report_damaged_records(url: str | None, folder: Path) -> Iterator[None]:
+    """Turn the errors of Optuna on records that it cannot read into an error of the user.
+
+    Args:
+        url, folder: as of `open_storage`.
+
+    Raises:
+        UserError: a damaged journal or data base.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # of the JSON, of missing keys, of SQLAlchemy: Optuna checks nothing
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        place, remedy = (folder / JOURNAL, "delete it") if url is None else (url, "restore it")
+        raise UserError(
+            f"the records of the search in {place} cannot be used ({type(error).__name__}: {reason}): {remedy}, or "
+            "start another search with --name"
+        ) from None
+
+
 def process_identity() -> str:
     """Host, process id and start time of this process, which no other process shares."""
     return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time()}"
@@ -91,11 +118,10 @@ def process_identity() -> str:
 
 def has_ended(process: str | None) -> bool:
     """Whether a process, by its `process_identity`, ran on this machine and has ended; False where that is unknown."""
-    if process is None:
+    match = _PROCESS.fullmatch(process) if isinstance(process, str) else None
+    if match is None or match[1] != socket.gethostname():
         return False
-    host, pid, start = process.split()
-    if host != socket.gethostname():
-        return False
+    _, pid, start = match.groups()
     try:
         # The start time depends on the clock, which may have been adjusted since; process ids are not reused so soon.
         return abs(psutil.Process(int(pid)).create_time() - float(start)) > _CLOCK_TOLERANCE_SECONDS

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 # Journals that a restarted process continues with a file of its own. What is in them does not matter to a restart.
-LOGS = ("log/", "events.out.tfevents.")
+LOGS = ("run.log", "events.out.tfevents.")
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Audit event -> positions of its paths or file descriptors.

@@ -21,7 +21,7 @@ from recbole_lecdsr.model.lecdsr import LeCDSR
 from recbole_lecdsr.quick_start import run_lecdsr
 
 # Parts of result.json that tell of the machine and the moment.
-MEASURED = {"seconds", "samples_per_second", "peak_memory_bytes", "device", "versions", "git_revision"}
+MEASURED = {"seconds", "samples_per_second", "peak_memory_bytes", "device", "versions", "git_revision", "checksum"}
 
 
 class Recorder(LeCDSR):

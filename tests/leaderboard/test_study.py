@@ -77,7 +77,7 @@ def test_models_are_named_by_the_score_fusion_of_their_runs(study):
     [
         (lambda result: result["candidates"].pop("digest"), "digest"),
         (lambda result: result["seconds"].pop("train"), "train"),
-        (lambda result: result.update(history=3), "not iterable"),
+        (lambda result: result.update(history=3), "history: Input should be a valid array"),
     ],
 )
 def test_a_value_that_is_missing_or_of_the_wrong_type_is_named_with_its_file(study, change, message):
