@@ -38,7 +38,7 @@ class KillPoint:
 
 def is_log(path: str) -> bool:
     """Whether a path is that of a journal, relative to the folder of a job."""
-    return path.startswith(LOGS[0]) or LOGS[1] in path
+    return any(log in path for log in LOGS)
 
 
 def trace(root: Path, report: Callable[[str], None], kill: KillPoint | None = None) -> None:

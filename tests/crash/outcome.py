@@ -23,10 +23,10 @@ from recbole_lecdsr.data.embeddings.cache import HEAD
 from tests.crash.effects import is_log
 
 # What differs between two runs of the same command, wherever it is in JSON, YAML or a checkpoint: measurements, dates,
-# where it ran, that it was resumed, and what a file has replaced.
+# where it ran, that it was resumed, what a file has replaced, and checksums over these.
 VOLATILE = frozenset({
     "seconds", "samples_per_second", "peak_memory_bytes", "device", "versions", "git_revision", "date", "time",
-    "resume", "replaces",
+    "resume", "replaces", "checksum",
 })  # fmt: skip
 TEMPORARY = re.compile(r"(?:^|/)\.[^/]+\.[a-z0-9_]{8}\.tmp$")
 JOURNAL = "journal.log"  # of a search
