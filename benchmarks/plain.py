@@ -10,7 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
-from recbole_lecdsr.model.ranking_losses import psl_hinge
+from recbole_lecdsr.model.ranking_losses import RankingLoss
+
+
+def broadcast_hinge(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    """Eq. 13 as the published script computes it, with an array of B × B × N numbers; arguments as `RankingLoss`."""
+    return F.relu(1 + (negative.unsqueeze(0) - positive.view(-1, 1, 1)) / temperature).sum()
 
 
 class PlainLeCDSR(nn.Module):
@@ -20,12 +25,20 @@ class PlainLeCDSR(nn.Module):
 
     Args:
         network: of the plugin, with ``mask_padding: False``.
+        ranking_loss: `broadcast_hinge`, or a loss of the plugin.
         temperature, align_temperature, align_weight: τ, τ₂, λ.
     """
 
-    def __init__(self, network: LeCDSRNetwork, temperature: float, align_temperature: float, align_weight: float):
+    def __init__(
+        self,
+        network: LeCDSRNetwork,
+        ranking_loss: RankingLoss,
+        temperature: float,
+        align_temperature: float,
+        align_weight: float,
+    ):
         super().__init__()
-        self.network = network
+        self.network, self.ranking_loss = network, ranking_loss
         self.temperature, self.align_temperature, self.align_weight = temperature, align_temperature, align_weight
 
     def loss(self, item_seq: Tensor, position: Tensor, user: Tensor, candidates: Tensor) -> Tensor:
@@ -62,7 +75,7 @@ class PlainLeCDSR(nn.Module):
         scores = bias + torch.bmm(rows, profile.unsqueeze(-1)).squeeze(-1)
         scores = scores + torch.bmm(rows, union.unsqueeze(-1)).squeeze(-1)
         scores = scores + torch.bmm(rows, fused.transpose(1, 2)).mean(dim=-1)
-        ranking = psl_hinge(scores[:, 0], scores[:, 1:], self.temperature)
+        ranking = self.ranking_loss(scores[:, 0], scores[:, 1:], self.temperature)
         # The alignment computes the adapted item texts a second time.
         again = net.item_adapter(net.item_text[item_seq])
         return ranking + self.align_weight * (self._align(item, again) + self._align(again, item))

@@ -2,9 +2,12 @@
 
 The default is the published model (LeCDSR-paper.yaml: d 512, batch 1,024, L 15, 99 negatives) on 28,095 items with
 LLM embeddings of 1,024 numbers. A literal implementation of the same equations (plain.py) is measured on the same
-batches, step by step in turn, so that the ratio of the two can be compared between machines.
+batches, step by step in turn, so that ratios can be compared between machines: as "broadcast" with the published loss,
+whose array has B × B × N numbers, and as "plain" with the hinge of each sample's own negatives.
 
-    python benchmarks/training_step.py [--model LeCDSR-paper] [--steps 10] [--device cuda] [--amp] [--no_plain]
+The process has one peak memory: --only gives that of one implementation.
+
+    python benchmarks/training_step.py [--model LeCDSR-paper] [--steps 10] [--device cuda] [--amp] [--only plugin]
 """
 
 from __future__ import annotations
@@ -13,17 +16,21 @@ import argparse
 import copy
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import synthetic
 import torch
-from plain import PlainLeCDSR
+from plain import PlainLeCDSR, broadcast_hinge
 from recbole.data.interaction import Interaction
 
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.train_loader import TrainLoader
+from recbole_lecdsr.model.published_network import LeCDSRNetwork
+from recbole_lecdsr.model.ranking_losses import RANKING_LOSSES, RankingLoss, own_sample_hinge
 
 WARM_UP = 2
+PLAIN = {"plain": own_sample_hinge, "broadcast": broadcast_hinge}
 
 
 def main() -> None:
@@ -34,7 +41,7 @@ def main() -> None:
     parser.add_argument("--llm_size", type=int, default=1024, help="D")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--amp", action="store_true")
-    parser.add_argument("--no_plain", action="store_true", help="measure only the step of the plugin, and its memory")
+    parser.add_argument("--only", choices=("plugin", *PLAIN), help="measure one implementation, and its memory")
     options = parser.parse_args()
 
     config = synthetic.settings(options.model, options.device)
@@ -45,15 +52,14 @@ def main() -> None:
     model_class = synthetic.model_class(config)
     model = model_class(config, dataset).to(options.device)
     loader = TrainLoader(config, model_class.training_data(dataset), SequenceCollator(config, dataset))
-    losses: dict[str, Callable[[Interaction], torch.Tensor]] = {
-        "plugin": lambda batch: sum(model.calculate_loss(batch))
-    }
-    models: dict[str, torch.nn.Module] = {"plugin": model}
-    if options.model == "LeCDSR-paper" and not options.no_plain:
-        plain = PlainLeCDSR(
-            copy.deepcopy(model.network), config["temperature"], config["align_temperature"], config["align_weight"]
-        )
-        models["plain"], losses["plain"] = plain, lambda batch: plain.loss(*_arrays(batch))
+    wanted = [options.only] if options.only else ["plugin", *(PLAIN if options.model == "LeCDSR-paper" else ())]
+    losses: dict[str, Callable[[Interaction], torch.Tensor]] = {}
+    models: dict[str, torch.nn.Module] = {}
+    for name in wanted:
+        if name == "plugin":
+            models[name], losses[name] = model, lambda batch: sum(model.calculate_loss(batch))
+        else:
+            models[name], losses[name] = _plain(copy.deepcopy(model.network), PLAIN[name], config)
     optimizers = {
         name: torch.optim.AdamW(
             one.parameters(), lr=config["learning_rate"], weight_decay=config["weight_decay"], fused=name == "plugin"
@@ -86,10 +92,16 @@ def main() -> None:
                 values[name] = float(loss.detach())
             if step >= WARM_UP:
                 seconds[name].append(gathering + time.perf_counter() - started)
-    if "plain" in values and not options.amp and abs(values["plain"] / values["plugin"] - 1) > 1e-4:
-        raise SystemExit(f"the two implementations have different losses: {values}")
+    if len(values) == 3 and not options.amp and abs(values["broadcast"] / values["plugin"] - 1) > 1e-4:
+        raise SystemExit(f"two implementations of one loss have different values: {values}")
     median = {name: statistics.median(times) for name, times in seconds.items()}
-    ratio = {"ratio_to_plain": round(median["plain"] / median["plugin"], 2)} if "plain" in median else {}
+    ratios = {
+        f"ratio_to_{name}": round(median[name] / median["plugin"], 2)
+        for name in PLAIN
+        if {name, "plugin"} <= set(median)
+    }
+    if options.model == "LeCDSR-paper" and "plugin" in median:
+        ratios["share_of_ranking_loss"] = round(_seconds_of_loss(config, options.device) / median["plugin"], 4)
     synthetic.report(
         options.device,
         benchmark="training step", model=options.model, amp=options.amp,
@@ -102,8 +114,33 @@ def main() -> None:
         },
         samples_per_step=statistics.mean(samples),
         samples_per_second={name: round(statistics.mean(samples) / value, 1) for name, value in median.items()},
-        **ratio,
+        **ratios,
     )  # fmt: skip
+
+
+def _plain(
+    network: LeCDSRNetwork, ranking_loss: RankingLoss, config: Mapping[str, Any]
+) -> tuple[PlainLeCDSR, Callable[[Interaction], torch.Tensor]]:
+    """The literal implementation, and its loss of a batch."""
+    plain = PlainLeCDSR(
+        network, ranking_loss, config["temperature"], config["align_temperature"], config["align_weight"]
+    )
+    return plain, lambda batch: plain.loss(*_arrays(batch))
+
+
+def _seconds_of_loss(config: Mapping[str, Any], device: str, repetitions: int = 20) -> float:
+    """Median seconds of the ranking loss and its gradients, on scores that spread as widely as τ."""
+    size, temperature = config["train_batch_size"], config["temperature"]
+    scores = torch.randn(size, 1 + config["train_neg_sample_args"]["sample_num"], device=device) * temperature
+    scores.requires_grad_()
+    times = []
+    for _ in range(repetitions):
+        started = time.perf_counter()
+        RANKING_LOSSES[config["loss_type"]](scores[:, 0], scores[:, 1:], temperature).backward()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
 
 
 def _arrays(batch: Interaction) -> tuple[torch.Tensor, ...]:

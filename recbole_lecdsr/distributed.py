@@ -113,6 +113,25 @@ def all_reduce_sum(values: Tensor) -> Tensor:
     return values
 
 
+def unite(ids: Tensor, size: int) -> Tensor:
+    """The ids that any rank has.
+
+    Args:
+        ids: (N,) int64, distinct and ascending.
+        size: ids are below it.
+
+    Returns:
+        (M,) int64, distinct and ascending, the same on every rank.
+    """
+    import torch
+
+    if world_size() == 1:
+        return ids
+    count = torch.zeros(size, dtype=torch.int32, device=ids.device)
+    count[ids] = 1
+    return torch.nonzero(all_reduce_sum(count)).squeeze(1)
+
+
 def broadcast_flag(flag: bool) -> bool:
     """The flag of rank 0, on every rank."""
     import torch
@@ -148,6 +167,28 @@ def gather_shards(values: np.ndarray, number: int) -> np.ndarray:
     gathered = torch.zeros(number, dtype=torch.int64)
     gathered[shard(number)] = torch.from_numpy(values)
     return all_reduce_sum(gathered).numpy()
+
+
+def gather_rows(values: Tensor) -> tuple[Tensor, slice]:
+    """Join a column of all ranks, each of its own length.
+
+    Args:
+        values: (R,) float or int, on the device of the run. Has no gradient in the result.
+
+    Returns:
+        the columns of all ranks in order of rank, on every rank, and where in it ``values`` are.
+    """
+    import torch
+
+    if world_size() == 1:
+        return values, slice(0, len(values))
+    lengths = torch.zeros(world_size(), dtype=torch.int64, device=values.device)
+    lengths[rank()] = len(values)
+    ends = all_reduce_sum(lengths).cumsum(0).tolist()
+    own = slice(ends[rank()] - len(values), ends[rank()])
+    gathered = values.new_zeros(ends[-1])
+    gathered[own] = values.detach()
+    return all_reduce_sum(gathered), own
 
 
 def wrap_ddp(model: nn.Module, loss: Callable[[Any], Any]) -> Callable[[Any], Any]:

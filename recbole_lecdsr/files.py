@@ -1,15 +1,18 @@
-"""Atomic writing of files, and the files that the plugin ships."""
+"""Atomic writing of files, errors and cells of written files, and the files that the plugin ships."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
+
+from recbole_lecdsr.errors import DiskError
 
 try:
     import fcntl
@@ -48,11 +51,37 @@ def write_whole(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)  # the permissions of open(); those of mkstemp are for the owner only
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if is_disk_error(error) and error.filename in (None, name):
+            error.filename = str(path)  # which those who report the error show
         raise
     finally:
         os.close(guard)
+
+
+_DISK_ERRORS = frozenset({
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+})  # fmt: skip
+
+
+def is_disk_error(error: BaseException | None) -> TypeGuard[OSError]:
+    """Whether an error says that a disk is full, read-only or broken, or that permission is missing."""
+    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
+
+
+def describe_disk_error(error: OSError) -> str:
+    """One line for the user: the file, what is wrong with it, and what to do.
+
+    Example:
+        >>> describe_disk_error(OSError(errno.ENOSPC, "No space left on device", "runs/model.pth"))
+        'runs/model.pth cannot be written (No space left on device): make room or get permission there, then run the \
+command again'
+    """
+    return (
+        f"{error.filename or 'a file'} cannot be written ({error.strerror or error}): make room or get permission "
+        "there, then run the command again"
+    )
 
 
 def _make_temporary(path: Path) -> tuple[int, str]:
@@ -84,6 +113,36 @@ def _remove_abandoned(path: Path) -> None:
                 os.unlink(found.path)
             finally:
                 os.close(handle)
+
+
+@contextmanager
+def report_disk_errors(place: object, remedy: str = "make room or get permission there") -> Iterator[None]:
+    """Turn errors of the file system while something is written into an error of the user.
+
+    Args:
+        place: the file or folder that is written.
+        remedy: what to do.
+
+    Raises:
+        DiskError: a full or read-only disk, or another error of the file system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f"{place} cannot be written ({error.strerror or error}): {remedy}") from error
+
+
+# A text that a spreadsheet takes for a formula, unless it is a number.
+_FORMULA = re.compile(r"(?![-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?\Z)[=+\-@\t\r]")
+
+
+def csv_text(text: str) -> str:
+    """A text for a cell of a CSV file, with an apostrophe before what a spreadsheet would run as a formula.
+
+    >>> csv_text("=1+1"), csv_text("-5"), csv_text("tea")
+    ("'=1+1", '-5', 'tea')
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def shipped(name: str) -> Path:

@@ -25,7 +25,7 @@ MERGED = ("eval_args", "train_neg_sample_args", "source_domain", "target_domain"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML of plain data. Reads 1e-4 as a number (text in YAML 1.1), and refuses a key that is given twice."""
+    """YAML of plain data. Reads 1e-4 as a number (text in YAML 1.1), and refuses keys that are repeated or no text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """A mapping without repeated keys."""
@@ -35,7 +35,20 @@ class _Loader(yaml.SafeLoader):
                 if key.value in seen:
                     raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
                 seen.add(key.value)
-        return super().construct_mapping(node, deep)
+        mapping = super().construct_mapping(node, deep)
+        for key in mapping:
+            if not isinstance(key, str):
+                problem = f"the name {key!r} is not a text: put it in quotes"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return mapping
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """A value; PyYAML lets ValueErrors pass, such as of dates and of numbers with thousands of digits."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError) as error:
+            problem = f"the value cannot be read: {error}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
 
 
 _Loader.add_implicit_resolver(
@@ -79,9 +92,10 @@ def parse_value(text: str) -> object:
 
 
 def _describe(error: yaml.YAMLError) -> str:
+    """What is wrong, in one line."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
-    return str(error)
+    return str(error).replace("\n", " ")
 
 
 def read_property_file(path: str | Path) -> dict[str, Any]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from recbole.utils import init_logger
 
 from recbole_lecdsr import distributed
 from recbole_lecdsr.config import LeCDSRConfig
@@ -22,8 +20,22 @@ from recbole_lecdsr.evaluation.metrics import flatten_metrics
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.property_files import merge
 from recbole_lecdsr.runs.checkpoint import Checkpoint
+from recbole_lecdsr.runs.environment import environment
+from recbole_lecdsr.runs.identity import (
+    VECTORS,
+    differing_parts,
+    identify,
+    name_parts,
+    vector_digests,
+    warn_of_another_environment,
+)
+from recbole_lecdsr.runs.memory import explain_memory_errors
+from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.runs.result_files import write_result
 from recbole_lecdsr.runs.run_directory import MODEL, RESULT
+from recbole_lecdsr.runs.run_folders import read_finished_run, resumes, take_run_directory
+from recbole_lecdsr.runs.run_log import start_log
+from recbole_lecdsr.threads import describe_threads, limit_threads
 from recbole_lecdsr.trainer.reproducibility import seed
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 
@@ -51,33 +63,64 @@ def run_lecdsr(
         ``test_result``, metrics under flat names such as ``source_hit@10``. Also ``run_directory``, and ``result``, the
         content of result.json: None where nothing was tested, and in all processes but the first.
 
+    A run that has finished before, with the same parameters on the same data, is not trained again: its result is read
+    from its run directory. ``overwrite`` trains it again. A class under development counts as the same model.
+
     Raises:
-        UserError: a mistake in parameters or data.
+        UserError: a mistake in parameters or data; a run directory that holds a run on other data.
     """
     data = load_dataset(model, dataset, config_file_list, config_dict, command_line)
     config = data.config
-    checkpoint, result_file = config.run_directory / MODEL, config.run_directory / RESULT
-    resuming = distributed.broadcast_flag(config["resume"] and checkpoint.exists())
+    folder = take_run_directory(config)
+    finished = None
+    if (folder / RESULT).exists():
+        finished = read_finished_run(config, identify(config, data, saved=saved))
+    if distributed.broadcast_flag(finished is not None) and finished is not None:
+        return _finished_outcome(config, finished)
+    checkpoint = folder / MODEL
+    resuming = distributed.broadcast_flag(resumes(config, data))
     with distributed.main_process_first():  # it stores embeddings and candidates, which the others read
         train_data, valid_data, test_data = data_preparation(config, data)
         trainer = make_trainer(config, _data_of_model(data, Checkpoint.load(checkpoint)) if resuming else data)
     if resuming:
         trainer.resume_checkpoint(checkpoint)
-    elif checkpoint.exists() and not result_file.exists():
-        logger.warning("%s holds an unfinished run, which starts again; --resume=True resumes it", checkpoint.parent)
-    if not config["resume"] and distributed.rank() == 0:
-        result_file.unlink(missing_ok=True)
     best_score, best_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
     if config["refit"] and saved and not trainer.refitted:
         refit(trainer, data)
+    if trainer.refitted:
+        test_data = test_data.with_collator(SequenceCollator(config, data.with_validation_times()))
     outcome = trainer.test(test_data, load_best_model=saved, show_progress=config["show_progress"])
-    result = write_result(config, test_data, outcome)
+    result = write_result(config, test_data, outcome, trainer.identity)
     return {
         "best_valid_score": best_score,
         "valid_score_bigger": config["valid_metric_bigger"],
         "best_valid_result": best_result,
         "test_result": flatten_metrics(outcome.test.metrics) if outcome.test else None,
         "result": result.to_dict() if result else None,
+        "run_directory": str(config.run_directory),
+    }
+
+
+def _finished_outcome(config: LeCDSRConfig, result: RunResult) -> dict[str, Any]:
+    """What `run_lecdsr` returns of a run that has finished before."""
+    logger.info(
+        "%s holds this run, finished: nothing is trained; --overwrite=True trains it again", config.run_directory
+    )
+    then = {**result.versions, "git revision": str(result.git_revision), "device": result.device}
+    warn_of_another_environment(config.run_directory, then, environment(config["device"]))
+    bigger = bool(config["valid_metric_bigger"])
+    score, valid = -math.inf if bigger else math.inf, None
+    last_phase = [epoch for epoch in result.history if epoch.phase == result.history[-1].phase]
+    for epoch in last_phase:  # as in training, where of equal epochs the later one counts
+        new = epoch.valid_score
+        if new is not None and (new >= score if bigger else new <= score):
+            score, valid = new, epoch.valid
+    return {
+        "best_valid_score": score,
+        "valid_score_bigger": bigger,
+        "best_valid_result": None if valid is None else flatten_metrics(valid),
+        "test_result": flatten_metrics(result.test),
+        "result": result.to_dict() if distributed.rank() == 0 else None,
         "run_directory": str(config.run_directory),
     }
 
@@ -94,7 +137,7 @@ def refit(trainer: CrossDomainSequentialTrainer, data: CrossDomainSequentialData
     """
     config, enlarged = data.config, data.with_validation_for_training()
     seed(config)
-    model = config.model_class(config, enlarged).to(config["device"])
+    model = _make_model(config, enlarged)
     train_data = train_loader(config, enlarged, SequenceCollator(config, enlarged))
     trainer.refit(model, train_data, config["show_progress"])
 
@@ -119,10 +162,9 @@ def load_dataset(
         values["dataset"] = dataset
     config = LeCDSRConfig(model, config_file_list, values, command_line)
     seed(config)
-    # RecBole makes this folder too, but fails where another process does so at the same moment.
-    Path("log", config["model"]).mkdir(parents=True, exist_ok=True)
-    init_logger(config)
-    _remove_colors_outside_terminals()
+    start_log(config["state"])
+    limit_threads()
+    logger.info("%s", describe_threads())
     return CrossDomainSequentialDataset(config)
 
 
@@ -147,7 +189,8 @@ def load_data_and_model(
         config_dict: parameters to change, such as ``data_path`` on another machine.
 
     Returns:
-        Configuration, model (in evaluation mode), data set, and the loaders of training, validation and test samples.
+        Configuration, model (in evaluation mode), data set, and the loaders of training, validation and test samples:
+        in the split of the run, with the relative times that the model was trained with.
 
     Raises:
         UserError: a checkpoint that cannot be read, or data that are missing or different from those of the training.
@@ -168,16 +211,20 @@ def restore(
         config_dict: parameters to change.
 
     Returns:
-        Configuration, model (in evaluation mode) and data set.
+        Configuration, model (in evaluation mode) and data set: in the split of the run, after a refit with the relative
+        times of the refit.
 
     Raises:
-        UserError: data that are missing, or different from those of the training.
+        UserError: data that are missing, or different from those of the training: other users or items, or other item
+            vectors. More interactions are allowed, other user vectors are warned of, since profiles may be newer.
     """
     config = LeCDSRConfig(config_dict=merge(checkpoint.parameters, config_dict or {}), command_line=[])
     seed(config)
     data = CrossDomainSequentialDataset(config)
     checkpoint.check_vocabulary(data.vocabulary_digests, config["pair_path"])
-    model = config.model_class(config, _data_of_model(data, checkpoint)).to(config["device"])
+    _check_vectors(config, checkpoint)
+    model = _make_model(config, _data_of_model(data, checkpoint))
+    data = data.with_validation_times() if checkpoint.refitted else data
     try:
         model.load_state_dict(checkpoint.state_dict)
     except RuntimeError as error:
@@ -189,6 +236,22 @@ def restore(
     return config, model, data
 
 
+def _check_vectors(config: LeCDSRConfig, checkpoint: Checkpoint) -> None:
+    """Refuse item vectors that the weights were not trained with, which are not in the checkpoint; warn of new user
+    vectors."""
+    changed = differing_parts(checkpoint.identity, vector_digests(config), VECTORS)
+    if items := [part for part in changed if part != "user_vectors"]:
+        raise UserError(
+            f"the weights were trained with other {name_parts(items, config)} than those in {config['pair_path']}: "
+            "restore the files, or train again"
+        )
+    if changed:
+        logger.warning(
+            "the user vectors in %s have changed since the training: they must be of the same encoder",
+            config["pair_path"],
+        )
+
+
 def _data_of_model(data: CrossDomainSequentialDataset, checkpoint: Checkpoint) -> CrossDomainSequentialDataset:
     """The data whose training interactions the model of a checkpoint has learned from."""
     return data.with_validation_for_training() if checkpoint.refitted else data
@@ -197,14 +260,9 @@ def _data_of_model(data: CrossDomainSequentialDataset, checkpoint: Checkpoint) -
 def make_trainer(config: LeCDSRConfig, data: CrossDomainSequentialDataset) -> CrossDomainSequentialTrainer:
     """A trainer with a fresh model, which depends on the seed only."""
     seed(config)
-    model = config.model_class(config, data).to(config["device"])
-    return CrossDomainSequentialTrainer(config, model)
+    return CrossDomainSequentialTrainer(config, _make_model(config, data))
 
 
-def _remove_colors_outside_terminals() -> None:
-    """RecBole's log on standard error has colour codes, even where that is a file."""
-    from recbole.utils.logger import RemoveColorFilter
-
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr and not sys.stderr.isatty():
-            handler.addFilter(RemoveColorFilter())
+def _make_model(config: LeCDSRConfig, data: CrossDomainSequentialDataset) -> CrossDomainSequentialRecommender:
+    with explain_memory_errors(config, "make the model"):
+        return config.model_class(config, data).to(config["device"])

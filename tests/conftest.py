@@ -20,7 +20,7 @@ def finished(tmp_path_factory) -> dict[str, object]:
     root = tmp_path_factory.mktemp("finished")
     settings = {**write_pair(root / "dataset", random_events()), "train_epochs": ["BOTH:3"], "learning_rate": 0.01}
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)  # of RecBole's log
+        patch.chdir(root)
         outcome = train(settings)
     return {**outcome, "settings": settings, "folder": root / outcome["run_directory"]}
 
@@ -43,7 +43,7 @@ def recorder() -> type:
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
-    """Each test runs in a folder of its own, since RecBole writes logs into ./log, and without pytest's arguments."""
+    """Each test runs in a folder of its own, since runs are written below it, and without pytest's arguments."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["test"])
     yield

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -16,12 +18,21 @@ from recbole_lecdsr.evaluation.ranking import rank_samples
 from recbole_lecdsr.model.score_fusion.wrapper import ScoreFusionMixin
 
 
-@pytest.mark.parametrize("model", ["LeCDSR", "LeCDSR-paper"])
-def test_random_interactions_are_learned_and_ranked(model, tmp_path, monkeypatch):
+@pytest.fixture
+def benchmark(monkeypatch):
+    """Imports a module of `benchmarks/` by its name."""
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
-    monkeypatch.delitem(sys.modules, "synthetic", raising=False)
-    import synthetic
 
+    def load(name: str) -> ModuleType:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return import_module(name)
+
+    return load
+
+
+@pytest.mark.parametrize("model", ["LeCDSR", "LeCDSR-paper"])
+def test_random_interactions_are_learned_and_ranked(model, tmp_path, benchmark):
+    synthetic = benchmark("synthetic")
     small = {"embedding_size": 8, "MAX_ITEM_LIST_LENGTH": 5, "eval_args": {"mode": {"valid": "uni9", "test": "uni9"}}}
     config = synthetic.settings(model, "cpu", pair_path=str(tmp_path), **small)
     dataset = synthetic.RandomDataset(
@@ -39,3 +50,21 @@ def test_random_interactions_are_learned_and_ranked(model, tmp_path, monkeypatch
     ranks = rank_samples(loader, ModelScorer(lecdsr.eval(), loader.item_field))
     assert len(ranks) == len(dataset.targets("test"))
     assert (ranks >= 1).all() and (ranks <= 10).all()
+
+
+@pytest.mark.parametrize("loss_type", ["all_pairs_hinge", "own_sample_hinge"])
+def test_the_literal_implementation_has_the_loss_and_the_gradients_of_the_plugin(loss_type, benchmark):
+    synthetic, training_step, plain = map(benchmark, ("synthetic", "training_step", "plain"))
+    config = synthetic.settings("LeCDSR-paper", "cpu", embedding_size=8, train_batch_size=20, loss_type=loss_type)
+    sizes = {"n_users": 20, "n_source": 120, "n_target": 90, "llm_size": 12}
+    dataset = synthetic.RandomDataset(**sizes, min_history=2)
+    torch.manual_seed(0)
+    model = synthetic.model_class(config)(config, dataset)
+    batch = next(iter(TrainLoader(config, dataset, SequenceCollator(config, dataset))))
+    ranking_loss = plain.broadcast_hinge if loss_type == "all_pairs_hinge" else training_step.PLAIN["plain"]
+    _, loss = training_step._plain(model.network, ranking_loss, config)
+    totals = sum(model.calculate_loss(batch)), loss(batch)
+    torch.testing.assert_close(*totals, rtol=1e-5, atol=0)
+    gradients = [torch.autograd.grad(total, list(model.parameters())) for total in totals]
+    for ours, literal in zip(*gradients, strict=True):
+        assert (ours - literal).abs().max() <= 1e-4 * literal.abs().max()

@@ -61,6 +61,16 @@ def test_a_misspelt_name_is_an_error_with_the_nearest_names(pair):
     assert "mode" in error
 
 
+def test_the_former_name_of_a_loss_is_refused_with_its_name_of_today(pair):
+    (error,) = errors(pair, "--loss_type=psl_hinge")
+    assert error.endswith("not 'psl_hinge', which is now called own_sample_hinge")
+
+
+def test_the_published_model_has_the_published_loss_and_the_other_one_by_its_name(pair):
+    for line, loss in (([], "all_pairs_hinge"), (["--loss_type=own_sample_hinge"], "own_sample_hinge")):
+        assert LeCDSRConfig("LeCDSR-paper", config_dict=pair, command_line=line)["loss_type"] == loss
+
+
 def test_all_errors_of_a_configuration_are_reported_at_once(pair):
     reported = errors(
         pair, "--seeed=1", "--embedding_size=big", "--eval_args.mode=uni", "--topk=[0]", "--valid_metric=NDCG@3",
@@ -91,7 +101,7 @@ def test_a_variant_takes_the_properties_of_its_file(pair):
     config = LeCDSRConfig("LeCDSR-paper", config_dict=pair, command_line=[])
     assert config["embedding_size"] == 512
     assert config["mask_padding"] is False
-    assert config.run_directory.name == f"LeCDSR-paper-{config['seed']}"
+    assert config.run_directory.name.startswith(f"LeCDSR-paper-{config['seed']}-")
 
 
 def test_a_data_set_without_properties_says_what_to_give(tmp_path):

@@ -19,11 +19,21 @@ PROGRAM = Path(__file__).parents[1] / "run_lecdsr.py"
 # Nothing random within a step, so that the shards of a batch give the gradient of the whole batch.
 PLAIN = {"dropout_prob": 0.0, "profile_dropout": 0.0, "align_weight": 0.0}
 SASREC = {"hidden_size": 8, "inner_size": 8, "hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0}
-MODELS = [
-    ("LeCDSR-paper", {"learning_rate": 1e-3}),
-    ("LeCDSR", {**PLAIN, "learning_rate": 0.1}),
-    ("SASRec", {**SASREC, "learning_rate": 0.1}),
-]
+MODELS = {
+    "LeCDSR-paper": ("LeCDSR-paper", {"learning_rate": 1e-4}),
+    "LeCDSR-paper, own samples": ("LeCDSR-paper", {"learning_rate": 1e-3, "loss_type": "own_sample_hinge"}),
+    "LeCDSR": ("LeCDSR", {**PLAIN, "learning_rate": 0.1}),
+    "LeCDSR, all pairs": ("LeCDSR", {**PLAIN, "learning_rate": 1e-5, "loss_type": "all_pairs_hinge"}),
+    "SASRec": ("SASRec", {**SASREC, "learning_rate": 0.1}),
+}
+# Parts of a loss that are means over something else than the targets of a batch.
+CASE_R30 = {
+    "alignment of items": ("LeCDSR", {**PLAIN, "learning_rate": 0.1, "align_weight": 1.0}),
+    "alignment of real positions": (
+        "LeCDSR-paper", {"learning_rate": 1e-3, "align_weight": 10.0, "mask_padding": True, "loss_type": "softmax"}
+    ),
+    "rows with a history": ("SASRec", {**SASREC, "learning_rate": 0.1, "sequence": "single"}),
+}  # fmt: skip
 
 
 def torchrun(number: int, *arguments: str, cwd: Path):
@@ -53,8 +63,18 @@ def assert_about_the_same(one: str | Path, other: str | Path) -> None:
             torch.testing.assert_close(weight, other["weights"][name], rtol=1e-3, atol=atol, msg=name)
 
 
-@pytest.mark.parametrize(("model", "changes"), MODELS, ids=[name for name, _ in MODELS])
+@pytest.mark.parametrize(("model", "changes"), MODELS.values(), ids=MODELS)
 def test_two_processes_learn_what_one_does(pair, tmp_path, model, changes):
+    train_alone_and_in_two(pair, tmp_path, model, changes)
+
+
+@pytest.mark.parametrize(("model", "changes"), CASE_R30.values(), ids=CASE_R30)
+def test_case_r30_every_part_of_the_loss_weighs_by_its_own_terms(pair, tmp_path, model, changes):
+    train_alone_and_in_two(pair, tmp_path, model, changes)
+
+
+def train_alone_and_in_two(pair, tmp_path, model, changes) -> None:
+    """Train in one process and in two, and compare the runs."""
     if model == "SASRec":
         pair = {name: value for name, value in pair.items() if not name.endswith("_size") or name.startswith("train")}
     # Not Adam, whose steps do not shrink where the gradient is nothing but rounding.
@@ -71,9 +91,9 @@ def test_two_processes_learn_what_one_does(pair, tmp_path, model, changes):
 def test_a_run_of_one_process_is_resumed_by_two(pair, tmp_path):
     settings = {**pair, **PLAIN, "learner": "sgd", "learning_rate": 0.1}
     long = train(settings, train_epochs=["BOTH:4"], output_dir=str(tmp_path / "long"))
-    train(settings, train_epochs=["BOTH:2"], output_dir=str(tmp_path / "runs"))
+    short = train(settings, train_epochs=["BOTH:2"], output_dir=str(tmp_path / "runs"))
     in_two(settings, "LeCDSR", tmp_path, train_epochs=["BOTH:4"], output_dir=str(tmp_path / "runs"), resume=True)
-    assert_about_the_same(long["run_directory"], tmp_path / "runs" / "pair" / "LeCDSR-2022")
+    assert_about_the_same(long["run_directory"], short["run_directory"])
 
 
 def test_what_cannot_be_distributed_is_refused_with_an_alternative(pair, tmp_path):
@@ -101,12 +121,11 @@ def be(monkeypatch):
 
 
 def batches_of(settings, be, rank: int, size: int):
-    """Fields and weights of each batch of the epoch that a process sees."""
+    """Fields of each batch of the epoch that a process sees, and whether others have other rows of it."""
     be(rank, size)
     loader = loaders(settings)[0]
     return [
-        ({name: values.clone() for name, values in batch.interaction.items()}, tuple(map(float, loader.loss_weights)))
-        for batch in loader
+        ({name: values.clone() for name, values in batch.interaction.items()}, loader.is_sharded) for batch in loader
     ]
 
 
@@ -119,32 +138,13 @@ def test_the_rows_of_all_processes_are_the_batch(pair, be, network):
     whole = batches_of(settings, be, 0, 1)
     parts = [batches_of(settings, be, rank, 3) for rank in range(3)]
     assert len(whole) == len(parts[0]) > 3
-    for (batch, weights), *own in zip(whole, *parts, strict=True):
-        assert weights == (1, 1)
+    for (batch, is_sharded), *own in zip(whole, *parts, strict=True):
+        assert not is_sharded
+        assert {sharded for _, sharded in own} == {len(batch["item_id"]) >= 6}
         for name, values in batch.items():
             for rank, (fields, _) in enumerate(own):
                 common = (network == "causal" and name == "neg_item_id") or len(batch["item_id"]) < 6
                 assert torch.equal(fields[name], values if common else values[rank::3])
-
-
-@pytest.mark.parametrize("network", ["causal", "published"])
-def test_weights_make_means_and_sums_over_the_batch(pair, be, network):
-    settings = {**pair, "train_batch_size": 7, **(PER_TARGET if network == "published" else {})}
-    if network == "published":
-        settings["train_neg_sample_args"] = {"sample_num": 3, "shared": False}
-
-    def losses(fields: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Something of each target."""
-        target = fields["target_list" if network == "causal" else "item_id"].double()
-        return target[target > 0].sqrt()
-
-    whole = batches_of(settings, be, 0, 1)
-    parts = [batches_of(settings, be, rank, 3) for rank in range(3)]
-    for (batch, _), *own in zip(whole, *parts, strict=True):
-        mean = sum(losses(fields).mean() * weights[0] for fields, weights in own) / 3
-        total = sum(losses(fields).sum() * weights[1] for fields, weights in own) / 3
-        assert mean.item() == pytest.approx(losses(batch).mean().item())
-        assert total.item() == pytest.approx(losses(batch).sum().item())
 
 
 @pytest.mark.parametrize("mode", ["full", "uni5"])

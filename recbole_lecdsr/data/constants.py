@@ -5,6 +5,9 @@ from __future__ import annotations
 DOMAIN_FIELD = "domain"
 TARGET_FIELD = "target"
 RELATIVE_TIME_FIELD = "relative_time"
+DOMAIN_ITEM_FIELD = "domain_item"
+DOMAIN_PLACE_FIELD = "domain_place"
+PLACE_FIELD = "place"
 
 TRAIN, VALID, TEST = 0, 1, 2
 CONTEXT = -1  # an interaction of a precomputed window, which is never a target

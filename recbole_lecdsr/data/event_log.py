@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recbole_lecdsr.data.constants import SOURCE, TRAIN, VALID
+from recbole_lecdsr.data.constants import CONTEXT, SOURCE, TRAIN, VALID
 from recbole_lecdsr.data.splitting import split_counts
 
 
@@ -34,6 +34,9 @@ class EventLog:
         source_before: (E,) int32, how many earlier interactions of the sequence are of the source domain.
         time: (E,) float64, in the unit of the files; 0 throughout with precomputed windows, whose interactions have no
             time.
+        relative_time: (E,) float32 in [0, 1], `share_not_later` among the training interactions. Other labels in
+            ``split`` leave it as it is, so that windows and counts of one run have one scale; `count_validation_times`
+            makes that of a refit.
 
     Raises:
         ValueError: users are not contiguous or not in ascending order, or an interaction of a sequence comes before one
@@ -47,6 +50,7 @@ class EventLog:
     first: np.ndarray
     source_before: np.ndarray
     time: np.ndarray
+    relative_time: np.ndarray
 
     def __post_init__(self) -> None:
         same_user = self.user[1:] == self.user[:-1]
@@ -68,19 +72,33 @@ class EventLog:
         return digest.hexdigest()[:16]
 
     @property
-    def relative_time(self) -> np.ndarray:
-        """(E,) float32 in [0, 1]: the share of training and validation interactions that are not later
-        (docs/protocol.md, eq. 1).
-
-        Validation is included so that a refit, which trains on it too, keeps the relative times.
-        """
-        known = np.sort(self.time[(self.split == TRAIN) | (self.split == VALID)])
-        return (np.searchsorted(known, self.time, side="right") / max(len(known), 1)).astype(np.float32)
-
-    @property
     def history_length(self) -> np.ndarray:
         """(E,) int64, how many earlier interactions the sequence has."""
         return np.arange(len(self)) - self.first
+
+
+def share_not_later(time: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The share of known times that are not later than each time (docs/protocol.md, eq. 1).
+
+    Args:
+        time: (E,) float.
+        known: (T,) float, in any order.
+
+    Returns:
+        (E,) float32 in [0, 1]; 1 for every time after the last known one.
+
+    Example:
+        >>> share_not_later(np.array([0.0, 2.0, 9.0]), known=np.array([1.0, 2.0, 3.0, 4.0])).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    share: np.ndarray = np.searchsorted(np.sort(known), time, side="right") / max(len(known), 1)
+    return share.astype(np.float32)
+
+
+def count_validation_times(log: EventLog) -> EventLog:
+    """The log with the relative times of a refit, which validation interactions count for as well."""
+    known = (log.split != CONTEXT) & (log.split <= VALID)
+    return replace(log, relative_time=share_not_later(log.time, log.time[known]))
 
 
 def sort_interactions(
@@ -157,6 +175,7 @@ def build_event_log(
         first=first,
         source_before=(before - before[first]).astype(np.int32),
         time=time,
+        relative_time=share_not_later(time, time[label == TRAIN]),
     )
 
 

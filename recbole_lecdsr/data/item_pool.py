@@ -65,7 +65,7 @@ class DomainItems:
 
         Args:
             domain: (B,) int64.
-            positive: (B,) int64 ids of items of that domain.
+            positive: (B,) int64 ids of items, of that domain or not.
             num: N.
             generator: on the device of the tensors.
 
@@ -77,17 +77,18 @@ class DomainItems:
         """
         domain, shape = domain.unsqueeze(1), (len(domain), num)
         position = self.position[domain, positive.unsqueeze(1)]
+        present = position >= 0
         if self.weight is None:
-            choices = self.size[domain] - 1
+            choices = self.size[domain] - present.long()
             if torch.any(choices < 1):
                 raise UserError("a domain has a single item, so there is nothing to draw negatives from")
             # Drawn from one item fewer; those from the positive on are shifted by one.
             drawn = (self._uniform(shape, generator) * choices).long().clamp_(max=choices - 1)
-            drawn += drawn >= position
+            drawn += present & (drawn >= position)
             return self.flat[self.start[domain] + drawn]
         low = self._cumulative[self.start[domain]]
-        skipped = self.weight[self.start[domain] + position]
-        below = self._cumulative[self.start[domain] + position]
+        index = self.start[domain] + position.clamp(min=0)
+        skipped, below = self.weight[index] * present, self._cumulative[index]
         total = self._cumulative[self.start[domain] + self.size[domain]] - low - skipped
         if torch.any(total <= 0):
             raise UserError("popularity sampling needs two items with training interactions in each domain")

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recbole_lecdsr.data.atomic_files.reader import NUMBER, AtomicReader, abbreviate
 from recbole_lecdsr.data.atomic_files.reserved_tokens import RESERVED
 from recbole_lecdsr.errors import UserError
 
+_LONGEST_CELL = 131_072  # characters; the limit of the csv module
 # What RecBole reads as a missing number, besides numbers.
 _MISSING = frozenset({"", *RESERVED}) - {"[PAD]"}
 
@@ -26,12 +29,14 @@ def check_loaded_columns(folder: Path, name: str, inter: Sequence[Path], setting
         settings: RecBole's parameters for this domain.
 
     Raises:
-        UserError: a cell that is no number in a column of numbers; a file of ``additional_feat_suffix`` that does not
-            exist; a column of ``val_interval`` or ``normalize_field`` that is not loaded, or is of another type.
+        UserError: a cell that is no number in a column of numbers, or longer than RecBole reads; a file of
+            ``additional_feat_suffix`` that does not exist; a column of ``val_interval`` or ``normalize_field`` that is
+            not loaded, or is of another type.
     """
     kinds: dict[str, str] = {}
     for suffix, path in _loaded_files(folder, name, inter, settings):
-        with AtomicReader(path, settings["field_separator"]) as reader:
+        with AtomicReader(path, settings["field_separator"], settings["encoding"]) as reader:
+            _check_lengths(reader)
             loaded = _loaded_columns(reader.header, suffix, settings)
             _check_numbers(
                 reader, {field: kind for field, kind in loaded.items() if kind.startswith("float")}, settings
@@ -67,21 +72,37 @@ def _loaded_columns(header: Mapping[str, str], suffix: str, settings: Mapping[st
     }
 
 
+def _check_lengths(reader: AtomicReader) -> None:
+    """Refuse a cell that is longer than the csv module, with which RecBole reads, accepts."""
+    for first_line, block in reader.blocks():
+        if len(block) <= _LONGEST_CELL:
+            continue
+        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
+        if np.diff(ends, prepend=-1, append=len(block)).max() <= _LONGEST_CELL:
+            continue
+        for line, cells in reader.cells(first_line, block, list(reader.header)):
+            for field, cell in zip(reader.header, cells, strict=True):
+                if len(cell) > _LONGEST_CELL:
+                    problem = f"{field} has {len(cell):,} characters, and RecBole reads at most {_LONGEST_CELL:,}"
+                    raise reader.error(line, problem, "shorten the cell, or put the text into items.jsonl")
+
+
 def _check_numbers(reader: AtomicReader, columns: Mapping[str, str], settings: Mapping[str, Any]) -> None:
-    """Refuse a cell that is neither a number nor empty; in a ``float_seq``, one with such an entry."""
+    """Refuse a cell that is neither a number nor empty; in a ``float_seq``, one with an entry that is no number."""
     columns = {field: kind for field, kind in columns.items() if field != settings["TIME_FIELD"]}
     if not columns:
         return
     for first_line, block in reader.blocks():
         try:
-            reader.table(block, dict.fromkeys(columns, pa.float64()))
-            continue
+            table = reader.table(block, dict.fromkeys(columns, pa.float64()))
+            if not any(pc.any(pc.is_inf(column)).as_py() for column in table.columns):
+                continue
         except pa.ArrowInvalid:
             pass  # something is missing, unusual or wrong: find out what
         for line, cells in reader.cells(first_line, block, list(columns)):
             for (field, kind), cell in zip(columns.items(), cells, strict=True):
                 entries = cell.split(settings["seq_separator"]) if kind == "float_seq" else [cell]
-                if not all(entry in _MISSING or NUMBER.fullmatch(entry) for entry in entries):
+                if cell not in _MISSING and not all(NUMBER.fullmatch(entry) for entry in entries if entry):
                     raise reader.error(
                         line,
                         f"{field} is {abbreviate(cell)}, which is not a number",

@@ -14,7 +14,11 @@ defaults):
 | ``relative_time_list`` | (B, L) float32 | their relative times |
 | ``item_length`` | (B,) int64 | interactions in the window |
 | ``neg_item_id`` | (B, N) or (2, N) int64 | in training: negatives of each row, or of each domain for the whole batch |
+| ``neg_item_id`` | (B, L, N) or (B, L, 2N) int64 | likewise, for a model that wants them for each position |
 | ``target_list`` | (B, L) int64 | with ``train_samples: sequences``: the item to predict at each position, else 0 |
+| ``domain_item_list`` | (B, 2, L) int64 | with ``sequence: mixed_and_single``: the window of each domain |
+| ``domain_place_list`` | (B, 2, L) int64 | likewise: the place of its interactions in the mixed history, from 1 |
+| ``place_list`` | (B, L) int64 | likewise: the place of those of the mixed window |
 """
 
 from __future__ import annotations
@@ -52,7 +56,9 @@ def data_preparation(
     valid, test = (EvalLoader(config, dataset, collator, phase) for phase in ("valid", "test"))
     logger.info(
         "%d training, %d validation and %d test samples; windows of up to %d interactions",
-        *(len(dataset.targets(phase)) for phase in ("train", "valid", "test")),
+        len(train.dataset.targets("train")),
+        len(valid.targets),
+        len(test.targets),
         config["MAX_ITEM_LIST_LENGTH"],
     )
     return train, valid, test

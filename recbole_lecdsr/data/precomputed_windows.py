@@ -145,6 +145,7 @@ def event_log_from_windows(
         first=first,
         source_before=(before - before[first]).astype(np.int32),
         time=np.zeros(len(row)),
+        relative_time=np.ones(len(row), dtype=np.float32),
     )
 
 

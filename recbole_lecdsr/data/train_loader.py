@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -71,16 +72,17 @@ class TrainLoader:
     Attributes:
         targets: (S,) int64, indices of the targets of all training samples in the log.
         num_samples: targets of an epoch in the current train mode.
-        loss_weights: factors on the loss of the current batch, the first if it is a mean over rows, the second if it is
-            a sum, so that the mean over the processes is the loss of the whole batch; numbers or scalar tensors.
+        is_sharded: whether each process has its own rows of the current batch. Where there are too few rows, or one
+            process, each has them all.
 
     Raises:
         UserError: ``train_samples: sequences`` without shared negatives.
     """
 
     shuffle = True
+    shares_negatives: ClassVar[bool] = True  # of a batch of sequences
     num_samples: int
-    loss_weights: tuple[float | Tensor, float | Tensor] = (1.0, 1.0)
+    is_sharded: bool = False
 
     def __init__(self, config: RunParameters, dataset: CrossDomainSequentialDataset, collator: SequenceCollator):
         self.dataset, self.collator, self.seed = dataset, collator, config["seed"]
@@ -89,7 +91,7 @@ class TrainLoader:
         arguments = config["train_neg_sample_args"]
         self.num_negatives, self.shared = arguments["sample_num"], arguments["shared"]
         self.sequences = config["train_samples"] == "sequences"
-        if self.sequences and not self.shared:
+        if self.sequences and not self.shared and self.shares_negatives:
             raise UserError(
                 "train_samples: sequences needs train_neg_sample_args.shared: True: the positions of a batch share "
                 "their negatives"
@@ -198,16 +200,11 @@ class TrainLoader:
         return self.sampler.sample(user, item, fields[DOMAIN_FIELD], self.num_negatives)
 
     def _take_shard(self, fields: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The rows of this process from a batch that all processes have made alike; sets `loss_weights`."""
+        """The rows of this process from a batch that all processes have made alike; sets `is_sharded`."""
         number, size = len(fields[self.collator.item_field]), distributed.world_size()
-        if size == 1 or number < 2 * size:  # too few rows to distribute: every process trains on all of them
-            self.loss_weights = 1.0, 1.0
+        self.is_sharded = size > 1 and number >= 2 * size
+        if not self.is_sharded:
             return fields
         rows = distributed.shard(number)
-        if self._windows is not None:
-            targets = fields[TARGET_FIELD + self.collator.list_suffix].ne(0).sum(dim=1)
-            self.loss_weights = size * targets[rows].sum() / targets.sum(), size
-        else:
-            self.loss_weights = size * len(range(number)[rows]) / number, size
         common = {self.collator.negative_field} if self.shared else set()
         return {name: values if name in common else values[rows] for name, values in fields.items()}

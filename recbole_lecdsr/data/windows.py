@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_lecdsr.data.constants import SOURCE
+from recbole_lecdsr.data.constants import CONTEXT, PHASES, SOURCE
 from recbole_lecdsr.data.event_log import EventLog
 
 
@@ -60,6 +60,7 @@ class WindowGatherer:
         self.source_before = torch.from_numpy(log.source_before).to(device)
         self.relative_time = torch.from_numpy(log.relative_time).to(device)
         self._offset = torch.arange(-max_length, 0, device=device)
+        self._rows = _Rows.of(log, device)
 
     def __call__(self, target: Tensor) -> Window:
         """Gather the up to L interactions before each target.
@@ -99,19 +100,27 @@ class WindowGatherer:
         return Window(item * real, position.long() * real, domain * real, relative_time * real)
 
     def history(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Every earlier item of each target's sequence, however long and in either domain.
+        """Every item that the user is known to have had before each target, however long ago and in either domain.
+
+        These are the earlier ones of the target's sequence and, where a user has several sequences (precomputed
+        windows), those of the sequences of earlier splits. Other sequences of the same split may be later.
 
         Args:
             target: (B,) int64 indices of targets in the log.
 
         Returns:
-            row (N,) int64, which target of the batch, and item (N,) int64.
+            row (N,) int64, which target of the batch, and item (N,) int64, in any order and with repetitions.
         """
-        return self._items_between(self.first[target], target)
+        found = self._items_between(self.first[target], target)
+        if self._rows is None:
+            return found
+        earlier = self._items_between(*self._rows.of_earlier_splits(target, self.user))
+        return torch.cat([found[0], earlier[0]]), torch.cat([found[1], earlier[1]])
 
     def history_through(self, last: Tensor) -> tuple[Tensor, Tensor]:
-        """Every item of each sequence up to and including ``last``, (B,) int64; returns what `history` does."""
-        return self._items_between(self.first[last], last + 1)
+        """Every item that a user has had, in whichever sequence, up to and including ``last``, (B,) int64; returns what
+        `history` does."""
+        return self._items_between(torch.searchsorted(self.user, self.user[last]), last + 1)
 
     def _items_between(self, first: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
         length = end - first
@@ -119,6 +128,43 @@ class WindowGatherer:
         start = length.cumsum(0) - length
         index = torch.arange(len(row), device=end.device) - start[row] + first[row]
         return row, self.item[index].long()
+
+
+class _Rows(NamedTuple):
+    """The R rows of a log of precomputed windows, each of them a sequence of its own, by user and split.
+
+    Attributes:
+        key: (R,) int64, user and split of each row, ascending.
+        start: (R + 1,) int64, where the sequence of each row starts in the log; the last one is the log's end.
+        split: (E,) int8, that of each interaction of the log.
+    """
+
+    key: Tensor
+    start: Tensor
+    split: Tensor
+
+    @classmethod
+    def of(cls, log: EventLog, device: torch.device | str) -> _Rows | None:
+        """The rows of a log; None where each user has one sequence."""
+        if not np.any((log.user[1:] == log.user[:-1]) & (log.first[1:] != log.first[:-1])):
+            return None
+        target = np.flatnonzero(log.split != CONTEXT)
+        key = log.user[target].astype(np.int64) * len(PHASES) + log.split[target]
+        arrays = key, np.r_[0, target + 1], log.split
+        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
+
+    def of_earlier_splits(self, target: Tensor, user: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the rows of each target's user that belong to earlier splits begin and end in the log, (B,) int64 each.
+
+        Args:
+            target: (B,) int64 indices of targets in the log.
+            user: (E,) int32, that of each interaction of the log.
+        """
+        first_key = user[target].long() * len(PHASES)
+        begin, end = (
+            self.start[torch.searchsorted(self.key, key)] for key in (first_key, first_key + self.split[target])
+        )
+        return begin, end
 
 
 class SingleDomainGatherer(WindowGatherer):
@@ -167,5 +213,6 @@ def separate_domains(log: EventLog) -> tuple[EventLog, np.ndarray]:
         first=first,
         source_before=source_before,
         time=log.time[order],
+        relative_time=log.relative_time[order],
     )
     return separated, order

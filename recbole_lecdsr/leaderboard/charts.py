@@ -11,9 +11,9 @@ import numpy as np
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.evaluation.sample_metrics import display_name
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, Projection
-from recbole_lecdsr.leaderboard.run_results import RunSummary
 from recbole_lecdsr.leaderboard.slices import Bins, history_bins, popularity_bins
 from recbole_lecdsr.leaderboard.standings import TESTED_METRIC, Standings, slice_means
+from recbole_lecdsr.runs.result import RunResult
 
 # Distinguishable with most kinds of colour vision; the first is the first model's. Further models repeat the colours
 # with another dash and marker.
@@ -110,17 +110,21 @@ def _curves(table: Standings, label: str, part: str, metric: str) -> list[Trace]
     domains = set(DOMAINS) & table.study.samples.parts.keys()
     traces: list[Trace] = []
     for run in table.study.finished_runs(label):
-        validated = [(x, epoch) for x, epoch in enumerate(run.result.epochs, 1) if epoch.valid]
+        validated = [(x, epoch) for x, epoch in enumerate(run.result.history, 1) if epoch.valid]
         points: list[tuple[int, float]] = []
         for x, epoch in validated:
-            if part and part in epoch.valid:
-                points.append((x, epoch.valid[part][metric]))
-            elif not part and domains <= epoch.valid.keys():  # otherwise the score is of one domain only
-                points.append((x, epoch.valid_score))
+            valid, score = epoch.valid or {}, epoch.valid_score
+            if part and part in valid:
+                points.append((x, valid[part][metric]))
+            # Otherwise the score is of one domain only.
+            elif not part and domains <= valid.keys() and score is not None:
+                points.append((x, score))
         if not points:
             continue
-        last_phase = run.result.epochs[-1].phase
-        selected = {x for x, epoch in validated if epoch.number in run.result.best_epochs and epoch.phase == last_phase}
+        last_phase = run.result.history[-1].phase
+        selected = {
+            x for x, epoch in validated if epoch.epoch in run.result.selected_epochs and epoch.phase == last_phase
+        }
         traces.append(
             {
                 "type": "scatter", "mode": "lines+markers", "name": name, "legendgroup": name,
@@ -239,12 +243,12 @@ def _slice_view(table: Standings, part: str, bins: Bins, *, names: Sequence[str]
 # ---------------------------------------------------------------------- cost
 
 
-def _training_seconds(result: RunSummary) -> float:
+def _training_seconds(result: RunResult) -> float:
     return result.seconds["train"]
 
 
-def _peak_gigabytes(result: RunSummary) -> float:
-    return result.peak_memory_bytes / 1e9
+def _peak_gigabytes(result: RunResult) -> float:
+    return max(result.peak_memory_bytes.values()) / 1e9
 
 
 def cost(table: Standings) -> Figure:
@@ -258,7 +262,7 @@ def cost(table: Standings) -> Figure:
 
 
 def _cost_view(
-    table: Standings, part: str, name: str, *, measure: Callable[[RunSummary], float], axis: str, log: bool
+    table: Standings, part: str, name: str, *, measure: Callable[[RunResult], float], axis: str, log: bool
 ) -> View:
     data: list[Trace] = []
     values = []

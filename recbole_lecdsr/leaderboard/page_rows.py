@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_lecdsr.leaderboard.run_results import RunSummary
 from recbole_lecdsr.leaderboard.significance import Comparison, mean_and_sd
 from recbole_lecdsr.leaderboard.standings import TABLE_METRICS, TESTED_METRIC, Standings
 from recbole_lecdsr.leaderboard.statements import seeds_text
 from recbole_lecdsr.leaderboard.study import Study
 from recbole_lecdsr.leaderboard.tables import NO_VALUE, VERDICT_MARKS, p_text
+from recbole_lecdsr.runs.result import RunResult
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _comparison_cell(table: Standings, label: str, part: str) -> ComparisonCell 
     )
 
 
-def _mean_and_sd_over_seeds(study: Study, label: str, value: Callable[[RunSummary], float]) -> tuple[float, float]:
+def _mean_and_sd_over_seeds(study: Study, label: str, value: Callable[[RunResult], float]) -> tuple[float, float]:
     return mean_and_sd(np.array([value(run.result) for run in study.finished_runs(label)]))
 
 
@@ -179,18 +179,18 @@ def cost_rows(table: Standings) -> list[CostRow]:
 
 
 def _cost_row(study: Study, label: str) -> CostRow:
-    def mean(value: Callable[[RunSummary], float]) -> float:
+    def mean(value: Callable[[RunResult], float]) -> float:
         return _mean_and_sd_over_seeds(study, label, value)[0]
 
     return CostRow(
         name=study.model_name(label),
         parameters=int(mean(lambda result: result.trainable_parameters)),
-        epochs=mean(lambda result: len(result.epochs)),
+        epochs=mean(lambda result: result.epochs),
         training=mean(lambda result: result.seconds["train"]),
         samples_per_second=mean(lambda result: result.samples_per_second),
         validation=mean(lambda result: result.seconds["valid"]),
         test=mean(lambda result: result.seconds["test"]),
-        memory=mean(lambda result: result.peak_memory_bytes) / 1e9,
+        memory=mean(lambda result: max(result.peak_memory_bytes.values())) / 1e9,
         device=study.finished_runs(label)[0].result.device,
     )
 

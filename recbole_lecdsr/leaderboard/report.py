@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.files import report_disk_errors, write_whole
 from recbole_lecdsr.leaderboard import tables
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, MissingMap, embedding_map
 from recbole_lecdsr.leaderboard.html_page import render_page
@@ -39,16 +38,12 @@ def write_report(study_folder: str | Path, embedding_maps: bool = True) -> dict[
     }
     folder = study.folder / REPORT_FOLDER
     paths = {}
-    try:
+    with report_disk_errors(f"the report in {folder}"):
         folder.mkdir(exist_ok=True)
         for kind, (name, text) in texts.items():
             with write_whole(folder / name) as file:
                 file.write(text)
             paths[kind] = folder / name
-    except OSError as error:
-        raise UserError(
-            f"the report cannot be written to {folder} ({error.strerror or error}): make room or get permission there"
-        ) from None
     return paths
 
 

@@ -6,19 +6,15 @@ larger budget, when it resumes.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.leaderboard.study_description import find_run_folders, read_json_object
-from recbole_lecdsr.runs.comparison import WITHOUT_INFLUENCE, differing_parameters
+from recbole_lecdsr.leaderboard.study_description import find_run_folders
+from recbole_lecdsr.runs.comparison import Parameters, describe_difference, differing_parameters
+from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.runs.run_directory import RESULT
-
-Parameters = Mapping[str, Any]
-
-_FREE_IN_A_ROW = WITHOUT_INFLUENCE | {"seed"}
 
 
 def differing_in_row(one: Parameters, other: Parameters) -> list[str]:
@@ -27,37 +23,33 @@ def differing_in_row(one: Parameters, other: Parameters) -> list[str]:
     >>> differing_in_row({"seed": 1, "train_epochs": ["BOTH:3"]}, {"seed": 2, "train_epochs": ["BOTH:1"]})
     ['train_epochs']
     """
-    names = (one.keys() | other.keys()) - _FREE_IN_A_ROW
-    return sorted(name for name in names if one.get(name) != other.get(name))
-
-
-def describe_difference(names: Sequence[str], one: Parameters, other: Parameters) -> str:
-    """The values of the named parameters in two runs, as text.
-
-    >>> describe_difference(["dropout_prob"], {"dropout_prob": 0.2}, {"dropout_prob": 0.5})
-    'dropout_prob 0.2 and 0.5'
-    """
-    return ", ".join(f"{name} {_text(one, name)} and {_text(other, name)}" for name in names)
-
-
-def _text(parameters: Parameters, name: str) -> str:
-    return json.dumps(parameters[name], ensure_ascii=False) if name in parameters else "not set"
+    return [name for name in differing_parameters(one, other) if name != "seed"]
 
 
 def read_parameters(run_folder: Path) -> Parameters | None:
     """The parameters of a finished run; None where it has no result.
 
     Raises:
-        UserError: a result.json that cannot be read or holds no parameters.
+        UserError: a result.json that cannot be used.
     """
     path = run_folder / RESULT
-    if not path.exists():
-        return None
-    remedy = "delete the run and start it again"
-    parameters = read_json_object(path, missing=f"{path} does not exist: {remedy}", remedy=remedy).get("parameters")
-    if not isinstance(parameters, dict):
-        raise UserError(f"{path} has no parameters: {remedy}")
-    return parameters
+    return RunResult.read(path).parameters if path.exists() else None
+
+
+def read_identities(runs_folder: Path, dataset: str) -> dict[Path, Mapping[str, Any]]:
+    """The identities of all finished runs of a study that recorded theirs: run directory -> identity.
+
+    Args:
+        runs_folder: ``<study>/runs``.
+        dataset: name of the pair of domains.
+
+    Raises:
+        UserError: a result.json that cannot be read.
+    """
+    identities = {
+        path.parent: RunResult.read(path).identity for path in sorted(runs_folder.glob(f"*/{dataset}/*/{RESULT}"))
+    }
+    return {folder: identity for folder, identity in identities.items() if identity is not None}
 
 
 def require_same_parameters(row_folder: Path, label: str, parameters: Parameters) -> None:
@@ -81,26 +73,3 @@ def require_same_parameters(row_folder: Path, label: str, parameters: Parameters
                     f"{describe_difference(names, finished, parameters)}): repeat the values of the study, give "
                     f"another --study, or add a row of its own with the label {label}:NAME=VALUE"
                 )
-
-
-def can_continue(begun: Parameters, parameters: Parameters) -> bool:
-    """Whether an unfinished run ends as an unbroken run with the given parameters would, if it is resumed with them.
-
-    They are the same but for the budget, which may be larger: more epochs in the last phase, or more patience.
-
-    >>> begun = {"train_epochs": ["BOTH:3"], "stopping_step": 2}
-    >>> can_continue(begun, {"train_epochs": ["BOTH:5"], "stopping_step": 2})
-    True
-    >>> can_continue(begun, {"train_epochs": ["BOTH:2"], "stopping_step": 2})
-    False
-    """
-    if differing_parameters(begun, parameters):
-        return False
-    *phases, last = map(str, begun.get("train_epochs", [""]))
-    *phases_now, last_now = map(str, parameters.get("train_epochs", [""]))
-    (mode, _, epochs), (mode_now, _, epochs_now) = last.partition(":"), last_now.partition(":")
-    return (
-        (phases, mode) == (phases_now, mode_now)
-        and int(epochs or 0) <= int(epochs_now or 0)
-        and begun.get("stopping_step", 0) <= parameters.get("stopping_step", 0)
-    )

@@ -16,23 +16,25 @@ from pathlib import Path
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
-from recbole_lecdsr.errors import NotInstalledError, UserError
-from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.errors import DiskError, NotInstalledError, UserError
+from recbole_lecdsr.files import report_disk_errors, write_whole
 from recbole_lecdsr.leaderboard.locks import try_lock
 from recbole_lecdsr.leaderboard.row_parameters import (
-    can_continue,
     differing_in_row,
+    read_identities,
     read_parameters,
     require_same_parameters,
 )
 from recbole_lecdsr.leaderboard.study import ERROR_FILE
-from recbole_lecdsr.leaderboard.study_description import RUNS_FOLDER, StudyDescription, label_folder
+from recbole_lecdsr.leaderboard.study_description import RUNS_FOLDER, StudyDescription, label_folder, run_folder
 from recbole_lecdsr.model.base import ITEM_TEXT, USER_TEXT
 from recbole_lecdsr.model.registry import find_model
 from recbole_lecdsr.property_files import merge, split_command_line
-from recbole_lecdsr.quick_start import run_lecdsr
+from recbole_lecdsr.quick_start import load_dataset, run_lecdsr
 from recbole_lecdsr.runs.checkpoint import Checkpoint
+from recbole_lecdsr.runs.comparison import can_continue
 from recbole_lecdsr.runs.environment import reset_peak_memory
+from recbole_lecdsr.runs.identity import DATA, VECTORS, differing_parts, identify, name_parts, vector_digests
 from recbole_lecdsr.runs.run_directory import MODEL, RESULT
 
 logger = logging.getLogger(__name__)
@@ -169,10 +171,19 @@ def make_plan(
     for seed in seeds:
         for label in labels:
             try:
-                values = {"seed": seed, "output_dir": str(folder / RUNS_FOLDER / label_folder(label))}
+                values = {
+                    "seed": seed,
+                    "output_dir": str(folder / RUNS_FOLDER / label_folder(label)),
+                    "run_name": run_folder(label, seed),
+                }
                 tasks.append(Task(label, seed, configure(label, config_files, merge(overrides or {}, values))))
             except UserError as error:
                 errors += [f"{label}: {line}" for line in str(error).splitlines()]
+    own_names = all(task.folder.name == run_folder(task.label, task.seed) for task in tasks)
+    if not own_names or "run_name" in (overrides or {}):
+        errors.append("run_name: the runs of a study are named after model and seed; leave it out")
+    if any(task.config["overwrite"] for task in tasks):
+        errors.append("overwrite: a finished run of a study stays; delete its folder, or give another --study")
     if errors:
         raise UserError("\n".join(dict.fromkeys(errors)))
     description = StudyDescription(tasks[0].config.dataset, tuple(dict.fromkeys(labels)), tuple(dict.fromkeys(seeds)))
@@ -217,6 +228,32 @@ def check_rows(tasks: Sequence[Task]) -> None:
         raise UserError("\n".join(errors))
 
 
+def check_data(tasks: Sequence[Task]) -> None:
+    """Refuse to add to a study whose finished runs had other data or, in the same row, other embedding files.
+
+    Args:
+        tasks: of this call, none of which has started.
+
+    Raises:
+        UserError: names what differs; or data that cannot be read.
+    """
+    first = tasks[0]
+    finished = read_identities(first.folder.parents[2], first.config.dataset)
+    if not finished:
+        return
+    data = load_dataset(config_dict=first.config.plain(), command_line=[])
+    now = identify(data.config, data)
+    vectors = {label_folder(task.label): vector_digests(task.config) for task in tasks}
+    for folder, recorded in finished.items():
+        parts = differing_parts(recorded, now, ("result_format", *DATA))
+        if (own := vectors.get(folder.parents[1].name)) is not None:
+            parts += [part for part in VECTORS if recorded.get(part) != own.get(part)]
+        if parts:
+            raise UserError(
+                f"{folder} was run with other {name_parts(parts, first.config)}: restore them, or give another --study"
+            )
+
+
 def run_tasks(tasks: Sequence[Task]) -> list[Task]:
     """Run what is not finished; wait for runs that other processes are working on.
 
@@ -224,6 +261,7 @@ def run_tasks(tasks: Sequence[Task]) -> list[Task]:
         The tasks that failed; each has left its error in error.txt of its run directory.
 
     Raises:
+        DiskError: a file of a run cannot be written.
         UserError: another process has meanwhile finished a run of the same model with different parameters.
     """
     waiting = [task for task in tasks if not task.is_finished()]
@@ -263,16 +301,20 @@ def _log_progress(task: Task, total: int, seconds: Sequence[float]) -> None:
 def _run_task(task: Task) -> bool:
     """Run a task; if it fails, write error.txt and return False."""
     error_file = task.folder / ERROR_FILE
-    error_file.unlink(missing_ok=True)
-    values = {**task.config.plain(), "resume": task.can_resume()}
+    with report_disk_errors(error_file):
+        error_file.unlink(missing_ok=True)
+    resume = task.can_resume()
+    values = {**task.config.plain(), "resume": resume, "overwrite": not resume}  # no finished run is in its folder
     reset_peak_memory()  # of the previous run
     try:
         run_lecdsr(config_dict=values, command_line=[])
+    except DiskError:  # the other runs would fail as well, and error.txt could not be written
+        raise
     except Exception as error:  # whatever it is, the other runs do not depend on it
-        with write_whole(error_file) as file:
-            file.write(traceback.format_exc())
-            message = " ".join(str(error).split()) or "no message"
-            file.write(f"{type(error).__name__}: {message}\n")
+        message = " ".join(str(error).split()) or "no message"
+        text = f"{traceback.format_exc()}{type(error).__name__}: {message}\n"
+        with report_disk_errors(error_file), write_whole(error_file) as file:  # without space, no other run can succeed
+            file.write(text)
         logger.error("%s, seed %d failed: %s", task.label, task.seed, error)
         return False
     return True

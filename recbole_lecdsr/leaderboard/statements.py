@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from recbole_lecdsr.evaluation.sample_metrics import display_name
-from recbole_lecdsr.leaderboard.run_results import RunSummary
 from recbole_lecdsr.leaderboard.standings import TESTED_METRIC, Standings
 from recbole_lecdsr.leaderboard.study import Study
+from recbole_lecdsr.runs.result import RunResult
 
 
 def statements(table: Standings) -> dict[str, str]:
@@ -55,7 +55,7 @@ def _candidates(study: Study) -> str:
     return f"{items} ({mode}); {history}; ties count against the model."
 
 
-def _split(result: RunSummary) -> str:
+def _split(result: RunResult) -> str:
     parameters = result.parameters
     if parameters.get("benchmark_filename"):
         return f"ready-made files {', '.join(parameters['benchmark_filename'])}."
@@ -64,7 +64,7 @@ def _split(result: RunSummary) -> str:
     return f"{kind} {value}, order {arguments.get('order')}, grouped by {arguments.get('group_by')}."
 
 
-def _training(result: RunSummary) -> str:
+def _training(result: RunResult) -> str:
     if not result.refit:
         return ""
     return (
@@ -115,7 +115,7 @@ def _noise_floor(table: Standings) -> str:
     )
 
 
-def _untrained_rankings(result: RunSummary) -> str:
+def _untrained_rankings(result: RunResult) -> str:
     values = ", ".join(
         f"{name} {parts['overall'][TESTED_METRIC]:.4f}"
         for name, parts in result.reference.items()

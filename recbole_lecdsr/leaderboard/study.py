@@ -20,9 +20,9 @@ from typing import Literal
 import numpy as np
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.leaderboard.model_names import model_name
-from recbole_lecdsr.leaderboard.row_parameters import describe_difference, differing_in_row
-from recbole_lecdsr.leaderboard.run_results import RunSummary, Samples, read_run
+from recbole_lecdsr.leaderboard.model_names import model_name, uses_score_fusion
+from recbole_lecdsr.leaderboard.row_parameters import differing_in_row
+from recbole_lecdsr.leaderboard.run_results import read_run
 from recbole_lecdsr.leaderboard.study_description import (
     RUNS_FOLDER,
     StudyDescription,
@@ -30,6 +30,10 @@ from recbole_lecdsr.leaderboard.study_description import (
     label_folder,
     read_description,
 )
+from recbole_lecdsr.runs.comparison import describe_difference
+from recbole_lecdsr.runs.identity import DATA, VECTORS, differing_parts, name_parts
+from recbole_lecdsr.runs.ranks import Samples
+from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.runs.run_directory import RESULT
 
 ERROR_FILE = "error.txt"  # traceback of a failed run; the last line is the message
@@ -67,7 +71,7 @@ class FinishedRun(Run):
     """
 
     folder: Path
-    result: RunSummary
+    result: RunResult
     rank: np.ndarray
 
 
@@ -124,7 +128,7 @@ class Study:
         }
 
     @property
-    def first_result(self) -> RunSummary:
+    def first_result(self) -> RunResult:
         """The result of the first finished run, for what all runs have in common."""
         return self.finished[0].result
 
@@ -137,7 +141,7 @@ class Study:
     def model_name(self, label: str) -> str:
         """Name of a model to show; see `recbole_lecdsr.leaderboard.model_names.model_name`."""
         runs = self.finished_runs(label)
-        return model_name(label, score_fusion=runs[0].result.score_fusion if runs else None)
+        return model_name(label, score_fusion=uses_score_fusion(runs[0].result.parameters) if runs else None)
 
 
 def read_study(folder: str | Path) -> Study:
@@ -208,6 +212,12 @@ def _require_one_row(folder: Path, runs: Sequence[FinishedRun]) -> None:
                 f"{runs[0].seed} and {run.seed}: {describe_difference(names, one, other)}): delete those of one kind "
                 "and run these seeds again"
             )
+        if parts := differing_parts(runs[0].result.identity or {}, run.result.identity or {}, (*VECTORS, "tested")):
+            raise UserError(
+                f"the runs of {run.label} in {folder} have different {name_parts(parts, run.result.domains)}, so their "
+                f"mean says nothing (seeds {runs[0].seed} and {run.seed}): delete those of one kind and run these "
+                "seeds again"
+            )
 
 
 def _require_comparable(runs: Sequence[FinishedRun], samples: Sequence[Samples]) -> None:
@@ -228,6 +238,11 @@ def _require_comparable(runs: Sequence[FinishedRun], samples: Sequence[Samples])
                     f"{pair} are not comparable: {name} {expected[name]} and {value}"
                     + ("; sampled and full ranking never share a table" if name == "candidates" else "")
                 )
+        if parts := differing_parts(first.result.identity or {}, run.result.identity or {}, ("result_format", *DATA)):
+            raise UserError(
+                f"{pair} are not comparable: they have different {name_parts(parts, run.result.domains)}. Delete the "
+                "runs of one kind and run them again"
+            )
         # The negatives of a sampled ranking are drawn once for a seed, so each seed has its own digest.
         same_seed = first_of_seed.setdefault(run.seed, run)
         digests = [one.result.candidates.digest for one in (same_seed, run)]
@@ -245,7 +260,7 @@ def _require_comparable(runs: Sequence[FinishedRun], samples: Sequence[Samples])
                 raise UserError(f"{pair} have different test samples (column {column}): run them on the same data")
 
 
-def _protocol(result: RunSummary) -> dict[str, object]:
+def _protocol(result: RunResult) -> dict[str, object]:
     """What must be equal in all runs of a table: its name in an error -> value."""
     return {
         "data set": result.dataset,

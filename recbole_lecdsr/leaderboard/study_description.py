@@ -6,13 +6,17 @@ import json
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.files import report_disk_errors, write_whole
+from recbole_lecdsr.json_files import check_seal, read_json_object, seal
 from recbole_lecdsr.leaderboard.locks import wait_for_lock
+from recbole_lecdsr.schema.data import is_name
 
 DESCRIPTION_FILE, RUNS_FOLDER = "study.json", "runs"
+FORMAT = 2  # number of the format of study.json; that of version 0.1.0 had none
+
+_REMEDY = "delete it and run the same `compare` again; finished runs are kept"
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,15 @@ def label_folder(label: str) -> str:
     return re.sub(r"[^\w.=-]", "_", label)
 
 
+def run_folder(label: str, seed: int) -> str:
+    """Name of the run directory of a model and a seed; the folder of the label has its parameters.
+
+    >>> run_folder("SASRec:sequence=single", 2022)
+    'SASRec-2022'
+    """
+    return f"{label.partition(':')[0]}-{seed}"
+
+
 def find_run_folders(row_folder: Path, label: str) -> dict[int, list[Path]]:
     """The run directories of a model: seed -> folders, by name; a digest of parameters may follow the seed in a name.
 
@@ -88,29 +101,35 @@ def read_description(folder: Path) -> StudyDescription:
     """Read ``study.json`` of a study folder; where it names no reference, as in version 0.1.0, that is the first model.
 
     Raises:
-        UserError: a file that is missing, cannot be read or has wrong values, all of them named at once.
+        UserError: a file that is missing, cannot be read or has wrong values, all of them named at once, or was
+            damaged or edited.
     """
     path = folder / DESCRIPTION_FILE
     values = read_json_object(
         path,
         missing=f"{folder} is not the folder of a study (no {DESCRIPTION_FILE}): give one that `compare` wrote",
-        remedy="delete it and run the same `compare` again; finished runs are kept",
+        remedy=_REMEDY,
     )
     dataset, models, seeds = (values.get(key) for key in ("dataset", "models", "seeds"))
     reference = values.get("reference", "")
     checks = (
-        ("dataset", "a name", isinstance(dataset, str)),
+        ("dataset", "a name", isinstance(dataset, str) and is_name(dataset)),
         ("models", "a list of distinct labels", _is_list_of_distinct(models, str)),
-        ("seeds", "a list of distinct whole numbers", _is_list_of_distinct(seeds, int)),
+        (
+            "seeds",
+            "a list of distinct whole numbers from 0 on",
+            _is_list_of_distinct(seeds, int) and min(seeds or ()) >= 0,
+        ),
         ("reference", "one of the models", isinstance(reference, str)),
     )
     errors = [f"{path}: {key} must be {wanted}, not {values.get(key)!r}" for key, wanted, valid in checks if not valid]
     if errors:
-        raise UserError("\n".join(errors))
+        raise UserError("\n".join(f"{error}: {_REMEDY}" for error in errors))
+    check_seal(values, path, format=FORMAT, remedy=_REMEDY)
     try:
         return StudyDescription(str(dataset), tuple(models or ()), tuple(seeds or ()), str(reference))
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}; or {_REMEDY}") from None
 
 
 def update_description(
@@ -130,8 +149,8 @@ def update_description(
         The description of the whole study.
 
     Raises:
-        UserError: the folder holds a study of another data set, or cannot be read; a reference that is not a model of
-            the study.
+        UserError: the folder holds a study of another data set, or cannot be read or written; a reference that is not a
+            model of the study.
     """
     path = folder / DESCRIPTION_FILE
     with wait_for_lock(folder):  # what another process adds after the file was read would be lost
@@ -144,38 +163,16 @@ def update_description(
             description = description.extended(earlier)
         if reference is not None:
             description = replace(description, reference=reference)
-        with write_whole(path) as file:
-            json.dump(asdict(description), file, indent=2)
+        with report_disk_errors(path), write_whole(path) as file:
+            json.dump(seal(asdict(description), FORMAT), file, indent=2)
             file.write("\n")
     return description
-
-
-def read_json_object(path: Path, *, missing: str, remedy: str) -> dict[str, Any]:
-    """Read a JSON file that holds a mapping.
-
-    Args:
-        path: the file.
-        missing: message where it does not exist.
-        remedy: what to do where it cannot be read.
-
-    Raises:
-        UserError: a file that is missing, cannot be read or holds something else.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(missing) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}): {remedy}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path} must hold a mapping, not {type(values).__name__}")
-    return values
 
 
 def _is_list_of_distinct(values: object, kind: type) -> bool:
     return (
         isinstance(values, list)
         and len(values) > 0
-        and all(isinstance(value, kind) for value in values)
+        and all(isinstance(value, kind) and not isinstance(value, bool) for value in values)
         and len(set(values)) == len(values)
     )

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from recbole_lecdsr.evaluation.sample_metrics import display_name
+from recbole_lecdsr.files import csv_text
 from recbole_lecdsr.leaderboard.slices import history_bins, popularity_bins
 from recbole_lecdsr.leaderboard.standings import (
     ALL_METRICS,
@@ -155,7 +156,8 @@ def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left_
 def to_csv(table: Standings) -> str:
     """One row for each model, domain that it scores, and metric, with the comparison where there is one.
 
-    Models have the labels of study.json, numbers full precision.
+    Models have the labels of study.json, with an apostrophe before one that a spreadsheet would run as a formula.
+    Numbers have full precision.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -168,7 +170,7 @@ def to_csv(table: Standings) -> str:
             for metric in ALL_METRICS if part in table.values[label] else ():
                 mean, sd = table.mean_and_sd(label, part, metric)
                 seeds = len(table.study.finished_runs(label))
-                row: list[object] = [label, part, metric, mean, "" if math.isnan(sd) else sd, seeds]
+                row: list[object] = [csv_text(label), part, metric, mean, "" if math.isnan(sd) else sd, seeds]
                 c = table.comparisons[part].get(label) if metric == TESTED_METRIC else None
                 tests = (c.p_permutation, c.p_holm, c.p_wilcoxon) if c else ()
                 row += [c.difference, c.low, c.high, *tests, len(c.seeds)] if c else [""] * 7

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from recbole_lecdsr.data.embeddings.provenance import DIGEST
-from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import sidecar, write_whole
+from recbole_lecdsr.errors import DiskError
+from recbole_lecdsr.files import describe_disk_error, sidecar, write_whole
 
 _BLOCK = 1 << 20  # bytes read at a time
 
@@ -80,7 +80,7 @@ def write_together() -> Iterator[FileGroup]:
     """Write several files, which are renamed one right after the other when the block ends without an exception.
 
     Raises:
-        UserError: a full disk or another error of the file system; all files remain as they were.
+        DiskError: a full disk or another error of the file system; all files remain as they were.
     """
     with disk_errors_reported(), ExitStack() as stack:
         group = FileGroup(stack)
@@ -93,13 +93,9 @@ def disk_errors_reported() -> Iterator[None]:
     """Turn errors of the file system while files are written into errors of the user.
 
     Raises:
-        UserError: a full or read-only disk, or another error of the file system.
+        DiskError: a full or read-only disk, or another error of the file system.
     """
     try:
         yield
     except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        raise UserError(
-            f"files cannot be written ({error.strerror or error}{place}): free some space or check the folder's "
-            "permissions, then run the command again"
-        ) from None
+        raise DiskError(describe_disk_error(error)) from None

@@ -61,7 +61,7 @@ def item_records(
     layers: list[text_files.Records] = []
     settings = dataset.config[f"{domain}_domain"]
     if (columns := dataset.folders[domain] / f"{dataset.names[domain]}.item").exists():
-        separator, encoding = settings["field_separator"], dataset.config["encoding"]
+        separator, encoding = settings["field_separator"], settings.get("encoding", dataset.config["encoding"])
         layers.append(text_files.read_item_columns(columns, settings["ITEM_ID_FIELD"], separator, encoding))
     for name in dict.fromkeys((ITEM_TEXT_FILE, dataset.config["item_file"])):
         path = find_text_file(dataset, name)

@@ -3,6 +3,10 @@
 A model derives from `CrossDomainSequentialRecommender` and defines `calculate_loss`, and how it scores: by `query` and
 `item_vectors`, whose inner products are then the scores, by `score`, or by RecBole's `predict` and `full_sort_predict`.
 Everything else has a default. CONTRIBUTING.md, "Add a model", shows a complete one.
+
+A resumed run ends as the uninterrupted one if a model keeps what changes in training in parameters, buffers and
+`get_extra_state` (tensors, numbers, texts, and containers of them), and draws random numbers from the generators of
+Python, NumPy and torch, which are seeded before each epoch and before samples are ranked.
 """
 
 from __future__ import annotations
@@ -16,8 +20,17 @@ from recbole.utils import InputType
 from recbole_cdr.model.crossdomain_recommender import CrossDomainRecommender
 from torch import Tensor
 
-from recbole_lecdsr.data.constants import DOMAIN_FIELD, DOMAINS, RELATIVE_TIME_FIELD, TARGET_FIELD
+from recbole_lecdsr.data.constants import (
+    DOMAIN_FIELD,
+    DOMAIN_ITEM_FIELD,
+    DOMAIN_PLACE_FIELD,
+    DOMAINS,
+    PLACE_FIELD,
+    RELATIVE_TIME_FIELD,
+    TARGET_FIELD,
+)
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.data.domain_windows import DomainWindows
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.sequence_input import SequenceInput
@@ -35,19 +48,29 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     Class attributes, for a subclass to override:
         hyperparameters: the model's own parameters of property files and command line. Those of its base classes are
             added (`declared_parameters`).
-        train_loader: makes the training batches: a class with the interface of `TrainLoader`.
+        train_loader: makes the training batches: a class with the interface of `TrainLoader`, such as one of
+            `recbole_lecdsr.data.position_loader`, with negatives of each position.
         train_samples: values of the parameter ``train_samples`` that the model can learn from: ``targets`` (a row for
             each target, with negatives) and ``sequences`` (a row for each sequence, with a target at every position).
+        reads_domain_windows: whether the model reads a window of each domain beside the mixed one; it then needs
+            ``sequence: mixed_and_single``.
         phases: train modes of the model's own, such as ``{"PRETRAIN": "BOTH"}``: the name for ``train_epochs`` and
             `set_phase`, and RecBole-CDR's mode whose samples the phase trains on.
+        needs_history: what a training target teaches depends on the interactions before it, so that a user's first
+            interaction is no target. False for a model that reads users and items alone: it trains on all training
+            interactions.
         fitted_once: the model is fitted in one pass over the data; a run trains one epoch, whatever ``train_epochs``.
-        supports_distributed: the loss of a batch is the weighted sum of the losses of its rows, so that its rows can be
-            distributed over processes.
+        supports_distributed: each part of the loss of a batch is a sum, or by `count_loss_terms` a mean, over its rows,
+            or a sum over its pairs of rows (`all_pairs_losses`), so that its rows can be distributed over processes.
         uses_every_parameter: every training step gives every parameter a gradient. Saves DistributedDataParallel a
             search for unused ones.
         deterministic_on_gpu: all its operations have deterministic algorithms on a GPU. False makes torch warn instead
             of refusing where there is none.
-        summed_losses: which parts of `calculate_loss` are sums over the rows of a batch; the others are means.
+        summed_losses: which parts of `calculate_loss` are sums over the rows of a batch; the others are means
+            (`count_loss_terms`).
+        all_pairs_losses: which parts are sums over all pairs of rows of a batch. In several processes such a part must
+            compare its rows with those of all (`recbole_lecdsr.distributed.gather_rows`). Its gradient is that of the
+            whole sum, its value a share: the shares of the processes add up to the whole.
         has_inner_product_scores: whether `query` and `item_vectors` give its scores, for export and serving.
     """
 
@@ -55,18 +78,21 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     input_type: ClassVar[InputType] = InputType.PAIRWISE  # RecBole's word for batches with negatives
     train_loader: ClassVar[type] = TrainLoader
     train_samples: ClassVar[tuple[str, ...]] = ("targets",)
+    reads_domain_windows: ClassVar[bool] = False
     phases: ClassVar[Mapping[str, str]] = {}
+    needs_history: ClassVar[bool] = True
     fitted_once: ClassVar[bool] = False
     supports_distributed: ClassVar[bool] = True
     uses_every_parameter: ClassVar[bool] = False
     deterministic_on_gpu: ClassVar[bool] = True
     has_inner_product_scores: ClassVar[bool] = False
     summed_losses: tuple[int, ...] = ()  # an instance may set it
+    all_pairs_losses: tuple[int, ...] = ()  # likewise
 
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, dataset)
         self.user_field, self.item_field = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
-        suffix = config["LIST_SUFFIX"]
+        self.list_suffix = suffix = config["LIST_SUFFIX"]
         self.item_seq_field, self.domain_seq_field = self.item_field + suffix, DOMAIN_FIELD + suffix
         self.target_seq_field, self.time_seq_field = TARGET_FIELD + suffix, RELATIVE_TIME_FIELD + suffix
         self.position_field = config["POSITION_FIELD"]
@@ -91,10 +117,18 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         Args:
             values: parameter -> value, each of which is of its declared kind.
         """
-        chosen = values["train_samples"]
-        if chosen in cls.train_samples:
-            return []
-        return [f"{cls.__name__} cannot learn from train_samples: {chosen}; use {' or '.join(cls.train_samples)}"]
+        errors = []
+        chosen, sequence = values["train_samples"], values["sequence"]
+        if chosen not in cls.train_samples:
+            errors.append(
+                f"{cls.__name__} cannot learn from train_samples: {chosen}; use {' or '.join(cls.train_samples)}"
+            )
+        if cls.reads_domain_windows != (sequence == "mixed_and_single"):
+            errors.append(
+                f"{cls.__name__} cannot read sequence: {sequence}; use "
+                + ("mixed_and_single" if cls.reads_domain_windows else "mixed or single")
+            )
+        return errors
 
     @classmethod
     def resolve_input_type(cls, values: Mapping[str, Any]) -> InputType:
@@ -108,14 +142,28 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
 
     @classmethod
     def training_data(cls, dataset: CrossDomainSequentialDataset) -> CrossDomainSequentialDataset:
-        """The data that the training loader takes its samples from: all training interactions, unless overridden."""
-        return dataset
+        """The data whose training targets (`needs_history`) the training loader takes as its samples."""
+        return dataset if cls.needs_history else dataset.with_every_training_target()
 
     # ------------------------------------------------------------------ training
 
     def calculate_loss(self, interaction: Interaction) -> Tensor | tuple[Tensor, ...]:
         """Loss of a training batch: a scalar, or parts whose sum is minimised and which are logged apart."""
         raise NotImplementedError
+
+    def count_loss_terms(self, interaction: Interaction) -> Tensor | tuple[Tensor | int, ...]:
+        """How many terms each part of `calculate_loss` is a mean over, for the same batch.
+
+        Of several processes each computes the loss of its rows of a batch, and the parts weigh by these numbers, so
+        that the mean gradient is that of the whole batch. A part that every process computes for the whole batch has
+        the same number in each, such as 1.
+
+        Returns:
+            A scalar tensor for all parts, or a number for each. By default the targets of the batch.
+        """
+        if self.target_seq_field in interaction:
+            return interaction[self.target_seq_field].ne(0).sum()
+        return interaction[self.item_field].ne(0).sum()
 
     def set_phase(self, phase: str) -> None:
         """A phase of ``train_epochs`` begins: one of RecBole-CDR's train modes or of `phases`."""
@@ -166,6 +214,11 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
             interaction[DOMAIN_FIELD],
             interaction[self.user_field],
         )
+
+    def domain_windows(self, interaction: Interaction) -> DomainWindows:
+        """The windows of each domain of a batch, where the model `reads_domain_windows`."""
+        names = (DOMAIN_ITEM_FIELD, DOMAIN_PLACE_FIELD, PLACE_FIELD)
+        return DomainWindows(*(interaction[name + self.list_suffix] for name in names))
 
     def query(self, interaction: Interaction) -> Tensor:
         """(B, d) float, whose inner product with row c of `item_vectors` is the score of item c."""

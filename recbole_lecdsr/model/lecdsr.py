@@ -21,7 +21,7 @@ from recbole_lecdsr.model.causal_network import CausalNetwork
 from recbole_lecdsr.model.modules.weight_ema import WeightEMA
 from recbole_lecdsr.model.parameters import LECDSR_PARAMETERS
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
-from recbole_lecdsr.model.ranking_losses import RANKING_LOSSES, SUMMED_LOSSES
+from recbole_lecdsr.model.ranking_losses import ALL_PAIRS_LOSSES, RANKING_LOSSES, SUMMED_LOSSES
 from recbole_lecdsr.model.sequence_objective import SequenceObjective
 from recbole_lecdsr.model.window_objective import WindowObjective
 
@@ -54,6 +54,8 @@ class LeCDSR(CrossDomainSequentialRecommender):
         self.align_weight = 0.0 if config["no_item_semantics"] else config["align_weight"]
         if config["loss_type"] in SUMMED_LOSSES:
             self.summed_losses = (0,)
+        if config["loss_type"] in ALL_PAIRS_LOSSES:
+            self.all_pairs_losses = (0,)
         network = {
             "n_items": self.total_num_items,
             "max_length": config["MAX_ITEM_LIST_LENGTH"],
@@ -126,6 +128,10 @@ class LeCDSR(CrossDomainSequentialRecommender):
         return self.objective(
             self.sequence_input(interaction), interaction[self.training_target_field], interaction[self.negative_field]
         )
+
+    def count_loss_terms(self, interaction: Interaction) -> tuple[Tensor | int, ...]:
+        """See `CrossDomainSequentialRecommender.count_loss_terms`."""
+        return self.objective.count_terms(self.sequence_input(interaction), interaction[self.training_target_field])
 
     def after_step(self) -> None:
         """Take the step into the moving average of the weights."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from recbole_lecdsr.schema import Parameter, find
 
 # `recbole_lecdsr.model.ranking_losses` computes them.
-RANKING_LOSS_NAMES = ("psl", "psl_hinge", "softmax")
+RANKING_LOSS_NAMES = ("all_pairs_hinge", "own_sample_hinge", "psl", "softmax")
 
 _NETWORK = (
     Parameter(
@@ -88,9 +88,12 @@ _TRAINING = (
     Parameter(
         "loss_type",
         str,
-        "Ranking loss: psl_hinge, as published; psl, of the PSL paper; softmax, sampled.",
+        "Ranking loss. all_pairs_hinge: hinge of each positive and the negatives of all samples of a batch, as the "
+        "published script computes it; own_sample_hinge: with those of its own sample, as in the paper's equation; "
+        "psl: of the PSL paper; softmax: sampled.",
         default="softmax",
         choices=RANKING_LOSS_NAMES,
+        renamed={"psl_hinge": "own_sample_hinge"},
     ),
     Parameter("temperature", float, "τ, the temperature of the ranking loss.", default=0.75, above=0),
     Parameter("align_temperature", float, "τ₂, the temperature of the alignment loss.", default=0.1, above=0),

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recbole_lecdsr import distributed
 from recbole_lecdsr.model.alignment import in_batch_alignment
 from recbole_lecdsr.model.causal_network import CausalNetwork, shift_left
 from recbole_lecdsr.model.ranking_losses import RankingLoss
@@ -84,8 +85,23 @@ class SequenceObjective:
             return (ranking,)
         return ranking, self.align_weight * self._alignment(items.identity, items.semantics, distinct)
 
+    def count_terms(self, inputs: SequenceInput, target: Tensor) -> tuple[Tensor | int, ...]:
+        """How many terms each part of the loss is a mean over: targets, and 1 for the alignment, which each of several
+        processes computes for the items of all; arguments as of a call."""
+        targets = target.ne(0).sum()
+        return (targets, 1) if self.align_weight else (targets,)
+
     def _alignment(self, identity: Tensor, semantics: Tensor, item: Tensor) -> Tensor:
-        """Alignment of a sample of the items that have a text."""
-        known = torch.nonzero(self.network.item_text[item].ne(0).any(dim=1)).squeeze(1)
+        """Alignment of a sample of the items that have a text, of all processes: an item is told from the others of the
+        batch, so that its loss depends on which they are."""
+        every = distributed.unite(item, len(self.network.item_text))
+        known = every[self.network.item_text[every].ne(0).any(dim=1)]
         known = known[torch.randperm(len(known), device=known.device)[:_ALIGNED_ITEMS]]
-        return in_batch_alignment(identity[known], semantics[known], self.align_temperature)
+        if distributed.world_size() > 1:
+            items = self.network.items(known)
+            assert items.semantics is not None, "there are semantics of the rows of this process"
+            identity, semantics = items.identity, items.semantics
+        else:
+            row = torch.searchsorted(item, known)
+            identity, semantics = identity[row], semantics[row]
+        return in_batch_alignment(identity, semantics, self.align_temperature)

@@ -56,6 +56,14 @@ class WindowObjective:
         align = alignment(encoded.item, encoded.semantics, self.align_temperature, encoded.mask)
         return ranking, self.align_weight * align
 
+    def count_terms(self, inputs: SequenceInput, target: Tensor) -> tuple[Tensor | int, ...]:
+        """How many terms each part of the loss is a mean over; arguments as of a call: targets, and positions, with
+        ``mask_padding`` real ones."""
+        if not self.align_weight:
+            return (len(target),)
+        item_seq = inputs.item_seq
+        return len(target), item_seq.ne(0).sum() if self.network.mask_padding else item_seq.numel()
+
     def _own_scores(self, query: Tensor, positive: Tensor, negative: Tensor, domain: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the positives (B, 1) -> (B,) and of each one's own negatives, (B, N)."""
         scores = self.network.score(query, torch.cat([positive, negative], dim=1)).float()

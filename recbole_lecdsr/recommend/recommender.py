@@ -28,6 +28,8 @@ from recbole_lecdsr.quick_start import restore
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
 from recbole_lecdsr.runs import run_directory
 from recbole_lecdsr.runs.checkpoint import Checkpoint
+from recbole_lecdsr.runs.comparison import differing_parameters
+from recbole_lecdsr.runs.result import RunResult
 
 _MAX_SCORES = 1 << 25  # of a batch: 128 MB
 _MAX_NAMED_RUNS = 5  # other runs that an error names
@@ -159,8 +161,8 @@ def load_run(
     if not path.exists():
         raise UserError(_missing_run(folder))
     checkpoint = Checkpoint.load(path)
-    # A split without test samples leaves no result.json.
-    if not (folder / run_directory.RESULT).exists() and not checkpoint.training_ended:
+    # A split without test samples leaves no result.json; a run that is being lengthened still has the former one.
+    if not checkpoint.training_ended and not _has_result_of(checkpoint, folder / run_directory.RESULT):
         raise UserError(
             f"the run in {folder} is not finished (after epoch {checkpoint.epoch}): resume it with --resume=True and "
             "the settings in its config.yaml"
@@ -171,6 +173,10 @@ def load_run(
     if config["selection"] == "per_domain_best" and all(name in best for name in DOMAINS):
         models = {name: _make_model(config, dataset, best[name].state_dict) for name in DOMAINS}
     return models, dataset
+
+
+def _has_result_of(checkpoint: Checkpoint, path: Path) -> bool:
+    return path.exists() and not differing_parameters(RunResult.read(path).parameters, checkpoint.parameters)
 
 
 def _missing_run(folder: Path) -> str:
@@ -186,7 +192,10 @@ def _make_model(
     config: LeCDSRConfig, dataset: CrossDomainSequentialDataset, weights: Mapping[str, Tensor]
 ) -> CrossDomainSequentialRecommender:
     model = config.model_class(config, dataset).to(config["device"])
-    model.load_state_dict(weights)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"the weights of a domain do not fit the data: train again ({error})") from None
     return model.eval()
 
 
@@ -244,7 +253,7 @@ class Recommender:
         """
         size = len(item)
         log = build_event_log(np.zeros(size, dtype=int), item, domain, np.arange(size), split={"LS": "valid_only"})
-        log = replace(log, time=np.full(size, np.inf))
+        log = replace(log, relative_time=np.ones(size, dtype=np.float32))
         collator = SequenceCollator(self.config, self.dataset, log)
         return self._recommend_batch(collator, log, np.array([size - 1]), k=k, include_history=include_history)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from typing import IO, Any
 
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from rich.markup import escape
 from rich.table import Table
 
+from recbole_lecdsr.files import csv_text
 from recbole_lecdsr.recommend.recommender import Recommendations, to_frame
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
 from recbole_lecdsr.terminal import Console
@@ -32,8 +32,6 @@ SCHEMA = pa.schema(
         ("score", pa.float32()),
     ]
 )
-# The beginning of a formula, unless the text is a number.
-_FORMULA = re.compile(r"(?![-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?\Z)[=+\-@\t\r]")
 _WIDTH = 120  # of tables that are not printed on a terminal
 
 
@@ -107,12 +105,8 @@ def write_csv(file: IO[str], vocabulary: Vocabulary, batches: Iterable[Recommend
     for number, batch in enumerate(batches):
         rows = to_rows(batch, vocabulary)
         for column in ("user", "domain", "item", "title"):
-            rows[column] = rows[column].map(_without_formula, na_action="ignore")
+            rows[column] = rows[column].map(csv_text, na_action="ignore")
         rows.to_csv(file, index=False, header=number == 0, lineterminator="\n")
-
-
-def _without_formula(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def write_parquet(file: IO[bytes], vocabulary: Vocabulary, batches: Iterable[Recommendations]) -> None:

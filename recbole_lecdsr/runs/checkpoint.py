@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
+from torch import Tensor
 
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.json_files import parse_plain
+from recbole_lecdsr.runs.content_digest import content_digest
 from recbole_lecdsr.runs.run_directory import write_run_file
 from recbole_lecdsr.runs.training import MEAN, BestEpoch, EpochRecord, StateDict
 
 # Number of the format. That of version 0.1.0 had none.
-FORMAT = 2
+FORMAT = 3
+CHECKSUM = "checksum"  # of all the rest
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,6 +42,8 @@ class Checkpoint:
         history: the epochs so far.
         seconds: ``load``, ``train``, ``valid`` and ``test`` -> seconds so far.
         samples_seen: training samples in all epochs so far.
+        identity: `recbole_lecdsr.runs.identity.identify`; empty in checkpoints of before identities were recorded.
+        environment: `recbole_lecdsr.runs.environment.environment`; empty likewise.
     """
 
     parameters: Mapping[str, Any]
@@ -56,6 +62,8 @@ class Checkpoint:
     history: tuple[EpochRecord, ...]
     seconds: Mapping[str, float]
     samples_seen: int
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def state_dict(self) -> StateDict:
@@ -71,16 +79,28 @@ class Checkpoint:
             device: where to put the tensors.
 
         Raises:
-            UserError: the file is missing, truncated, not a checkpoint of a run, or of another version's format.
+            UserError: the file is missing, truncated, damaged, no checkpoint of a run, or of another version's format.
         """
-        state = _read_state(path, device)
-        best = {
-            name: BestEpoch(**{**epoch, "state_dict": state["state_dict"] if name == MEAN else epoch["state_dict"]})
-            for name, epoch in state["best"].items()
-        }
-        history = tuple(map(EpochRecord.from_dict, state["history"]))
-        values = {field.name: state[field.name] for field in fields(cls)}
-        return cls(**{**values, "best": best, "history": history})
+        state = _read_state(path)
+        try:
+            values = {name: parse_plain(kind, state[name]) for name, kind in _PLAIN.items()}
+            best = {name: _parse_best(name, epoch, state) for name, epoch in _mapping(state, "best").items()}
+            last = state["last_state_dict"]
+            last = None if last is None else _mapping(state, "last_state_dict")
+            optimizer = _mapping(state, "optimizer")
+            if not isinstance(optimizer.get("state"), Mapping) or not isinstance(optimizer.get("param_groups"), list):
+                raise ValueError("optimizer: must have state and param_groups")
+            if MEAN not in best:
+                raise ValueError(f"best: lacks {MEAN}")
+        except ValueError as error:
+            raise UserError(f"checkpoint {path} has a part that cannot be ({error}): {_REMEDY}") from None
+        checkpoint = cls(**{**values, "best": best, "last_state_dict": last, "optimizer": optimizer})
+        return checkpoint if torch.device(device).type == "cpu" else checkpoint._moved(device)
+
+    def _moved(self, device: torch.device | str) -> Checkpoint:
+        """The same with its weights on a device; an optimizer moves its state by itself when it loads it."""
+        best = {name: replace(epoch, state_dict=_to(epoch.state_dict, device)) for name, epoch in self.best.items()}
+        return replace(self, best=best, last_state_dict=_to(self.last_state_dict, device))
 
     def check_vocabulary(self, digests: Mapping[str, str], place: object) -> None:
         """Refuse data whose ids are of other users or items than those that the weights were trained for.
@@ -122,21 +142,57 @@ class Checkpoint:
             "best": best,
             "history": [epoch.to_dict() for epoch in self.history],
         }
+        state[CHECKSUM] = content_digest(state)
         with write_run_file(path, "wb") as file:
             torch.save(state, file)
 
 
-def _read_state(path: Path, device: torch.device | str) -> dict[str, Any]:
-    """The content of a checkpoint of the present format."""
+_REMEDY = "delete it and train again, or restore it from a copy"
+_TENSORS = ("best", "last_state_dict", "optimizer")  # the fields that hold tensors; all others are plain data
+_HINTS = get_type_hints(Checkpoint)
+_PLAIN = {field.name: _HINTS[field.name] for field in fields(Checkpoint) if field.name not in _TENSORS}
+
+
+def _mapping(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = state[name]
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{name}: must be a mapping of names, not {type(value).__name__}")
+    return value
+
+
+def _parse_best(name: str, values: Any, state: Mapping[str, Any]) -> BestEpoch:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"best.{name}: must be a mapping, not {type(values).__name__}")
+    absent = [field.name for field in fields(BestEpoch) if field.name not in values]
+    if absent:
+        raise ValueError(f"best.{name}: lacks {', '.join(absent)}")
+    state_dict = _mapping(state, "state_dict") if name == MEAN else _mapping(values, "state_dict")
+    hints = get_type_hints(BestEpoch)
+    plain = {key: parse_plain(hints[key], values[key]) for key in ("epoch", "score", "valid")}
+    return BestEpoch(**plain, state_dict=state_dict)
+
+
+def _to(values: Any, device: torch.device | str) -> Any:
+    """Weights with all tensors on a device; other values as they are."""
+    if isinstance(values, Tensor):
+        return values.to(device)
+    return {key: _to(value, device) for key, value in values.items()} if isinstance(values, Mapping) else values
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint of the present format, with the checksum that it was written with."""
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        size = path.stat().st_size
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: train first, or leave out --resume") from None
+    except PermissionError as error:
+        raise UserError(f"checkpoint {path} cannot be read ({error.strerror}): get permission to read it") from None
     except Exception as error:  # torch raises errors of many kinds on files that are no checkpoints
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"checkpoint {path} ({path.stat().st_size} bytes) cannot be read, because it is truncated or not a "
-            f"checkpoint of a run ({reason}): delete it and train again, or restore it from a copy"
+            f"checkpoint {path} ({size} bytes) cannot be read, because it is truncated or not a checkpoint of a run "
+            f"({reason}): {_REMEDY}"
         ) from None
     if not isinstance(state, dict) or "state_dict" not in state or "parameters" not in state:
         raise UserError(f"checkpoint {path} holds no LeCDSR run (no 'state_dict' or 'parameters'): give another file")
@@ -146,7 +202,13 @@ def _read_state(path: Path, device: torch.device | str) -> dict[str, Any]:
             f"checkpoint {path} was written by recbole_lecdsr {version} in a format that this version cannot read: "
             f"train again, or use recbole_lecdsr {version}"
         )
-    missing = [field.name for field in fields(Checkpoint) if field.name not in state]
+    missing = [name for name in (*_PLAIN, *_TENSORS, CHECKSUM) if name not in state]
     if missing:
-        raise UserError(f"checkpoint {path} lacks {', '.join(missing)}: delete it and train again")
+        raise UserError(f"checkpoint {path} lacks {', '.join(missing)}: {_REMEDY}")
+    try:
+        digest = content_digest({name: value for name, value in state.items() if name != CHECKSUM})
+    except (TypeError, RuntimeError) as error:
+        raise UserError(f"checkpoint {path} has a part that cannot be ({error}): {_REMEDY}") from None
+    if digest != state[CHECKSUM]:
+        raise UserError(f"checkpoint {path} is damaged: its content does not have the checksum in it; {_REMEDY}")
     return state

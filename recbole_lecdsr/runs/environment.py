@@ -36,6 +36,11 @@ def git_revision() -> str | None:
         return None
 
 
+def environment(device: torch.device) -> dict[str, str]:
+    """What a run depends on beside its identity: versions, git revision and device, name -> text."""
+    return {**versions(), "git revision": str(git_revision()), "device": device_name(device)}
+
+
 def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
         ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10

@@ -6,12 +6,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.metrics import DomainMetrics
-from recbole_lecdsr.runs.run_directory import write_run_file
+from recbole_lecdsr.json_files import check_seal, parse_plain, read_json_object, seal
+from recbole_lecdsr.runs.run_directory import RUN_AGAIN, write_run_file
 from recbole_lecdsr.runs.training import EpochRecord
+
+# Number of the format. That of version 0.1.0 had none.
+FORMAT = 2
+
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
+# As `DomainMetrics`, of metrics of ranks, which are from 0 to 1.
+RankMetrics = dict[str, dict[str, Annotated[float, Field(ge=0, le=1)]]]
 
 
 @dataclass(frozen=True)
@@ -57,60 +69,109 @@ class RunResult:
         coverage: how many items and users have an LLM embedding.
         history: the epochs.
         parameters: all parameters of the run.
+        identity: digests of what the result follows from (`recbole_lecdsr.runs.identity.identify`); None in results of
+            before identities were recorded.
+        ranks_digest: of the content of ranks.npz; None in results of version 0.1.0.
+
+    Raises:
+        ValueError: values that contradict each other, or parameters without those that every run has.
     """
 
     model: str
     dataset: str
     domains: Mapping[str, str]
-    seed: int
+    seed: Count
     versions: Mapping[str, str]
     git_revision: str | None
     device: str
-    processes: int = 1  # absent in early results
-    trainable_parameters: int
-    seconds: Mapping[str, float]
-    samples_per_second: float
-    peak_memory_bytes: Mapping[str, int]
+    processes: Annotated[int, Field(ge=1)] = 1  # absent in early results
+    trainable_parameters: Count
+    seconds: Mapping[str, Amount]
+    samples_per_second: Amount
+    peak_memory_bytes: Mapping[str, Count]
     selection: str
-    best_epoch: Mapping[str, int] | None
-    epochs: int
-    valid: DomainMetrics
-    test: DomainMetrics
-    test_samples: Mapping[str, int]
+    best_epoch: Mapping[str, Count] | None
+    epochs: Count
+    valid: RankMetrics
+    test: RankMetrics
+    test_samples: Mapping[str, Count]
     candidates: CandidateInfo
-    reference: Mapping[str, DomainMetrics]
+    reference: Mapping[str, RankMetrics]
     recommended: DomainMetrics
     coverage: Mapping[str, Any]
     history: tuple[EpochRecord, ...]
     parameters: Mapping[str, Any]
+    identity: Mapping[str, Any] | None = None
+    ranks_digest: str | None = None
+
+    def __post_init__(self) -> None:
+        if set(self.domains) != set(DOMAINS):
+            raise ValueError(f"domains: must name {' and '.join(DOMAINS)}")
+        if not self.test.keys() <= {*DOMAINS, "overall"} or not self.test_samples.keys() <= set(DOMAINS):
+            raise ValueError("test and test_samples: must be of the domains")
+        if absent := [name for name in ("train", "valid", "test") if name not in self.seconds]:
+            raise ValueError(f"seconds.{absent[0]}: is missing")
+        if not self.peak_memory_bytes:
+            raise ValueError("peak_memory_bytes: is empty")
+        if self.epochs != len(self.history):
+            raise ValueError(f"epochs: is {self.epochs}, but the history has {len(self.history)}")
+        if not isinstance(self.parameters.get("eval_args"), Mapping):
+            raise ValueError("parameters.eval_args: must be a mapping")
+        if not isinstance(self.parameters.get("valid_metric"), str):
+            raise ValueError("parameters.valid_metric: must be the name of a metric")
+        for number, epoch in enumerate(self.history):
+            if any(self.valid_metric not in metrics for metrics in (epoch.valid or {}).values()):
+                raise ValueError(f"history.{number}.valid: lacks {self.valid_metric}")
+
+    # ------------------------------------------------------------------ what follows from the values
+
+    @property
+    def version(self) -> str:
+        """The version of the plugin that wrote it; empty where it is not recorded."""
+        return self.versions.get("recbole_lecdsr", "")
+
+    @property
+    def refit(self) -> bool:
+        """Whether the tested model was retrained on training and validation interactions."""
+        return bool(self.parameters.get("refit"))
+
+    @property
+    def split(self) -> object:
+        """How the data were split: names of ready-made files, or the split, order and grouping."""
+        if self.parameters.get("benchmark_filename"):
+            return self.parameters["benchmark_filename"]
+        return {key: self.parameters["eval_args"].get(key) for key in ("split", "order", "group_by")}
+
+    @property
+    def valid_metric(self) -> str:
+        """The metric that selects the epoch, such as ``ndcg@10``."""
+        return str(self.parameters["valid_metric"]).lower()
+
+    @property
+    def selected_epochs(self) -> frozenset[int]:
+        """Numbers of the selected epochs within their phase."""
+        return frozenset((self.best_epoch or {}).values())
+
+    # ------------------------------------------------------------------ the file
 
     @classmethod
     def read(cls, path: Path) -> RunResult:
         """Read a result.json, of this version or of 0.1.0.
 
         Raises:
-            UserError: a file that is missing, cannot be read or lacks a value.
+            UserError: a file that is missing or cannot be read, lacks a value or has an impossible one, was damaged or
+                edited, or is of a later format.
         """
+        missing = f"{path} does not exist: the run has not been tested; resume it with --resume=True"
+        values = read_json_object(path, missing=missing, remedy=RUN_AGAIN)
+        absent = [field.name for field in fields(cls) if field.name not in values and field.default is MISSING]
+        if absent:
+            raise UserError(f"{path} has no {', '.join(absent)}: another version wrote it; {RUN_AGAIN}")
+        check_seal(values, path, format=FORMAT, remedy=RUN_AGAIN)
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(
-                f"{path} does not exist: the run has not been tested; resume it with --resume=True"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read ({error}): delete the run and start it again") from None
-        if not isinstance(values, dict):
-            raise UserError(f"{path} must hold a mapping, not {type(values).__name__}: start the run again")
-        missing = [field.name for field in fields(cls) if field.name not in values and field.default is MISSING]
-        if missing:
-            raise UserError(f"{path} has no {', '.join(missing)}: another version wrote it; start the run again")
-        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        try:
-            candidates = {field.name: known["candidates"][field.name] for field in fields(CandidateInfo)}
-            history = tuple(map(EpochRecord.from_dict, known["history"]))
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{path} lacks a value or has one of another type ({error}): start the run again") from None
-        return cls(**{**known, "candidates": CandidateInfo(**candidates), "history": history})
+            return parse_plain(cls, values)
+        except ValueError as error:
+            raise UserError(f"{path} lacks a value or has one that cannot be ({error}): {RUN_AGAIN}") from None
 
     def write(self, path: Path) -> None:
         """Write result.json; a crash leaves the former one as it was.
@@ -123,7 +184,7 @@ class RunResult:
             file.write("\n")
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of result.json."""
+        """The content of result.json, plain data with format and checksum."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         history = [epoch.to_dict() for epoch in self.history]
-        return {**values, "candidates": vars(self.candidates).copy(), "history": history}
+        return seal({**values, "candidates": vars(self.candidates).copy(), "history": history}, FORMAT)

@@ -8,18 +8,23 @@ from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.evaluation.metrics import training_popularity
 from recbole_lecdsr.runs.environment import device_name, git_revision, peak_memory_bytes, versions
+from recbole_lecdsr.runs.identity import Identity
+from recbole_lecdsr.runs.ranks import write_ranks
 from recbole_lecdsr.runs.result import CandidateInfo, RunResult
-from recbole_lecdsr.runs.run_directory import RESULT, write_ranks
+from recbole_lecdsr.runs.run_directory import RANKS, RESULT
 from recbole_lecdsr.runs.training import Evaluation, TrainingOutcome
 
 
-def write_result(config: LeCDSRConfig, test_data: EvalLoader, outcome: TrainingOutcome) -> RunResult | None:
+def write_result(
+    config: LeCDSRConfig, test_data: EvalLoader, outcome: TrainingOutcome, identity: Identity
+) -> RunResult | None:
     """Write ranks.npz, then result.json, in the first process; the others wait for it.
 
     Args:
         config: of the run.
         test_data: the test samples.
         outcome: of the training.
+        identity: of the run.
 
     Returns:
         The content of result.json; None where nothing was tested, and in all processes but the first.
@@ -31,8 +36,8 @@ def write_result(config: LeCDSRConfig, test_data: EvalLoader, outcome: TrainingO
     test = outcome.test
     if test is not None and distributed.rank() == 0:
         dataset = test_data.dataset
-        write_ranks(
-            config.run_directory,
+        ranks_digest = write_ranks(
+            config.run_directory / RANKS,
             rank=test.rank,
             domain=test_data.domain,
             user=dataset.user_token[test_data.user],
@@ -40,13 +45,20 @@ def write_result(config: LeCDSRConfig, test_data: EvalLoader, outcome: TrainingO
             history=dataset.log.history_length[test_data.targets],
             popularity=training_popularity(dataset)[test_data.item],
         )
-        result = _make_result(config, test_data, outcome, test)
+        result = _make_result(config, test_data, outcome, test, identity, ranks_digest)
         result.write(config.run_directory / RESULT)
     distributed.barrier()
     return result
 
 
-def _make_result(config: LeCDSRConfig, test_data: EvalLoader, outcome: TrainingOutcome, test: Evaluation) -> RunResult:
+def _make_result(
+    config: LeCDSRConfig,
+    test_data: EvalLoader,
+    outcome: TrainingOutcome,
+    test: Evaluation,
+    identity: Identity,
+    ranks_digest: str,
+) -> RunResult:
     candidates = test_data.candidates
     return RunResult(
         model=config.model_name,
@@ -75,4 +87,6 @@ def _make_result(config: LeCDSRConfig, test_data: EvalLoader, outcome: TrainingO
         coverage=test_data.dataset.coverage,
         history=tuple(outcome.history),
         parameters=config.plain(),
+        identity=identity,
+        ranks_digest=ranks_digest,
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from recbole_lecdsr.evaluation.metrics import DomainMetrics
 
@@ -28,26 +29,21 @@ class EpochRecord:
         seconds: duration of the training.
         valid: validation metrics; None where the epoch was not validated.
         valid_score: the value that epochs are selected and training is stopped by; None likewise.
+
+    Raises:
+        ValueError: validation metrics without a score, or a score without them.
     """
 
-    phase: int
-    epoch: int
+    phase: Annotated[int, Field(ge=0)]
+    epoch: Annotated[int, Field(ge=0)]
     loss: tuple[float, ...]
-    seconds: float
+    seconds: Annotated[float, Field(ge=0)]
     valid: DomainMetrics | None = None
     valid_score: float | None = None
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> EpochRecord:
-        """The record of an entry of ``history``."""
-        return cls(
-            phase=values["phase"],
-            epoch=values["epoch"],
-            loss=tuple(values["loss"]),
-            seconds=values["seconds"],
-            valid=values.get("valid"),
-            valid_score=values.get("valid_score"),
-        )
+    def __post_init__(self) -> None:
+        if (self.valid is None) != (self.valid_score is None):
+            raise ValueError("valid and valid_score: only one of them is given")
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of ``history``, plain data; without validation where there was none.

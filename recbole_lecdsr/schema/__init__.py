@@ -5,6 +5,7 @@ Imports neither a framework nor torch, so that ``--help`` is fast. What a model 
 
 from recbole_lecdsr.schema.combinations import validate_combinations
 from recbole_lecdsr.schema.groups import GROUPS, PARAMETERS, Group, find, leaves, walk
+from recbole_lecdsr.schema.influence import WITHOUT_INFLUENCE, digest_values, influential, parameter_digest
 from recbole_lecdsr.schema.parameter import Parameter, from_default
 from recbole_lecdsr.schema.property_text import default_properties, yaml_text
 from recbole_lecdsr.schema.reference import describe, parameter_table, table
@@ -24,14 +25,18 @@ __all__ = [
     "RENAMED",
     "TRAIN_MODES",
     "UNSUPPORTED",
+    "WITHOUT_INFLUENCE",
     "Group",
     "Parameter",
     "default_properties",
     "describe",
+    "digest_values",
     "find",
     "from_default",
+    "influential",
     "leaves",
     "normalize_lists",
+    "parameter_digest",
     "parameter_names",
     "parameter_table",
     "table",

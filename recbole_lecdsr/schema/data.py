@@ -76,12 +76,18 @@ def _field(name: str, default: str, help: str) -> Parameter:
 
 # Also allowed for one domain only: --source_domain.item_inter_num_interval='[5,inf)'.
 OF_A_DOMAIN = (
-    Parameter("field_separator", str, "Separator of the columns of atomic files.", default="\t", accepts=bool),
+    Parameter(
+        "field_separator",
+        str,
+        "Separator of the columns of atomic files, apart from embeddings, which have tabs.",
+        default="\t",
+        accepts=bool,
+    ),
     Parameter("seq_separator", str, "Separator of the entries of a sequence.", default=" ", accepts=bool),
     Parameter(
         "encoding",
         str,
-        "Encoding of the atomic files.",
+        "Encoding of the atomic files, apart from embeddings, which are in UTF-8.",
         default="utf-8",
         accepts=_is_encoding,
         expected="an encoding that contains ASCII, such as utf-8",
@@ -229,9 +235,10 @@ DATA = (
     Parameter(
         "sequence",
         str,
-        "Interactions in a window: mixed, of both domains; single, of the target's domain.",
+        "Interactions in a window: mixed, of both domains; single, of the target's domain. mixed_and_single adds a "
+        "window of each domain to the mixed one, for models that read three sequences.",
         default="mixed",
-        choices=("mixed", "single"),
+        choices=("mixed", "single", "mixed_and_single"),
         common=True,
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 # kind -> what a value is called, alone and in a list
@@ -16,6 +16,7 @@ _NOUNS = {
     str: ("a string", "strings"),
     dict: ("a mapping", "mappings"),
 }
+_LARGEST = 2**31 - 1  # of whole numbers without another bound
 _LONGEST_VALUE = 200  # characters of a value in an error
 
 
@@ -33,6 +34,7 @@ class Parameter:
         help: one or two sentences. The first is at most 80 characters long.
         default: value if no property file gives one. None for a mapping with `parts`: the defaults of these.
         choices: the only values allowed; of a list, the only values of an entry.
+        renamed: former names of choices -> their names of today, for the error.
         ignore_case: whether the case of a choice plays no part.
         minimum, maximum: inclusive bounds of a number, or of the entries of a list.
         above, below: exclusive bounds.
@@ -55,6 +57,7 @@ class Parameter:
     help: str
     default: Any = None
     choices: tuple[object, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
     ignore_case: bool = False
     minimum: float | None = None
     maximum: float | None = None
@@ -129,9 +132,16 @@ class Parameter:
         Returns:
             A sentence with the name, what is allowed and the value, or None for an allowed value.
         """
+        if any(self._is_too_large(entry) for entry in (value if isinstance(value, (list, tuple)) else [value])):
+            return f"{name or self.name} must be at most {_LARGEST}, not {_abbreviate(value)}"
         if self._is_allowed(value):
             return None
         return f"{name or self.name} must be {self.allowed}, not {_abbreviate(value)}{self._remedy(value)}"
+
+    def _is_too_large(self, value: object) -> bool:
+        """Whether a whole number is beyond what any size, count or length can be."""
+        is_bounded = self.maximum is not None or float in self.kinds
+        return not is_bounded and isinstance(value, int) and value > _LARGEST
 
     def normalized(self, value: object) -> object:
         """The value, a single entry of a list as a list."""
@@ -173,6 +183,8 @@ class Parameter:
         if self.kinds == (str,) and not self.choices and isinstance(value, (bool, int, float)):
             return f": put it in quotes, '{value}'"
         if isinstance(value, str):
+            if value in self.renamed:
+                return f", which is now called {self.renamed[value]}"
             close = difflib.get_close_matches(value, map(str, self.choices), n=1)
             return f": did you mean {close[0]}?" if close else ""
         return ""

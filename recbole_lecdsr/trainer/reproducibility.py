@@ -15,17 +15,22 @@ from recbole_lecdsr.data.epoch_seed import epoch_seed
 
 
 def seed(config: LeCDSRConfig) -> None:
-    """Seed all random number generators as RecBole does, and make a GPU compute the same each time.
+    """Seed all random number generators as RecBole does, and make the device compute the same each time.
 
-    With ``reproducibility``, torch uses deterministic algorithms only. Some models of RecBole's have operations without
-    one (`CrossDomainSequentialRecommender.deterministic_on_gpu`); for these torch warns.
+    With ``reproducibility``, torch uses deterministic algorithms only: on a CPU too, where several threads would add up
+    the gradients of a table's rows in any order. Some models of RecBole's have operations without one on a GPU
+    (`CrossDomainSequentialRecommender.deterministic_on_gpu`); for these torch warns.
     """
     init_seed(config["seed"], config["reproducibility"])
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    exact = config["reproducibility"] and config["device"].type == "cuda"  # a CPU computes the same anyway
-    torch.use_deterministic_algorithms(exact, warn_only=not config.model_class.deterministic_on_gpu)
+    exact, warn_only = config["reproducibility"], not config.model_class.deterministic_on_gpu
+    torch.use_deterministic_algorithms(exact, warn_only=warn_only)
     # A debugging aid that costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+# In place of an epoch's number where a model scores, so that what it draws does not depend on what was drawn before.
+SCORING = 999_999_999
 
 
 def epoch_number(phase: int, epoch: int) -> int:
@@ -45,11 +50,12 @@ def seed_model(seed: int, number: int) -> None:
     """Seed what a model draws in an epoch, such as dropout or masked items: in each process something else.
 
     All three generators are seeded, since models of RecBole draw from Python's and NumPy's too. What an epoch draws
-    then depends on its number alone, and a resumed run draws what the uninterrupted one would have drawn.
+    then depends on its number alone, and a resumed run draws what the uninterrupted one would have drawn. Some models
+    draw when they score, too: noise against equal scores, or the steps of a diffusion.
 
     Args:
         seed: the run's ``seed``.
-        number: of the epoch (`epoch_number`).
+        number: of the epoch (`epoch_number`), or `SCORING`.
     """
     # Half of the loaders' seed: the numbers that runs have been recorded with.
     value = epoch_seed(seed, number) // 2 + distributed.rank() * 100_000_007

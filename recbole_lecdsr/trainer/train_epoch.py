@@ -73,8 +73,7 @@ def train_epoch(
                 parts = loss(interaction)
             parts = parts if isinstance(parts, tuple) else (parts,)
             if distributed.world_size() > 1:
-                weights = train_data.loss_weights
-                parts = tuple(part * weights[index in model.summed_losses] for index, part in enumerate(parts))
+                parts = _weigh(parts, model, interaction, train_data.is_sharded)
             scaler.scale(reduce(torch.add, parts).sum()).backward()
             if settings.clip_grad_norm:
                 scaler.unscale_(optimizer)  # clip gradients, not scaled ones
@@ -88,3 +87,28 @@ def train_epoch(
     if total is None:
         return []
     return (distributed.all_reduce_sum(total) / distributed.world_size()).tolist()
+
+
+def _weigh(
+    parts: tuple[Tensor, ...], model: CrossDomainSequentialRecommender, interaction: Interaction, is_sharded: bool
+) -> tuple[Tensor, ...]:
+    """Parts of the loss, weighted so that their mean over the processes is that of the batch.
+
+    Args:
+        parts: of the loss of this process's rows.
+        model: whose loss it is.
+        interaction: these rows.
+        is_sharded: whether each process has its own rows of the batch; otherwise each has them all.
+    """
+    size = distributed.world_size()
+    if not is_sharded:  # what compares all rows of all processes finds each pair once for each process
+        return tuple(part / size if index in model.all_pairs_losses else part for index, part in enumerate(parts))
+    counts = model.count_loss_terms(interaction)
+    counts = counts if isinstance(counts, tuple) else (counts,) * len(parts)
+    own = torch.stack([torch.as_tensor(count, dtype=torch.float32, device=parts[0].device) for count in counts])
+    weight = size * own / distributed.all_reduce_sum(own.clone()).clamp(min=1)
+    totals = {*model.summed_losses, *model.all_pairs_losses}
+    return tuple(
+        part * (size if index in totals else share)
+        for index, (part, share) in enumerate(zip(parts, weight, strict=True))
+    )

@@ -16,6 +16,7 @@ from recbole.utils import set_color
 from recbole_cdr.utils import train_mode2state
 
 from recbole_lecdsr import distributed
+from recbole_lecdsr.compat.tensorboard import EventWriter
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.train_loader import TrainLoader
@@ -23,8 +24,13 @@ from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.metrics import flatten_metrics
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.runs.checkpoint import Checkpoint
-from recbole_lecdsr.runs.comparison import differing_parameters
-from recbole_lecdsr.runs.run_directory import write_config
+from recbole_lecdsr.runs.comparison import BUDGET, differing_parameters
+from recbole_lecdsr.runs.environment import environment
+from recbole_lecdsr.runs.identity import identify, require_same_identity, warn_of_another_environment
+from recbole_lecdsr.runs.memory import TRAINING, explain_memory_errors
+from recbole_lecdsr.runs.run_directory import LOG, MODEL, RESULT, remove_run_files, write_config
+from recbole_lecdsr.runs.run_folders import describe_similar_run, read_finished_run, resumes
+from recbole_lecdsr.runs.run_log import write_log_to
 from recbole_lecdsr.runs.training import MEAN, EpochRecord
 from recbole_lecdsr.trainer.dual_evaluation import DualDomainEvaluator
 from recbole_lecdsr.trainer.reproducibility import epoch_number, seed_model
@@ -39,7 +45,7 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
     follows the mean of the two domains' validation metric; in a SOURCE or TARGET phase it follows that domain's.
 
     Args:
-        config: of the run, whose run directory is made.
+        config: of the run, which takes its run directory.
         model: on the device of the run.
 
     Attributes:
@@ -48,7 +54,7 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
         refitted: whether the model was retrained on training and validation interactions.
 
     Raises:
-        UserError: the run directory cannot be made.
+        UserError: the run directory cannot be made, or ``run_name`` names that of another run.
     """
 
     # Of RecBole's trainers.
@@ -85,6 +91,9 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
     ) -> tuple[float, Mapping[str, float] | None]:
         """Train phase by phase.
 
+        With ``resume``, training continues from a checkpoint in the run directory. A run that has finished there is not
+        trained again: its selected epochs are loaded instead.
+
         Args:
             train_data: training samples.
             valid_data: validation samples; without any, every epoch counts as the best so far.
@@ -98,21 +107,13 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
             ``source_ndcg@10``; None without validation.
 
         Raises:
-            UserError: a phase without training samples, a loss or scores that are not numbers, a checkpoint of other
-                interactions or of a finished refit, a file that cannot be written.
+            UserError: a phase without training samples, a loss or scores that are not numbers, a checkpoint or a
+                finished run of other data, a checkpoint of a finished refit, a file that cannot be written.
         """
-        if self.writes:
-            write_config(self.folder, self.config.plain())
         self.verbose = verbose
         self.data_digest = train_data.dataset.log.digest
         self.vocabulary_digests = train_data.dataset.vocabulary_digests
-        if self.resumed:
-            self.resumed.check_vocabulary(self.vocabulary_digests, self.config["pair_path"])
-        if self.resumed and self.resumed.data_digest != self.data_digest:
-            raise UserError(
-                f"{self.saved_model_file} was trained on other interactions than those in {self.config['pair_path']}: "
-                "restore them, or give another output_dir"
-            )
+        self._begin_run(train_data, saved)
 
         def end_of_epoch(epoch: int, score: float) -> None:
             if saved and self.cur_step > 0:  # otherwise it is the best epoch, which has just been saved
@@ -136,6 +137,53 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
             Trainer.fit(self, train_data, samples, False, saved, show_progress, end_of_epoch)
         self.tensorboard.flush()
         return self.best_valid_score, self.best_valid_result
+
+    def _begin_run(self, train_data: TrainLoader, saved: bool) -> None:
+        """Continue the run in the run directory if it is to be resumed or has finished, or else remove its files."""
+        model_file = Path(self.saved_model_file)
+        self.identity = identify(self.config, train_data.dataset, saved=saved)
+        self.environment = environment(self.device)
+        finished = None if self.resumed else read_finished_run(self.config, self.identity)
+        self.repeated = distributed.broadcast_flag(finished is not None)
+        exists = distributed.broadcast_flag(model_file.exists())
+        self.logger.info("run directory: %s", self.folder)
+        if not self.resumed and exists and (self.repeated or resumes(self.config, train_data.dataset)):
+            self.resume_checkpoint(model_file)
+        if self.resumed:
+            self._require_same_data(self.resumed)
+        elif self.repeated:
+            raise UserError(
+                f"{self.folder} holds this run, finished and without {MODEL}: give another --run_name or output_dir, "
+                "or replace it by --overwrite=True"
+            )
+        if not self.writes or self.repeated:
+            return
+        if not self.resumed:
+            if self.config["resume"] and not self.config["overwrite"]:
+                similar = describe_similar_run(self.config)
+                self.logger.warning(
+                    "there is no run with these parameters to resume, so it starts in %s%s",
+                    self.folder, f"; {similar}" if similar else "",
+                )  # fmt: skip
+            elif exists and not self.config["overwrite"] and not (self.folder / RESULT).exists():
+                self.logger.warning(
+                    "%s holds an unfinished run, which starts again; --resume=True resumes it", self.folder
+                )
+            remove_run_files(self.folder)
+        write_log_to(self.folder / LOG, append=self.resumed is not None)
+        write_config(self.folder, self.config.plain())
+        self.tensorboard = EventWriter(self.folder)
+
+    def _require_same_data(self, checkpoint: Checkpoint) -> None:
+        """Refuse a checkpoint that was trained on other data, and warn of other versions and another device."""
+        checkpoint.check_vocabulary(self.vocabulary_digests, self.config["pair_path"])
+        if checkpoint.data_digest != self.data_digest:
+            raise UserError(
+                f"{self.saved_model_file} was trained on other interactions than those in {self.config['pair_path']}: "
+                "restore them, or give another output_dir"
+            )
+        require_same_identity(self.saved_model_file, checkpoint.identity, self.identity, self.config)
+        warn_of_another_environment(self.saved_model_file, checkpoint.environment, self.environment)
 
     def refit(
         self, model: CrossDomainSequentialRecommender, train_data: TrainLoader, show_progress: bool = False
@@ -197,15 +245,16 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
         factor = self.model.learning_rate_factor(epoch=epoch_idx, epochs_without_improvement=self.cur_step)
         for group, learning_rate in zip(self.optimizer.param_groups, self.base_learning_rates, strict=True):
             group["lr"] = learning_rate * factor
-        loss = train_epoch(
-            self.model,
-            train_data,
-            self.optimizer,
-            settings=StepSettings(self.device, self.enable_amp, self.enable_scaler, self.clip_grad_norm),
-            loss=loss_func,
-            label=f"train {epoch_idx:>4}",
-            show_progress=show_progress,
-        )
+        with explain_memory_errors(self.config, "train a step", TRAINING):
+            loss = train_epoch(
+                self.model,
+                train_data,
+                self.optimizer,
+                settings=StepSettings(self.device, self.enable_amp, self.enable_scaler, self.clip_grad_norm),
+                loss=loss_func,
+                label=f"train {epoch_idx:>4}",
+                show_progress=show_progress,
+            )
         if not np.all(np.isfinite(loss)):
             raise UserError(
                 f"the training loss of epoch {epoch_idx} is {loss}: lower learning_rate, or switch off enable_amp"
@@ -278,6 +327,8 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
             history=tuple(self.history),
             seconds=self.seconds,
             samples_seen=self.samples_seen,
+            identity=self.identity,
+            environment=self.environment,
         ).save(Path(self.saved_model_file))
 
     def _training_ends_after(self, epoch: int) -> bool:
@@ -294,14 +345,20 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
         """
         checkpoint = Checkpoint.load(Path(resume_file), self.device)
         now, then = self.config.plain(), checkpoint.parameters
-        if differing := differing_parameters(now, then):
+        if differing := [name for name in differing_parameters(now, then) if name not in BUDGET]:
             listed = "; ".join(f"{key} was {then.get(key)!r} and is {now.get(key)!r}" for key in differing)
             raise UserError(
                 f"{resume_file} was trained with different parameters: {listed}. Restore them, or give another "
                 "output_dir"
             )
         self._load_weights(checkpoint.last_state_dict or checkpoint.state_dict, resume_file)
-        self.optimizer.load_state_dict(dict(checkpoint.optimizer))
+        try:
+            self.optimizer.load_state_dict(dict(checkpoint.optimizer))
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise UserError(
+                f"the state of the optimizer in {resume_file} does not fit this model ({error}): delete the file and "
+                "train again"
+            ) from None
         self.resumed, self.history, self.refitted = checkpoint, list(checkpoint.history), checkpoint.refitted
         self.seconds.update({key: checkpoint.seconds[key] for key in ("train", "valid")})
         self.samples_seen = checkpoint.samples_seen

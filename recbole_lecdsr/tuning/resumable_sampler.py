@@ -10,12 +10,15 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+DRAWS = "draws"  # attribute of a trial: number of its random generator; default its own number
+
 
 class ResumableSampler(optuna.samplers.BaseSampler):
-    """Optuna's TPE with a random generator for each trial, derived from the seed and the number of the trial.
+    """Optuna's TPE with a random generator for each trial, derived from the seed and a number.
 
     A sampler with one generator for all trials would repeat its first draws in a resumed search and in every process
-    that shares it.
+    that shares it. The number is that of the trial, or the one in its attribute `DRAWS`: a trial that takes the place
+    of an interrupted one draws what that one drew.
 
     Args:
         seed: of the search.
@@ -25,13 +28,13 @@ class ResumableSampler(optuna.samplers.BaseSampler):
         self.seed = seed
         self.sampler = self._make_sampler(0)
 
-    def _make_sampler(self, trial_number: int) -> optuna.samplers.TPESampler:
-        (state,) = np.random.SeedSequence([self.seed, trial_number]).generate_state(1)
+    def _make_sampler(self, number: int) -> optuna.samplers.TPESampler:
+        (state,) = np.random.SeedSequence([self.seed, number]).generate_state(1)
         return optuna.samplers.TPESampler(seed=int(state), constant_liar=True)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Seed the draws of the trial."""
-        self.sampler = self._make_sampler(trial.number)
+        self.sampler = self._make_sampler(trial.user_attrs.get(DRAWS, trial.number))
         self.sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -7,12 +7,14 @@ journal. A trial is a training without checkpoints and without a test; its value
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 import torch
@@ -21,21 +23,25 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.loaders import data_preparation
-from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.files import write_whole
+from recbole_lecdsr.errors import DiskError, UserError
+from recbole_lecdsr.files import is_disk_error, report_disk_errors, write_whole
+from recbole_lecdsr.json_files import parse_plain
 from recbole_lecdsr.property_files import merge, nest, split_command_line
 from recbole_lecdsr.quick_start import load_dataset, make_trainer
-from recbole_lecdsr.runs.comparison import WITHOUT_INFLUENCE
+from recbole_lecdsr.runs.identity import DATA, VECTORS, differing_parts, identify, name_parts
+from recbole_lecdsr.schema import WITHOUT_INFLUENCE
 from recbole_lecdsr.tuning.pruners import make_pruner
-from recbole_lecdsr.tuning.resumable_sampler import ResumableSampler
+from recbole_lecdsr.tuning.resumable_sampler import DRAWS, ResumableSampler
 from recbole_lecdsr.tuning.search_space import format_values, read_search_space
-from recbole_lecdsr.tuning.storage import has_ended, open_storage, process_identity
+from recbole_lecdsr.tuning.storage import has_ended, open_storage, process_identity, report_damaged_records
 
 BEST_FILE = "best.yaml"
 ERROR = "error"  # attribute of a failed trial: its message
 # Further attributes of trials, and attributes of Optuna's study.
 _PROCESS, _SURPLUS = "process", "surplus"
-_SPACE, _SETTINGS = "space", "settings"
+_SPACE, _SETTINGS, _DATA = "space", "settings", "data"
+_COMPARED = ("result_format", *DATA, *VECTORS)  # the parts of a run's identity that all trials share
+_DISK_REMEDY = "make room or get permission there, then run the same command again: it resumes"
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ class Tuner:
         metric, bigger_is_better: the validation metric that is optimised.
 
     Raises:
-        UserError: a wrong search space, settings or pruner; or a search of this name with other ones.
+        UserError: a wrong search space, settings or pruner; or a search of this name with other ones, whose records
+            are damaged, or whose folder cannot be written to.
     """
 
     def __init__(
@@ -97,8 +104,9 @@ class Tuner:
         self.seed, self.model_name = config["seed"], config.model_name
         self.metric: str = config["valid_metric"]
         self.bigger_is_better = bool(config["valid_metric_bigger"])
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.study = self._open_study(config, storage, pruner)
+        with report_disk_errors(self.folder, _DISK_REMEDY):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.study = self._open_study(config, storage, pruner)
 
     def _configure(self, values: Mapping[str, object]) -> LeCDSRConfig:
         if self.dataset is not None:
@@ -130,18 +138,21 @@ class Tuner:
     def _open_study(self, config: LeCDSRConfig, storage: str | None, pruner: str) -> optuna.Study:
         """Create Optuna's study or load it, and refuse one with another search space or other settings."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(
-            study_name=f"{config['dataset']}-{self.name}",
-            storage=open_storage(storage, self.folder),
-            sampler=ResumableSampler(self.seed),
-            pruner=make_pruner(pruner),
-            direction="maximize" if self.bigger_is_better else "minimize",
-            load_if_exists=True,
-        )
+        with report_damaged_records(storage, self.folder):
+            study = optuna.create_study(
+                study_name=f"{config['dataset']}-{self.name}",
+                storage=open_storage(storage, self.folder),
+                sampler=ResumableSampler(self.seed),
+                pruner=make_pruner(pruner),
+                direction="maximize" if self.bigger_is_better else "minimize",
+                load_if_exists=True,
+            )
+            attributes = {key: parse_plain(dict[str, Any], value) for key, value in study.user_attrs.items()}
+            study.get_trials(deepcopy=False)
         fixed = {key: value for key, value in config.plain().items() if key not in WITHOUT_INFLUENCE}
         searched: dict[str, object] = {dimension.name: dimension.as_plain_data() for dimension in self.space}
         for key, values, what in ((_SPACE, searched, "search space"), (_SETTINGS, fixed, "settings")):
-            earlier = study.user_attrs.get(key)
+            earlier = attributes.get(key)
             if earlier is None:
                 study.set_user_attr(key, values)
                 continue
@@ -164,7 +175,17 @@ class Tuner:
         Args:
             n_trials: in total.
             report: is called with a line about each trial that starts or ends.
+
+        Raises:
+            DiskError: a full or read-only disk; the finished trials are kept.
+            UserError: the search was started on other data.
         """
+        with report_disk_errors(self.folder, _DISK_REMEDY):
+            self._require_same_data()
+            self._run_trials(n_trials, report)
+        return self.progress()
+
+    def _run_trials(self, n_trials: int, report: Callable[[str], None]) -> None:
         while (trial := self._claim_trial(n_trials)) is not None:
             started = time.perf_counter()
             try:
@@ -177,6 +198,9 @@ class Tuner:
                 self._end_trial(trial, TrialState.PRUNED)
                 outcome = "pruned"
             except Exception as error:
+                if isinstance(error, DiskError) or is_disk_error(error):  # that the next trial would meet as well
+                    self._end_trial(trial, TrialState.FAIL)  # without an error: it does not count
+                    raise
                 reason = str(error).splitlines()[0] if str(error) else "no message"
                 outcome = f"failed: {type(error).__name__}: {reason}"
                 trial.set_user_attr(ERROR, f"{type(error).__name__}: {reason}")
@@ -192,7 +216,19 @@ class Tuner:
             )
             if progress.best and progress.best.number == trial.number:
                 self.write_best()
-        return self.progress()
+
+    def _require_same_data(self) -> None:
+        """Refuse to add trials to a search whose trials had other data or embedding files."""
+        data = load_dataset(self.model, self.dataset, self.config_file_list, command_line=self.command_line)
+        now = {name: value for name, value in identify(data.config, data).items() if name in _COMPARED}
+        earlier = self.study.user_attrs.get(_DATA)
+        if earlier is None:
+            self.study.set_user_attr(_DATA, now)
+        elif differing := differing_parts(earlier, now, _COMPARED):
+            raise UserError(
+                f"the search in {self.folder} was started with other {name_parts(differing, data.config)}, so its "
+                "scores are not comparable: restore them, or start another search with --name"
+            )
 
     def _end_trial(self, trial: optuna.Trial, state: TrialState, value: float | None = None) -> None:
         self.study.tell(trial, value, state, skip_if_finished=True)
@@ -202,14 +238,24 @@ class Tuner:
         self._end_abandoned_trials()
         if len(self._counted_or_running()) >= n_trials:
             return None
+        process = process_identity()
+        if not any(trial.state == TrialState.WAITING for trial in self._trials()):  # left by a process that was killed
+            # It has its process from the start: if it got it later, a crash before would leave it running for ever.
+            self.study.enqueue_trial({}, user_attrs={_PROCESS: process, DRAWS: self._free_draws()})
         trial = self.study.ask()
-        trial.set_user_attr(_PROCESS, process_identity())
+        if trial.user_attrs.get(_PROCESS) != process:
+            trial.set_user_attr(_PROCESS, process)
         # Another process may have claimed one at the same moment: the trials with the lowest numbers are kept.
         if sum(other.number < trial.number for other in self._counted_or_running()) >= n_trials:
             trial.set_user_attr(_SURPLUS, True)
             self._end_trial(trial, TrialState.FAIL)
             return None
         return trial
+
+    def _free_draws(self) -> int:
+        """The lowest number of a random generator that no trial has which counts or runs."""
+        taken = {trial.user_attrs.get(DRAWS, trial.number) for trial in self._counted_or_running()}
+        return next(number for number in itertools.count() if number not in taken)
 
     def _end_abandoned_trials(self) -> None:
         """End the running trials of processes of this machine that were killed, so that others take their place."""
@@ -321,7 +367,7 @@ class Tuner:
             if key not in WITHOUT_INFLUENCE or key == "data_path"
         }
         path = self.folder / BEST_FILE
-        with write_whole(path) as file:
+        with report_disk_errors(path), write_whole(path) as file:
             file.write(
                 f"# Validation {self.metric} {progress.best.value!r}: trial {progress.best.number}, the best of "
                 f"{len(progress.finished)} trials on {config['dataset']}.\n"

@@ -87,15 +87,15 @@ def test_later_files_beat_earlier_ones_and_the_command_line_beats_all(pair, caps
     Path("second.yaml").write_text("embedding_size: 6\nseed: 2\n")
     status, *_ = run(capsys, "--config_files", "run.yaml", "first.yaml", "second.yaml", "--seed=3")
     assert status == 0
-    parameters = result(run="LeCDSR-3")["parameters"]
+    parameters = result(run="LeCDSR-3-*")["parameters"]
     assert (parameters["learning_rate"], parameters["embedding_size"], parameters["seed"]) == (0.5, 6, 3)
 
 
 def test_files_may_be_separated_by_commas_or_in_one_argument_as_recbole_takes_them(pair, capsys):
     Path("first.yaml").write_text("seed: 1\n")
     assert run(capsys, "--config_files", "run.yaml,first.yaml")[0] == 0
-    assert run(capsys, "--config_files=run.yaml first.yaml", "--learning_rate=0.1")[0] == 0
-    assert result(run="LeCDSR-1")["parameters"]["learning_rate"] == 0.1
+    assert run(capsys, "--config_files=run.yaml first.yaml", "--learning_rate=0.1", "--run_name=second")[0] == 0
+    assert result(run="second")["parameters"]["learning_rate"] == 0.1
 
 
 def test_nested_values_can_be_given_one_by_one(pair, capsys):
@@ -115,7 +115,7 @@ def test_nested_values_can_be_given_one_by_one(pair, capsys):
 @pytest.mark.parametrize("given", [["--model", "LeCDSR-paper"], ["--model=LeCDSR-paper"]])
 def test_a_variant_can_be_named(pair, capsys, given):
     assert run(capsys, "--config_files", "run.yaml", *given)[0] == 0
-    found = result(run="LeCDSR-paper-2022")
+    found = result(run="LeCDSR-paper-2022-*")
     assert found["model"] == "LeCDSR-paper" and found["parameters"]["mask_padding"] is False
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from recbole_lecdsr.data.constants import TEST, TRAIN, VALID
-from recbole_lecdsr.data.event_log import EventLog
+from recbole_lecdsr.data.event_log import EventLog, count_validation_times
 from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.data.windows import WindowGatherer
 from tests.helpers.event_logs import make_log
@@ -18,13 +18,15 @@ def test_interactions_are_ordered_by_time_then_source_before_target_then_row():
     assert log.source_before.tolist() == [0, 0, 1, 2, 0]
 
 
-def test_the_calendar_is_the_share_of_interactions_up_to_an_interaction_test_interactions_left_out():
+def test_case_r29_the_relative_time_is_the_share_of_training_interactions_up_to_an_interaction():
     rows = [(1, 10, 0, 40.0), (1, 11, 1, 10.0), (1, 12, 0, 20.0), (1, 14, 1, 90.0), (1, 15, 1, 70.0)]
     log = make_log(*rows)
     assert log.split.tolist() == [TRAIN, TRAIN, TRAIN, VALID, TEST]
-    assert log.relative_time.tolist() == [0.25, 0.5, 0.75, 1, 1]
+    third = np.float32(1 / 3)
+    assert log.relative_time.tolist() == [third, 2 * third, 1, 1, 1], "1 for all that is later than training"
+    assert count_validation_times(log).relative_time.tolist() == [0.25, 0.5, 0.75, 1, 1]
     window = WindowGatherer(log, max_length=3)(torch.tensor([2]))
-    assert window.relative_time.tolist() == [[0, 0.25, 0.5]], (
+    assert window.relative_time.tolist() == [[0, third, 2 * third]], (
         "of the interactions before the target, not of the target itself"
     )
 
@@ -54,6 +56,8 @@ def test_an_unknown_split_is_refused():
 
 
 def test_a_log_whose_users_do_not_stand_together_is_refused():
-    others = dict.fromkeys(("item", "domain", "split", "first", "source_before", "time"), np.zeros(3, dtype=np.int8))
+    others = dict.fromkeys(
+        ("item", "domain", "split", "first", "source_before", "time", "relative_time"), np.zeros(3, dtype=np.int8)
+    )
     with pytest.raises(ValueError, match="must be contiguous"):
         EventLog(user=np.array([1, 2, 1]), **others)

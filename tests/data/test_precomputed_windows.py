@@ -12,6 +12,8 @@ from recbole_lecdsr.data.precomputed_windows import PrecomputedWindows, event_lo
 from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.data.windows import SingleDomainGatherer, WindowGatherer
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.quick_start import load_data_and_model
+from recbole_lecdsr.recommend.recommender import recommend
 from tests.helpers.pairs import write_pair
 from tests.helpers.runs import load, loaders, train
 
@@ -125,6 +127,58 @@ def test_windows_stay_with_their_rows_when_users_are_dropped(tmp_path):
     rows = {**ROWS, ("source", "valid"): [("only", "a", 1, "b b"), *ROWS["source", "valid"]]}
     dataset = load(given_pair(tmp_path, rows), overlap_users_only=True)
     assert samples(dataset, "valid") == given("valid")
+
+
+def masked(loader, repeatable: bool = False) -> dict[tuple[str, str], set[str]]:
+    """(user, target) of each sample -> items of the target's domain that full ranking leaves out."""
+    data, found = loader.dataset, {}
+    for batch, _, allowed in loader:
+        for row, (user, item) in enumerate(zip(batch["user_id"].tolist(), batch["item_id"].tolist(), strict=True)):
+            of_domain = loader.domain_mask[batch["domain"][row]]
+            found[data.user_token[user], data.item_token[item]] = set(data.item_token[of_domain & ~allowed[row]])
+    return found
+
+
+TWO_TESTS = {**ROWS, ("target", "test"): [*ROWS["target", "test"], ("u1", "w", 9, "x"), ("u1", "z", 8, "y x")]}
+
+
+@pytest.mark.parametrize("sequence", ["mixed", "single"])
+def test_case_r27_full_ranking_leaves_out_what_all_earlier_rows_of_the_user_say(tmp_path, sequence):
+    """Of earlier splits: other rows of the same split, here of u1, may be later than the target."""
+    _, valid, test = loaders(given_pair(tmp_path, TWO_TESTS, sequence=sequence))
+    assert masked(valid) == {("u2", "b"): {"a"}, ("u1", "c"): {"a", "b"}}
+    assert masked(test) == {
+        ("u1", "a"): {"a", "b", "c"},
+        ("u2", "z"): {"x", "y", "z"},
+        ("u1", "w"): {"x", "y"},
+        ("u1", "z"): {"x", "y"},
+    }
+    _, _, test = loaders(given_pair(tmp_path, TWO_TESTS, sequence=sequence, repeatable=True))
+    assert not any(masked(test).values())
+
+
+def test_case_r27_an_item_that_only_a_later_row_has_is_ranked(tmp_path):
+    rows = {**TWO_TESTS, ("source", "test"): [("u1", "a", 9, "b x a b d"), ("u1", "d", 9, "c")]}
+    _, valid, test = loaders(given_pair(tmp_path, rows))
+    assert "d" not in masked(valid)["u1", "c"], "a test row's window"
+    assert masked(test)["u1", "d"] == {"a", "b", "c"}, "the other test row's window says d, which is the target here"
+    assert masked(test)["u1", "a"] == {"a", "b", "c", "d"}, "its own window"
+
+
+@pytest.mark.parametrize("sequence", ["mixed", "single"])
+def test_case_r27_nothing_that_a_user_has_had_in_any_row_is_recommended(tmp_path, sequence):
+    settings = given_pair(tmp_path, TWO_TESTS, sequence=sequence, train_epochs=["BOTH:1"])
+    outcome = train(settings)
+    _, model, data, *_ = load_data_and_model(outcome["run_directory"])
+    had: dict[str, set[str]] = {}
+    for lines in TWO_TESTS.values():
+        for user, item, _, window in lines:
+            had.setdefault(user, set()).update([item, *window.split()])
+    found = recommend(model, data, ["u1", "u2"], k=8)
+    for user, items in found.groupby("user")["item"]:
+        assert sorted(items) == sorted(set("abcdxyzw") - had[user]) != []
+    everything = recommend(model, data, ["u1", "u2"], k=8, include_history=True)
+    assert len(everything) == 16
 
 
 def test_a_model_trains_on_given_windows(tmp_path):

@@ -21,7 +21,7 @@ from recbole_lecdsr.model.lecdsr import LeCDSR
 from recbole_lecdsr.quick_start import run_lecdsr
 
 # Parts of result.json that tell of the machine and the moment.
-MEASURED = {"seconds", "samples_per_second", "peak_memory_bytes", "device", "versions", "git_revision"}
+MEASURED = {"seconds", "samples_per_second", "peak_memory_bytes", "device", "versions", "git_revision", "checksum"}
 
 
 class Recorder(LeCDSR):
@@ -89,6 +89,8 @@ def _equal(one: object, other: object) -> bool:
     """Tensors, or extra state of a module."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(_equal, one, other))
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         return torch.equal(one, other)
     return type(one) is type(other) and one == other

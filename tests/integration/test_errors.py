@@ -15,13 +15,13 @@ from tests.helpers.runs import train
 
 PAIR = Path("dataset") / "pair"
 INTER, ITEMS, USERS = PAIR / "source" / "source.inter", PAIR / "target" / "target.itememb", PAIR / "pair.useremb"
-RUN = Path("dataset") / "runs" / "pair" / "LeCDSR-2022"
+RUN = Path("dataset") / "runs" / "pair" / "mine"
 
 
 @pytest.fixture
 def settings(tmp_path) -> dict[str, object]:
     """A pair in the folder of the test."""
-    return {**write_pair(tmp_path / "dataset", random_events(6)), "train_epochs": ["BOTH:1"]}
+    return {**write_pair(tmp_path / "dataset", random_events(6)), "train_epochs": ["BOTH:1"], "run_name": RUN.name}
 
 
 def run(settings, capsys, *arguments: str) -> tuple[int, str]:
@@ -179,6 +179,7 @@ def test_a_missing_property_file_is_told(settings, capsys):
 
 def test_a_truncated_checkpoint_is_told_with_a_remedy_and_stays(settings, capsys):
     assert run(settings, capsys)[0] == 0
+    (RUN / "result.json").unlink()
     path = RUN / "model.pth"
     path.write_bytes(path.read_bytes()[:1000])
     error = refused(settings, capsys, "--resume=True")
@@ -188,10 +189,10 @@ def test_a_truncated_checkpoint_is_told_with_a_remedy_and_stays(settings, capsys
     assert run(settings, capsys, "--resume=True")[0] == 0
 
 
-def test_a_checkpoint_of_other_settings_is_told_with_the_names(settings, capsys):
+def test_a_run_of_other_settings_is_told_with_the_names(settings, capsys):
     assert run(settings, capsys)[0] == 0
     error = refused(settings, capsys, "--resume=True", "--embedding_size=4")
-    assert "embedding_size was 8 and is 4" in error and "output_dir" in error
+    assert "different parameters (embedding_size 8 and 4)" in error and "--run_name" in error
 
 
 def test_a_folder_for_runs_that_cannot_be_made_is_told(settings, capsys):

@@ -13,6 +13,8 @@ import torch
 from recbole_lecdsr.llm.encoders.embed import TokenVectors, average_item_vectors, write_vectors
 from recbole_lecdsr.model.lecdsr import LeCDSR
 from recbole_lecdsr.model.score_fusion.calibration import calibration_targets
+from recbole_lecdsr.quick_start import load_data_and_model
+from recbole_lecdsr.recommend.recommender import recommend
 from tests.helpers.pairs import PER_TARGET, Event, random_events, write_pair
 from tests.helpers.runs import assert_same_weights, load, loaders, read_run, train
 
@@ -106,6 +108,67 @@ def test_a_training_item_that_changes_is_noticed(tmp_path):
         torch.equal(batch["item_id"], other["item_id"]) for batch, other in zip(batches, other_batches, strict=True)
     )
     assert any(not torch.equal(run["weights"][name], other["weights"][name]) for name in run["weights"])
+
+
+# ------------------------------------------------------------------ times
+
+
+def staggered_events() -> list[Event]:
+    """Users who begin one after the other, so that training times of some lie after held-out times of others."""
+    return [(user, item, domain, time + 3 * int(user[1:])) for user, item, domain, time in random_events()]
+
+
+def with_later_times(events: list[Event], place: int, shift: float) -> list[Event]:
+    """Each user's event at a place (-1: the last) is later, but not later than the user's next one."""
+    changed = list(events)
+    for own in in_order(events).values():
+        user, item, domain, time = events[own[place]]
+        changed[own[place]] = (user, item, domain, time + shift)
+    assert in_order(changed) == in_order(events)
+    return changed
+
+
+TIMES = {"time_embedding_size": 8, "score_fusion": True}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize(("place", "shift"), [(-2, 0.9), (-1, 40.5)], ids=["validation", "test"])
+def test_case_r29_other_held_out_times_leave_every_batch_weight_and_validation_as_they_were(
+    tmp_path, split, place, shift
+):
+    changes = {"eval_args": SPLITS[split], **TIMES}
+    events = staggered_events()
+    batches, outcome, run = trained(tmp_path / "one", events, **changes)
+    other_batches, other_outcome, other = trained(tmp_path / "other", with_later_times(events, place, shift), **changes)
+    assert len(batches) == len(other_batches) > 0
+    for batch, other_batch in zip(batches, other_batches, strict=True):
+        assert all(torch.equal(batch[name], other_batch[name]) for name in batch)
+    assert_same_weights(run["weights"], other["weights"])
+    assert outcome["best_valid_result"] == other_outcome["best_valid_result"]
+
+
+def test_case_r29_the_validation_time_of_one_user_changes_the_scores_of_no_other(tmp_path):
+    events = staggered_events()
+    (row,) = (own[-2] for user, own in in_order(events).items() if user == "u3")
+    user, item, domain, time = events[row]
+    others = [*events]
+    others[row] = (user, item, domain, time + 0.9)
+    scores = []
+    for name, rows in (("one", events), ("other", others)):
+        outcome = train(write_pair(tmp_path / name, rows), **TIMES)
+        _, model, data, *_ = load_data_and_model(outcome["run_directory"])
+        everyone = sorted(in_order(events))
+        scores.append(recommend(model, data, everyone, k=5).set_index("user")["score"].drop("u3"))
+    np.testing.assert_array_equal(*scores)
+
+
+def test_case_r29_a_training_time_that_changes_is_noticed(tmp_path):
+    """The tests above would see a leak of times."""
+    events = staggered_events()
+    batches, *_ = trained(tmp_path / "one", events, **TIMES)
+    other_batches, *_ = trained(tmp_path / "other", with_later_times(events, -3, 0.9), **TIMES)
+    name = "relative_time_list"
+    assert not all(torch.equal(one[name], other[name]) for one, other in zip(batches, other_batches, strict=True))
 
 
 # ------------------------------------------------------------------ windows

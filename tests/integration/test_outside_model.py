@@ -80,7 +80,7 @@ def test_the_commands_take_it(settings, tmp_path, capsys):
     run = ("--config_files", "mine.yaml", "--output_dir=runs")
     assert main(["--model", NAME, "--vector_size=5", *run]) == 0
     capsys.readouterr()
-    folder = tmp_path / "runs" / "pair" / f"{NAME}-2022"
+    (folder,) = (tmp_path / "runs" / "pair").glob(f"{NAME}-2022-*")
     assert main(["recommend", "--run", str(folder), "--user", "u1", "-k", "2", "--format", "json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert [len(items) for items in found["recommended"].values()] == [2, 2]

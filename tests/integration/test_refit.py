@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.lecdsr import LeCDSR
+from recbole_lecdsr.quick_start import load_data_and_model
+from recbole_lecdsr.recommend.recommender import recommend
+from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 from tests.helpers.pairs import PER_TARGET, random_events, write_pair
 from tests.helpers.runs import assert_same_run, assert_same_weights, read_run, train
-from tests.integration.test_leak import with_other_items
+from tests.integration.test_leak import staggered_events, with_other_items
 
 
 @pytest.fixture
@@ -37,6 +41,28 @@ def test_the_tested_model_is_that_of_a_training_on_all_but_the_test_events(pair,
     np.testing.assert_array_equal(ours["ranks"]["rank"], expected["ranks"]["rank"])
     assert outcome["result"]["test"] == alone["result"]["test"]
     assert not np.array_equal(ours["ranks"]["rank"], before["ranks"]["rank"]), "else the test shows nothing"
+
+
+def test_case_r29_a_refitted_model_has_the_times_of_its_training_wherever_it_scores(pair, tmp_path):
+    """Those of training and validation interactions, which it was trained on: in the test, read back and resumed."""
+    settings = {**pair, **write_pair(tmp_path / "staggered", staggered_events()), "output_dir": pair["output_dir"]}
+    settings |= {"train_epochs": ["BOTH:2"], "score_fusion": True, "time_embedding_size": 8}
+    outcome = train(settings, refit=True)
+    ranks = read_run(outcome["run_directory"])["ranks"]["rank"]
+    epochs = outcome["result"]["best_epoch"]["mean"] + 1
+    alone = train(
+        settings, output_dir=str(tmp_path / "alone"), train_epochs=[f"BOTH:{epochs}"],
+        eval_args={"split": {"LS": "test_only"}},
+    )  # fmt: skip
+    np.testing.assert_array_equal(ranks, read_run(alone["run_directory"])["ranks"]["rank"])
+    found = []
+    for run in (outcome, alone):
+        config, model, data, _, _, test_data = load_data_and_model(run["run_directory"])
+        np.testing.assert_array_equal(CrossDomainSequentialTrainer(config, model).rank(test_data), ranks)
+        found.append(recommend(model, data, ["u3", "u17"], k=5))
+    pd.testing.assert_frame_equal(*found)
+    train(settings, refit=True, resume=True)
+    np.testing.assert_array_equal(read_run(outcome["run_directory"])["ranks"]["rank"], ranks)
 
 
 def test_a_finished_run_resumes_to_the_same_result(pair, tmp_path):

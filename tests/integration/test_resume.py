@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from recbole_lecdsr.cli.compare import DEFAULT_MODELS
+from recbole_lecdsr.config import LeCDSRConfig
+from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.quick_start import make_trainer
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 from tests.helpers.pairs import random_events, write_pair
@@ -26,7 +29,7 @@ def test_the_same_seed_gives_the_same_result_ranks_and_weights(pair, tmp_path):
 
 def test_another_seed_gives_other_weights_in_a_folder_of_its_own(pair):
     one, other = train(pair), train(pair, seed=3)
-    assert Path(other["run_directory"]).name == "LeCDSR-3"
+    assert Path(other["run_directory"]).name.startswith("LeCDSR-3-")
     weights = [read_run(outcome["run_directory"])["weights"] for outcome in (one, other)]
     assert not torch.equal(weights[0]["network.item_id.weight"], weights[1]["network.item_id.weight"])
 
@@ -39,7 +42,7 @@ def test_a_process_with_another_hash_seed_gives_the_same_result(finished, tmp_pa
     settings = json.dumps({**finished["settings"], "output_dir": str(tmp_path / "runs")})
     done = process("-c", code, settings, cwd=tmp_path, PYTHONHASHSEED="12345")
     assert done.returncode == 0, done.stderr
-    assert_same_run(finished["folder"], tmp_path / "runs" / "pair" / "LeCDSR-2022")
+    assert_same_run(finished["folder"], tmp_path / "runs" / "pair" / finished["folder"].name)
 
 
 # ------------------------------------------------------------------ resuming
@@ -121,26 +124,39 @@ def test_resuming_without_a_checkpoint_starts_a_new_run(pair, tmp_path):
     assert_same_run(fresh["run_directory"], train(pair, resume=True)["run_directory"])
 
 
-def test_resuming_with_different_parameters_is_refused_naming_them(pair):
+def test_resuming_with_different_parameters_starts_another_run_and_names_them(pair, caplog):
     outcome = train(pair)
     before = (Path(outcome["run_directory"]) / "model.pth").read_bytes()
+    other = train(pair, resume=True, learning_rate=0.5, topk=[10])
+    (message,) = (line for line in caplog.messages if "to resume" in line)
+    assert f"it starts in {other['run_directory']}; {outcome['run_directory']} differs in" in message
+    assert message.endswith("learning_rate 0.01 and 0.5, topk [1, 5, 10, 20] and [10]")
+    assert (Path(outcome["run_directory"]) / "model.pth").read_bytes() == before
+    assert other["result"]["epochs"] == outcome["result"]["epochs"]
+
+
+def test_a_checkpoint_of_a_run_with_different_parameters_is_refused_naming_them(pair):
+    outcome = train(pair)
+    config = LeCDSRConfig("LeCDSR", config_dict={**pair, "learning_rate": 0.5, "topk": [10]}, command_line=[])
+    trainer = make_trainer(config, CrossDomainSequentialDataset(config))
     with pytest.raises(UserError) as caught:
-        train(pair, resume=True, learning_rate=0.5, topk=[10])
+        trainer.resume_checkpoint(Path(outcome["run_directory"]) / "model.pth")
     message = str(caught.value)
     assert "model.pth was trained with different parameters: " in message
     assert "learning_rate was 0.01 and is 0.5" in message
     assert "topk was [1, 5, 10, 20] and is [10]" in message
     assert "output_dir" in message
     assert "seed" not in message
-    assert (Path(outcome["run_directory"]) / "model.pth").read_bytes() == before
 
 
 def test_resuming_with_other_data_is_refused(pair, tmp_path):
     train(pair)
     shutil.rmtree(tmp_path / "dataset" / "pair")
     write_pair(tmp_path / "dataset", random_events(n_items=20))
-    with pytest.raises(UserError, match=r"weights of .*model\.pth do not fit this data set"):
+    with pytest.raises(UserError, match=r"holds a run with other interactions"):
         train(pair, resume=True)
+    with pytest.raises(UserError, match=r"weights of .*model\.pth do not fit this data set"):
+        train(pair, resume=True, train_epochs=["BOTH:4"])
 
 
 def test_an_unfinished_run_that_starts_again_is_warned_of(pair, monkeypatch, caplog):

@@ -83,3 +83,34 @@ def test_case_r02_seeds_with_other_parameters_are_not_added_to_a_row(run_compare
     assert Path("study/report/leaderboard.csv").read_text(encoding="utf-8") == report
     assert run_compare("SASRec:learning_rate=0.01", "--epochs=1", seeds=2) == 0
     assert {rate for folder, (_, rate) in results().items() if "SASRec" in folder} == {0.0025, 0.01}
+
+
+def test_case_r03_a_study_takes_no_runs_on_other_data_or_other_embedding_files(run_compare, tmp_path):
+    models = "LeCDSR:embedding_size=8:adapter_hidden_size=8"
+    assert run_compare(f"{models},Pop", "--epochs=1") == 0
+    before = results()
+    users = tmp_path / "pair" / "pair.useremb"
+    content = users.read_text(encoding="utf-8")
+    users.write_text(content.replace("0.", "1.", 1), encoding="utf-8")
+    with pytest.raises(UserError, match=r"LeCDSR-2022 was run with other user vectors: restore them, or give another"):
+        run_compare(models, "--epochs=1", seeds=2)
+    assert run_compare("Random", "--epochs=1") == 0, "which reads no vectors"
+    users.write_text(content, encoding="utf-8")
+    assert run_compare(models, "--epochs=1", "--show_progress=False") == 0
+    interactions = tmp_path / "pair" / "source" / "source.inter"
+    interactions.write_text("\n".join(interactions.read_text().splitlines()[:-1]) + "\n")
+    for labels in (models, "BPR"):
+        with pytest.raises(UserError, match="was run with other interactions"):
+            run_compare(labels, "--epochs=1")
+    assert results().items() >= before.items()
+
+
+def test_a_study_names_its_runs_itself_and_replaces_none(run_compare):
+    for given, message in (
+        (["--run_name=mine"], "run_name: .*leave it out"),
+        (["--overwrite=True"], "overwrite: .*another --study"),
+    ):
+        with pytest.raises(UserError, match=message):
+            run_compare("Pop,Random", *given)
+    with pytest.raises(UserError, match="run_name"):
+        run_compare("Pop:run_name=mine")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import re
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.leaderboard import charts, html_page
+from recbole_lecdsr.leaderboard import charts, html_page, tables
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, embedding_map, project
 from recbole_lecdsr.leaderboard.report import write_report
 from recbole_lecdsr.leaderboard.standings import compute_standings
@@ -113,7 +114,7 @@ def test_curves_follow_the_history(table):
     assert [view.name for view in figure.views] == ["mean of the domains", "action", "drama"]
     traces = [trace for trace in figure.views[0].data if trace["name"] == "LeCDSR"]
     assert [trace["showlegend"] for trace in traces] == [True, False]
-    history = table.study.finished_runs("LeCDSR")[0].result.epochs
+    history = table.study.finished_runs("LeCDSR")[0].result.history
     assert traces[0]["y"] == pytest.approx([epoch.valid_score for epoch in history], abs=1e-5)
     assert traces[0]["marker"]["size"] == [0, 0, 0, 0, 7, 0]  # best_epoch 4
 
@@ -208,3 +209,12 @@ def test_data_that_are_not_on_this_machine_are_the_reason_for_a_missing_map(trai
         assert "cannot be used on this machine" in embedding_map(run).reason
     finally:
         (trained / "moved").rename(trained / "pair")
+
+
+def test_case_t6_no_cell_of_the_leaderboard_is_a_formula(tmp_path):
+    labels = ("=1+1", "@SUM", "+x.Model", "-y.Model")
+    studies.write_study(tmp_path / "s", dict.fromkeys(labels, 2.0), seeds=(1,))
+    text = tables.to_csv(compute_standings(read_study(tmp_path / "s")))
+    rows = list(csv.DictReader(text.splitlines()))
+    assert {row["model"] for row in rows} == {f"'{label}" for label in labels}
+    assert all(float(row["mean"]) >= 0 for row in rows)

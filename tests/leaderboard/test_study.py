@@ -77,7 +77,7 @@ def test_models_are_named_by_the_score_fusion_of_their_runs(study):
     [
         (lambda result: result["candidates"].pop("digest"), "digest"),
         (lambda result: result["seconds"].pop("train"), "train"),
-        (lambda result: result.update(history=3), "not iterable"),
+        (lambda result: result.update(history=3), "history: Input should be a valid array"),
     ],
 )
 def test_a_value_that_is_missing_or_of_the_wrong_type_is_named_with_its_file(study, change, message):
@@ -153,6 +153,28 @@ def test_case_r02_runs_of_one_model_with_different_parameters_are_refused(study)
         read_study(study)
     change_result(study, "LeCDSR", 2, parameters={**used, "learning_rate": 0.0005, "seed": 2})
     assert len(read_study(study).finished) == 4
+
+
+@pytest.mark.parametrize(
+    ("part", "label", "message"),
+    [
+        ("user_vectors", "LeCDSR", r"runs of LeCDSR .* different user vectors, .*seeds 1 and 2\): delete"),
+        ("target_item_vectors", "LeCDSR", "different item vectors of drama"),
+        ("interactions", "SASRec:sequence=single", "not comparable: they have different interactions"),
+        ("result_format", "SASRec:sequence=single", "not comparable: they have different result_format"),
+    ],
+)
+def test_runs_of_different_data_or_embedding_files_are_refused(study, part, label, message):
+    identity = {"digest": "0", "result_format": 1, "interactions": "a", "users": "b", "items": "c", "user_vectors": "d"}
+    for name in ("LeCDSR", "SASRec:sequence=single"):
+        change_result(study, name, 1, identity=identity)
+    read_study(study)  # those of seed 2 are of before identities were recorded
+    for name in ("LeCDSR", "SASRec:sequence=single"):
+        change_result(study, name, 2, identity=identity)
+    read_study(study)
+    change_result(study, label, 2, identity={**identity, part: "other"})
+    with pytest.raises(UserError, match=message):
+        read_study(study)
 
 
 def test_parameters_that_only_one_version_has_do_not_make_runs_different(study):

@@ -20,6 +20,7 @@ def test_a_study_keeps_the_models_and_seeds_of_earlier_calls(tmp_path):
     update_description(study, StudyDescription("pair", ("LeCDSR", "Pop"), (1, 2)))
     update_description(study, StudyDescription("pair", ("LeCDSR", "BPR"), (3,)))
     content = json.loads((study / "study.json").read_text())
+    assert content.pop("checksum") and content.pop("format") == 2
     assert content == {
         "dataset": "pair", "models": ["LeCDSR", "Pop", "BPR"], "seeds": [1, 2, 3], "reference": "LeCDSR"
     }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.lecdsr import LeCDSR
@@ -26,8 +27,13 @@ def test_a_subclass_adds_to_the_parameters_of_its_base_and_may_redeclare_one():
     assert CrossDomainSequentialRecommender.declared_parameters() == ()
 
 
+def test_a_model_that_reads_no_windows_of_domains_is_not_given_them():
+    with pytest.raises(UserError, match="cannot read sequence: mixed_and_single; use mixed or single"):
+        LeCDSRConfig("SASRec", config_dict={"sequence": "mixed_and_single"}, command_line=[])
+
+
 def test_a_model_that_cannot_learn_from_sequences_refuses_them_before_data_are_read():
-    values = {"train_samples": "sequences"}
+    values = {"train_samples": "sequences", "sequence": "mixed"}
     assert CrossDomainSequentialRecommender.check_parameters(values) == [
         "CrossDomainSequentialRecommender cannot learn from train_samples: sequences; use targets"
     ]

@@ -162,7 +162,7 @@ def prepared(tmp_path, **changes):
     return data.config.model_class(data.config, data), train, valid
 
 
-@pytest.mark.parametrize("loss_type", ["softmax", "psl", "psl_hinge"])
+@pytest.mark.parametrize("loss_type", ["softmax", "psl", "own_sample_hinge"])
 def test_the_loss_of_a_sequence_is_that_of_its_targets_one_by_one(tmp_path, loss_type):
     settings = {"dropout_prob": 0.0, "profile_dropout": 0.0, "align_weight": 0.0, "loss_type": loss_type}
     model, train, _ = prepared(tmp_path, **settings)
@@ -187,7 +187,7 @@ def test_the_loss_of_a_sequence_is_that_of_its_targets_one_by_one(tmp_path, loss
         score = query @ table[positive], query @ table[negative].T
         total += model.objective.ranking_loss(*score, model.objective.temperature)
         number += 1
-    expected = total if loss_type == "psl_hinge" else total / number  # a sum, and means
+    expected = total if loss_type == "own_sample_hinge" else total / number  # a sum, and means
     (loss,) = model.calculate_loss(batch)
     assert loss.item() == pytest.approx(float(expected.detach()), rel=1e-5)
 

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_lecdsr.model import ranking_losses as losses
 from recbole_lecdsr.model.alignment import alignment
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
+from recbole_lecdsr.model.ranking_losses import RANKING_LOSSES
 
 GOLDEN = Path(os.environ.get("LECDSR_GOLDEN") or Path(__file__).parents[1] / "golden" / "lecdsr_reference.npz")
 TAU, TAU_ALIGN, LAMBDA, TOLERANCE = 3.0, 3.0, 0.3, 1e-4
+
+# our loss -> names in the file: the loss, and the gradients of loss + 0.3 · alignment
+LOSSES = {"all_pairs_hinge": ("psl_loss", "grad"), "own_sample_hinge": ("own_loss", "grad_own")}
 
 # name in the file -> name of our parameter
 PARAMETERS = {
@@ -53,13 +56,15 @@ def relative(ours, theirs) -> float:
     return float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-12))
 
 
+@pytest.mark.parametrize("loss", list(LOSSES))
 @pytest.mark.parametrize("variant", ["full", "no_item_semantics", "no_user_profile", "no_semantic_fusion"])
-def test_published_scores_losses_and_gradients_are_reproduced(golden, variant):
+def test_published_scores_losses_and_gradients_are_reproduced(golden, variant, loss):
     def part(kind: str) -> dict[str, torch.Tensor]:
         prefix = f"{variant}/{kind}/"
         return {k[len(prefix) :]: torch.from_numpy(v) for k, v in golden.items() if k.startswith(prefix)}
 
-    inputs, weights, gradients, outputs = part("input"), part("weight"), part("grad_own"), part("output")
+    loss_name, gradients_name = LOSSES[loss]
+    inputs, weights, gradients, outputs = part("input"), part("weight"), part(gradients_name), part("output")
     n_items, d = weights["item_embeddings.weight"].shape
     network = LeCDSRNetwork(
         n_users=len(weights["user_embeddings.weight"]),
@@ -80,7 +85,7 @@ def test_published_scores_losses_and_gradients_are_reproduced(golden, variant):
 
     encoded = network.encode(inputs["item_seq"], inputs["position"], inputs["user"])
     scores = network.score(encoded.query, inputs["candidates"])
-    ranking = losses.psl_hinge(scores[:, 0], scores[:, 1:], TAU)
+    ranking = RANKING_LOSSES[loss](scores[:, 0], scores[:, 1:], TAU)
     align = torch.zeros(())
     if encoded.semantics is not None:
         align = alignment(encoded.item, encoded.semantics, TAU_ALIGN)
@@ -91,9 +96,10 @@ def test_published_scores_losses_and_gradients_are_reproduced(golden, variant):
     assert (
         relative(network.score(encoded.query).gather(1, inputs["candidates"]).detach(), outputs["scores"]) < TOLERANCE
     )
-    assert relative(ranking.item(), outputs["own_loss"]) < TOLERANCE
-    if "align_loss" in outputs and variant != "no_item_semantics":
-        assert relative(align.item(), outputs["align_loss"]) < TOLERANCE
+    assert relative(ranking.item(), outputs[loss_name]) < TOLERANCE
+    assert relative(align.item(), outputs["align_loss"]) < TOLERANCE
+    if loss == "all_pairs_hinge":
+        assert relative(total.item(), outputs["loss"]) < TOLERANCE
     compared = {theirs: PARAMETERS[theirs] for theirs in gradients}
     assert set(compared.values()) == set(ours), "every parameter has its gradient in the file"
     for theirs, name in compared.items():

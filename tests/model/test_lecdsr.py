@@ -18,7 +18,7 @@ def prepared(tmp_path, **changes):
     return data, data.config.model_class(data.config, data), train
 
 
-@pytest.mark.parametrize("loss_type", ["softmax", "psl", "psl_hinge"])
+@pytest.mark.parametrize("loss_type", ["softmax", "psl", "own_sample_hinge"])
 def test_shared_negatives_score_as_the_same_negatives_of_each_sample_do(tmp_path, loss_type):
     negatives = {"sample_num": 100, "shared": True}
     settings = {**PER_TARGET, "loss_type": loss_type, "train_neg_sample_args": negatives}
@@ -35,7 +35,7 @@ def test_shared_negatives_score_as_the_same_negatives_of_each_sample_do(tmp_path
         query = model.network.query(SequenceInput(*(part[[row]] for part in model.sequence_input(batch))))
         scores = model.network.score(query, torch.cat([positive.view(1), others]).unsqueeze(0))
         total += model.objective.ranking_loss(scores[:, 0], scores[:, 1:], model.objective.temperature)
-    if loss_type != "psl_hinge":  # a mean over the batch, not a sum
+    if loss_type != "own_sample_hinge":  # a mean over the batch, not a sum
         total = total / len(batch["item_id"])
     assert shared[0].detach().item() == pytest.approx(float(total.detach()), rel=1e-5)
     sum(shared).backward()

@@ -71,7 +71,7 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path):
 def test_the_selected_weights_are_where_other_tools_look_for_them(tmp_path):
     state = torch.load(saved(tmp_path / "model.pth"), weights_only=True)
     assert torch.equal(state["state_dict"]["weight"], torch.arange(4.0))
-    assert (state["format"], state["version"]) == (2, __version__)
+    assert (state["format"], state["version"]) == (3, __version__)
 
 
 def plain(value) -> bool:
@@ -102,11 +102,10 @@ def test_the_checkpoint_of_a_finished_run_says_that_its_training_has_ended(pair,
 # ------------------------------------------------------------------ whole or not at all
 
 
-class Unwritable:
-    """Breaks off the writing of whatever it is part of."""
+class Unwritable(str):
+    """A text that breaks off the writing of whatever it is part of."""
 
-    def __init__(self, error: BaseException):
-        self.error = error
+    error: BaseException
 
     def __reduce__(self):
         raise self.error
@@ -116,8 +115,10 @@ class Unwritable:
 def test_a_checkpoint_that_breaks_off_leaves_the_last_good_one_and_nothing_else(tmp_path, error):
     path = saved(tmp_path / "model.pth")
     before = path.read_bytes()
+    unwritable = Unwritable()
+    unwritable.error = error
     with pytest.raises(type(error)):
-        saved(path, optimizer={"state": torch.ones(1000), "last": Unwritable(error)})
+        saved(path, optimizer={"state": torch.ones(1000), "last": unwritable})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -167,7 +168,7 @@ def test_a_checkpoint_without_a_part_is_an_error_that_names_it(tmp_path):
     state = torch.load(path, weights_only=True)
     del state["optimizer"], state["epoch"]
     torch.save(state, path)
-    with pytest.raises(UserError, match=r"model\.pth lacks optimizer, epoch: delete it"):
+    with pytest.raises(UserError, match=r"model\.pth lacks epoch, optimizer: delete it"):
         Checkpoint.load(path)
 
 
@@ -198,7 +199,7 @@ def in_the_format_of_0_1_0(path: Path) -> None:
 @pytest.fixture
 def old_run(finished, tmp_path) -> Path:
     """The directory of a run of version 0.1.0."""
-    folder = tmp_path / "runs" / "pair" / "LeCDSR-2022"
+    folder = tmp_path / "runs" / "pair" / finished["folder"].name
     shutil.copytree(finished["folder"], folder)
     in_the_format_of_0_1_0(folder / "model.pth")
     return folder
@@ -207,7 +208,9 @@ def old_run(finished, tmp_path) -> Path:
 @pytest.mark.parametrize("use", ["resume", "load_data_and_model", "recommend"])
 def test_a_checkpoint_of_0_1_0_is_refused_in_one_line_with_the_remedy(finished, old_run, use):
     uses = {
-        "resume": lambda: train(finished["settings"], output_dir=str(old_run.parents[1]), resume=True),
+        "resume": lambda: train(
+            {**finished["settings"], "train_epochs": ["BOTH:4"]}, output_dir=str(old_run.parents[1]), resume=True
+        ),
         "load_data_and_model": lambda: load_data_and_model(old_run / "model.pth"),
         "recommend": lambda: load_run(old_run),
     }
@@ -222,7 +225,7 @@ def test_a_checkpoint_of_0_1_0_is_refused_in_one_line_with_the_remedy(finished, 
 
 
 def test_a_checkpoint_of_0_1_0_does_not_hinder_a_new_training(finished, old_run):
-    outcome = train(finished["settings"], output_dir=str(old_run.parents[1]))
+    outcome = train(finished["settings"], output_dir=str(old_run.parents[1]), overwrite=True)
     assert Path(outcome["run_directory"]).samefile(old_run)
     assert outcome["test_result"] == finished["test_result"]
     assert Checkpoint.load(old_run / "model.pth").epoch == 2
@@ -230,6 +233,6 @@ def test_a_checkpoint_of_0_1_0_does_not_hinder_a_new_training(finished, old_run)
 
 def test_a_checkpoint_of_a_later_version_is_refused_with_that_version(tmp_path):
     path = saved(tmp_path / "model.pth")
-    torch.save({**torch.load(path, weights_only=True), "format": 3, "version": "0.9.0"}, path)
+    torch.save({**torch.load(path, weights_only=True), "format": 4, "version": "0.9.0"}, path)
     with pytest.raises(UserError, match=r"written by recbole_lecdsr 0\.9\.0 .*use recbole_lecdsr 0\.9\.0$"):
         Checkpoint.load(path)

@@ -115,13 +115,14 @@ def test_the_weights_of_a_run_are_those_of_its_best_epoch(finished, tmp_path):
 
 def test_nothing_is_left_of_files_being_written(finished):
     names = {path.name for path in finished["folder"].iterdir() if path.is_file()}
-    assert {"config.yaml", "result.json", "ranks.npz", "model.pth"} <= names
-    assert all(name.startswith("events.") for name in names - {"config.yaml", "result.json", "ranks.npz", "model.pth"})
+    own = {"run.log", "config.yaml", "result.json", "ranks.npz", "model.pth"}
+    assert own <= names
+    assert all(name.startswith("events.") for name in names - own)
 
 
-def test_a_new_run_replaces_the_former_one(pair):
-    former = read_run(train(pair, learning_rate=0.1)["run_directory"])
-    outcome = train(pair)
+def test_a_new_run_of_the_same_name_replaces_the_former_one_if_it_may(pair):
+    former = read_run(train(pair, learning_rate=0.1, run_name="mine")["run_directory"])
+    outcome = train(pair, run_name="mine", overwrite=True)
     new = read_run(outcome["run_directory"])
     assert former["result"] != new["result"]
     assert new["result"] == lasting(outcome["result"])
@@ -139,12 +140,12 @@ def test_a_result_is_written_as_it_was_read(finished, tmp_path):
     assert isinstance(result.history[0], EpochRecord)
 
 
-def test_the_keys_of_the_result_are_those_of_0_1_0_in_their_order(finished):
+def test_the_keys_of_the_result_are_those_of_0_1_0_in_their_order_and_the_identity(finished):
     assert list(finished["result"]) == [
         "model", "dataset", "domains", "seed", "versions", "git_revision", "device", "processes",
         "trainable_parameters", "seconds", "samples_per_second", "peak_memory_bytes", "selection", "best_epoch",
         "epochs", "valid", "test", "test_samples", "candidates", "reference", "recommended", "coverage", "history",
-        "parameters",
+        "parameters", "identity", "ranks_digest", "format", "checksum",
     ]  # fmt: skip
     assert list(finished["result"]["candidates"]) == ["mode", "history_masked", "digest"]
     assert list(finished["result"]["history"][0]) == ["phase", "epoch", "loss", "seconds", "valid", "valid_score"]
@@ -156,6 +157,8 @@ def edited(finished, tmp_path):
 
     def edit(change) -> Path:
         values = json.loads((finished["folder"] / "result.json").read_text())
+        for name in ("format", "checksum", "ranks_digest"):  # which results of 0.1.0 did not have
+            del values[name]
         change(values)
         path = tmp_path / "result.json"
         path.write_text(json.dumps(values))
@@ -176,7 +179,7 @@ def test_results_before_those_of_several_processes_and_with_keys_of_other_versio
 
 def test_a_result_that_lacks_values_is_an_error_that_names_them(edited):
     path = edited(lambda values: [values.pop(name) for name in ("test", "seed")])
-    with pytest.raises(UserError, match=r"result\.json has no seed, test: .*start the run again"):
+    with pytest.raises(UserError, match=r"result\.json has no seed, test: .*start it again"):
         RunResult.read(path)
 
 
@@ -185,7 +188,7 @@ def test_a_result_that_lacks_values_is_an_error_that_names_them(edited):
     lambda values: values.update(history=3),
 ], ids=["no mode", "no loss", "no list"])  # fmt: skip
 def test_a_result_with_parts_of_another_form_is_an_error_with_a_remedy(edited, change):
-    with pytest.raises(UserError, match=r"result\.json lacks a value or has one of another type .*start the run again"):
+    with pytest.raises(UserError, match=r"result\.json lacks a value or has one that cannot be .*start it again"):
         RunResult.read(edited(change))
 
 

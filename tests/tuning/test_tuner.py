@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from pathlib import Path
 
 import optuna
@@ -9,9 +11,10 @@ from optuna.trial import TrialState
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.tuning import tuner as module
-from recbole_lecdsr.tuning.storage import process_identity
+from recbole_lecdsr.tuning.storage import has_ended, process_identity
 from recbole_lecdsr.tuning.tuner import ERROR, Tuner
-from tests.helpers.searches import SPACE, make_tuner, trial_numbers
+from tests.helpers.pairs import random_events, write_pair
+from tests.helpers.searches import SPACE, make_tuner, trial_numbers, write_search_files
 
 
 def test_a_trial_is_pruned_by_its_scores_of_the_last_phase(files, monkeypatch):
@@ -49,6 +52,17 @@ def test_a_resumed_search_runs_only_the_missing_trials_and_draws_what_an_uninter
     cheap.clear()
     make_tuner("--seed=5", name="third").run(14)
     assert cheap != resumed
+
+
+def test_a_search_takes_no_trials_on_other_data(files, tmp_path, cheap):
+    settings = write_pair(tmp_path / "dataset", random_events(12))
+    write_search_files(settings)
+    make_tuner().run(1)
+    shutil.rmtree(tmp_path / "dataset")
+    write_pair(tmp_path / "dataset", random_events(12), size=3)
+    with pytest.raises(UserError, match="started with other item vectors of source, item vectors of target and user v"):
+        make_tuner().run(2)
+    assert len(cheap) == 1
 
 
 def test_failed_trials_count_and_interrupted_ones_are_repeated(files, monkeypatch):
@@ -126,3 +140,64 @@ def test_what_is_searched_cannot_be_fixed_on_the_command_line(files):
         make_tuner("--embedding_size=4")
     with pytest.raises(UserError, match="sample_num is searched and given"):
         make_tuner("--train_neg_sample_args.sample_num=4")
+
+
+# ------------------------------------------------------------------ damaged records, full disks
+
+
+def journal(folder: Path) -> Path:
+    return next(folder.glob("**/journal.log"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda lines: ["{", *lines], lambda lines: ["[]", *lines], lambda lines: ["\0" * 40, *lines],
+     lambda lines: [lines[0].replace("op_code", "op_kode"), *lines[1:]],
+     lambda lines: [line.replace('"space"', '"space": 3, "x"') for line in lines],
+     lambda lines: [line.replace("user_attr", "user_atr") for line in lines]],
+    ids=["no json", "no mapping", "zeros", "no operation", "no search space", "no attribute"],
+)  # fmt: skip
+def test_case_t2_a_damaged_journal_is_one_error_with_file_and_remedy(files, cheap, damage):
+    make_tuner().run(2)
+    path = journal(files)
+    path.write_text("\n".join(damage(path.read_text(encoding="utf-8").splitlines())) + "\n", encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"journal\.log cannot be used .*delete it, or start another .*--name"
+    ) as caught:
+        make_tuner().run(3)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("process", [3, "", "host", "host x y", "host 1 2 3"])
+def test_case_t2_a_record_of_a_process_that_is_none_is_no_process_that_has_ended(process):
+    assert not has_ended(process)
+
+
+def test_case_t3_a_full_disk_ends_a_search_with_one_error_and_the_trial_does_not_count(files, cheap, monkeypatch):
+    make_tuner().run(1)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fail(*_):
+        raise UserError("events cannot be written") from full
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tuner, "_train", fail)
+        with pytest.raises(UserError, match="events cannot be written"):
+            make_tuner().run(3)
+    search = make_tuner()
+    assert search.progress().interrupted == 1 and len(search.progress().finished) == 1
+    assert len(search.run(2).finished) == 2
+
+
+def test_case_t3_a_full_disk_leaves_the_best_settings_as_they_were(files, cheap, monkeypatch):
+    search = make_tuner()
+    search.run(1)
+    before = (search.folder / "best.yaml").read_bytes()
+
+    def fail(**_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.mkstemp", fail)
+    with pytest.raises(UserError, match=r"best\.yaml cannot be written \(No space left .*make room"):
+        search.write_best()
+    assert (search.folder / "best.yaml").read_bytes() == before

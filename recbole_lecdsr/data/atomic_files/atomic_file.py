@@ -23,7 +23,9 @@ from recbole_lecdsr.files import write_whole
 _ROWS = 1 << 17  # rows written at once
 
 
-def read(path: str | Path, columns: Mapping[str, str], field_separator: str = "\t") -> pd.DataFrame:
+def read(
+    path: str | Path, columns: Mapping[str, str], field_separator: str = "\t", encoding: str | None = None
+) -> pd.DataFrame:
     r"""Read columns of an atomic file and check every cell.
 
     As in RecBole's reader, lines end with ``\n``, ``\r\n`` or ``\r``, and empty lines are skipped. Quotes are ordinary
@@ -33,14 +35,15 @@ def read(path: str | Path, columns: Mapping[str, str], field_separator: str = "\
         path: the file.
         columns: field -> type (``token``, ``token_seq`` or ``float``) of the columns wanted.
         field_separator: one ASCII character.
+        encoding: of the file; None: UTF-8.
 
     Returns:
         A row for each row of the file and the columns in the order of ``columns``: str objects for ``token`` and
         ``token_seq``, of which only the latter may be empty, and finite float64 for ``float``.
 
     Raises:
-        UserError: the file is missing, empty, without rows or not UTF-8; a column is missing or of another type;
-            a row has too few or too many fields, an empty token, or no finite number where one should be.
+        UserError: the file is missing, empty, without rows or in another encoding; a column is missing or of another
+            type; a row has too few or too many fields, an empty token, or no finite number where one should be.
 
     Example:
         >>> import tempfile
@@ -50,7 +53,7 @@ def read(path: str | Path, columns: Mapping[str, str], field_separator: str = "\
         ...     read(path, {"price": "float", "item_id": "token"}).to_dict("list")
         {'price': [2.5, 3.0], 'item_id': ['i1', 'i2']}
     """
-    with AtomicReader(path, field_separator) as reader:
+    with AtomicReader(path, field_separator, encoding) as reader:
         reader.require(columns)
         parts = [_parse(reader, line, block, columns) for line, block in reader.blocks()]
         if not sum(part.num_rows for part in parts):

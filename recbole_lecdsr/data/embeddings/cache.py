@@ -115,6 +115,17 @@ def load(cache: Path, source: BinaryIO, columns: str) -> tuple[np.ndarray, np.nd
         return _as_strings(text.decode().split("\n")), _map_matrix(file, head)
 
 
+def recorded_digest(cache: Path, source: Path) -> str | None:
+    """The SHA-256 of the source, 64 hexadecimal digits, as its cache records it; None where the cache is not of the
+    source's present size, times and inode, or where either cannot be read."""
+    try:
+        with cache.open("rb") as file, source.open("rb") as text:
+            head, now = _unpack(file.read(HEAD)), stamp(text)
+    except OSError:
+        return None
+    return head.sha256 if head is not None and head.source == now and now["ctime"] != -1 else None
+
+
 def fill(file: IO[bytes], parts: Iterable[tuple[list[str], list[np.ndarray]]]) -> list[str]:
     """Write the matrix, part by part, and leave room for the head.
 

@@ -98,7 +98,8 @@ def read_embedding(
     with AtomicReader(path, field_separator) as reader:
         if value_field is None:
             value_field = _find_vector_field(reader)
-        reader.require({id_field: "token", value_field: "float_seq"})
+        reader.require({id_field: "token"})
+        reader.require({value_field: "float_seq"})  # apart from it, since a damaged header may give both one name
         cache = cache_path(path)
         columns = hashlib.sha256("\n".join((field_separator, id_field, value_field)).encode()).hexdigest()
         found = embedding_cache.load(cache, reader.file, columns)
@@ -123,7 +124,8 @@ def align(embedding: Embedding, ids: Mapping[str, int], count: int, known: Colle
         have a vector. If several tokens have one id, as those of linked users do, the first one in the file counts.
 
     Raises:
-        UserError: a token of the file is not in the data set's files.
+        UserError: a token of the file is not in the data set's files, or the squared length of a vector is beyond
+            float32.
 
     Example:
         >>> embedding = Embedding(Path("book.itememb"), np.array(["a", "b"]), np.array([[1.0], [2.0]]))
@@ -151,7 +153,17 @@ def align(embedding: Embedding, ids: Mapping[str, int], count: int, known: Colle
     step = max(1, _NUMBERS_AT_ONCE // matrix.shape[1])
     for start in range(0, len(kept), step):
         part = kept[start : start + step]
-        rows[index[part]] = matrix[part]
+        vectors = matrix[part]
+        with np.errstate(over="ignore"):
+            too_large = np.flatnonzero(~np.isfinite(np.einsum("nd,nd->n", vectors, vectors)))
+        if len(too_large):
+            first_row = int(part[too_large[0]])
+            raise UserError(
+                f"{embedding.path}, {_locate(embedding, first_row)}: the vector of {abbreviate(tokens[first_row])} is "
+                "longer than float32 can compute (its squared length is infinite): embed it again, or divide all "
+                "vectors by one number"
+            )
+        rows[index[part]] = vectors
     return rows, len(unique)
 
 
@@ -292,16 +304,20 @@ def _find_repeated(tokens: Sequence[str]) -> str | None:
     return None
 
 
+def _locate(embedding: Embedding, row: int) -> str:
+    """The line of a row's token, or the row where the file has changed."""
+    with contextlib.suppress(UserError, IndexError), AtomicReader(embedding.path, embedding.field_separator) as reader:
+        return f"line {reader.find_lines(embedding.id_field, embedding.tokens[row])[0]}"
+    return f"row {row + 1}"
+
+
 def _unknown_token_error(embedding: Embedding, row: int, known: Collection[str]) -> UserError:
     token = embedding.tokens[row]
-    where = f"row {row + 1}"
-    with contextlib.suppress(UserError, IndexError), AtomicReader(embedding.path, embedding.field_separator) as reader:
-        where = f"line {reader.find_lines(embedding.id_field, token)[0]}"
     near = [other for other in (token.strip(), token.lower(), token.upper()) if other in known]
     if not near and len(known) <= _MOST_COMPARED:
         near = difflib.get_close_matches(token, known, n=3)
     hint = f" (nearest: {', '.join(map(abbreviate, near))})" if near else ""
     return UserError(
-        f"{embedding.path}, {where}: the token {abbreviate(token)} is in no interaction or item file of the data "
-        f"set{hint}; embed the texts of this data set, or delete the line"
+        f"{embedding.path}, {_locate(embedding, row)}: the token {abbreviate(token)} is in no interaction or item "
+        f"file of the data set{hint}; embed the texts of this data set, or delete the line"
     )

@@ -49,9 +49,11 @@ class Failure:
 
     Attributes:
         reason: what the endpoint or the connection did wrong, in one line without secrets.
+        is_refusal: whether the endpoint declines this request for what it contains, so that asking again is pointless.
     """
 
     reason: str
+    is_refusal: bool = False
 
 
 OnOutcome = Callable[[Request, "Answer | Failure"], None]

@@ -43,7 +43,8 @@ class OpenAIChat(Backend):
 
             def report(request: Request, outcome: Answer | Exception) -> bool:
                 if isinstance(outcome, Exception):
-                    on_outcome(request, Failure(classify_error(outcome).reason))
+                    failure = classify_error(outcome)
+                    on_outcome(request, Failure(failure.reason, is_refusal=failure.is_refusal))
                     return False
                 on_outcome(request, outcome)
                 return True

@@ -134,7 +134,8 @@ class TransformersModel(Backend):
             return True
         on_outcome(request, Failure(
             f"its prompt of {prompt_length} tokens and an answer of {self._max_new_tokens} exceed the model's context "
-            f"of {context_length} tokens: lower llm.max_history_tokens"
+            f"of {context_length} tokens: lower llm.max_history_tokens",
+            is_refusal=True,
         ))  # fmt: skip
         return False
 

@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.errors import DiskError, UserError
+from recbole_lecdsr.files import describe_disk_error
 from recbole_lecdsr.llm.json_lines import encode_json_line
 
 logger = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class AnswerStore:
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
-            raise UserError(f"{self.path} cannot be opened for writing ({error.strerror}): check its folder") from None
+            raise DiskError(describe_disk_error(error)) from None
         self._end = self._n_lines = 0  # how much of the file is indexed
         self._valid: dict[str, _Span] = {}
         self._failed: dict[str, list[_Span]] = {}
@@ -172,7 +173,7 @@ class AnswerStore:
             Whether it was written.
 
         Raises:
-            UserError: a full disk or another error of the file system; the file remains as it was.
+            DiskError: a full disk or another error of the file system; the file remains as it was.
         """
         line = record.to_line()
         with self._locked():
@@ -185,7 +186,7 @@ class AnswerStore:
                 n_written, reason = -1, str(error.strerror)
             if n_written != len(line):
                 os.ftruncate(self._file, self._end)
-                raise UserError(
+                raise DiskError(
                     f"{self.path} cannot be written ({reason}): free some space, then run the command again; it resumes"
                 )
             self._index_record(record, len(line))

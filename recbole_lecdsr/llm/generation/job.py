@@ -73,6 +73,7 @@ class GenerationJob:
         self.backend, self.store = backend, store
         self.max_attempts = 1 if backend.deterministic else settings.attempts
         self._request_failures: dict[str, list[str]] = {}  # key -> reasons of requests without any answer, in this run
+        self._refused: set[str] = set()  # keys of requests that the endpoint refuses, in this run
         self._questions_cache: dict[tuple[int, int], list[Question]] = {}  # (index of the stage, subject) -> questions
         self._counts: Counter[str] = Counter()
         self._tokens_in = self._tokens_out = 0
@@ -266,7 +267,7 @@ class GenerationJob:
     def _is_open(self, key: str) -> bool:
         """Whether a question has no valid answer and may be asked again."""
         attempts = self.store.failure_count(key) + len(self._request_failures.get(key, ()))
-        return key not in self.store and attempts < self.max_attempts
+        return key not in self.store and key not in self._refused and attempts < self.max_attempts
 
     def _store_outcome(self, question: Question, outcome: Answer | Failure) -> None:
         """Validate and store an answer; a failed request is only counted, so the next run asks again."""
@@ -274,6 +275,8 @@ class GenerationJob:
         if isinstance(outcome, Failure):
             self._request_failures.setdefault(key, []).append(outcome.reason)
             self._counts["failed"] += 1
+            if outcome.is_refusal:
+                self._refused.add(key)
             return
         checked = validate_answer(
             question.stage, outcome.text, finish_reason=outcome.finish_reason, refusal=outcome.refusal

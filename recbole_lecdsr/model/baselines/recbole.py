@@ -28,10 +28,11 @@ from recbole_lecdsr.data.windows import SingleDomainGatherer, WindowGatherer
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.base import ITEM_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.acceleration import accelerate
+from recbole_lecdsr.model.baselines.attribute_state import AttributeState
 
 _PLACES = ("general_recommender", "sequential_recommender")
 # Models whose loss is no sum over the rows of a batch, beside those that only count (`ModelType.TRADITIONAL`).
-_NOT_DISTRIBUTED = {"CDAE", "ConvNCF", "ENMF", "NCEPLRec", "NCL", "SGL"}
+_NOT_DISTRIBUTED = {"CDAE", "ConvNCF", "ENMF", "FEARec", "NCEPLRec", "NCL", "SGL"}
 # Models that RecBole trains by a trainer of their own: alternating steps, or several stages.
 OWN_TRAINERS = {"NCL", "RaCT", "RecVAE"}
 # Components of the LLM embedding that models with item features get: RecBole embeds each of them.
@@ -60,6 +61,7 @@ def baseline_class(recbole_model: Any) -> type[Baseline]:
     members = {
         "recbole_class": recbole_model,
         "__doc__": recbole_model.__doc__,
+        "needs_history": issubclass(recbole_model, SequentialRecommender),
         "supports_distributed": (
             recbole_model.type != ModelType.TRADITIONAL and recbole_model.__name__ not in _NOT_DISTRIBUTED
         ),
@@ -178,6 +180,7 @@ class Baseline(CrossDomainSequentialRecommender):
             ) from error
         self._length = torch.ones(0, dtype=torch.int64)  # of the windows of the current batch
         accelerate(self.recbole_model, lambda: self._length - 1)
+        self._attribute_state = AttributeState(self.recbole_model)
 
     @classmethod
     def resolve_input_type(cls, values: Mapping[str, Any]) -> InputType:
@@ -190,17 +193,13 @@ class Baseline(CrossDomainSequentialRecommender):
         """Item texts, where RecBole's model embeds item features."""
         return frozenset() if values.get("selected_features") is None else frozenset({ITEM_TEXT})
 
-    def get_extra_state(self) -> dict[str, Tensor]:
-        """The tensors that RecBole's model keeps outside its parameters, for the checkpoint."""
-        names = getattr(self.recbole_model, "other_parameter_name", [])
-        values = {name: getattr(self.recbole_model, name) for name in names}
-        return {name: value.detach().clone() for name, value in values.items() if isinstance(value, Tensor)}
+    def get_extra_state(self) -> dict[str, Any]:
+        """What RecBole's model keeps outside its parameters, for the checkpoint."""
+        return self._attribute_state.read(self.recbole_model)
 
-    def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Restore these tensors, on the device of the model."""
-        device = next(self.parameters()).device
-        for name, value in state.items():
-            setattr(self.recbole_model, name, value.to(device))
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore it, on the device of the model."""
+        self._attribute_state.write(self.recbole_model, state)
 
     def _batch(self, interaction: Interaction) -> Interaction:
         """A batch as RecBole's dataloaders make it."""
@@ -227,6 +226,11 @@ class Baseline(CrossDomainSequentialRecommender):
         elif self.input_type == InputType.POINTWISE and self.recbole_class.type != ModelType.TRADITIONAL:
             batch = self._with_labels(batch)
         return self.recbole_model.calculate_loss(batch)
+
+    def count_loss_terms(self, interaction: Interaction) -> Tensor:
+        """Rows, of a sequential model those with a history: `calculate_loss` leaves the others out."""
+        learned = interaction[self.item_seq_field] if self.sequential else interaction[self.item_field].unsqueeze(1)
+        return learned.ne(0).any(dim=1).sum()
 
     def _with_labels(self, batch: Interaction) -> Interaction:
         """Positives and negatives one below the other, with labels."""

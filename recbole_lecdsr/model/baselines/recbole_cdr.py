@@ -21,6 +21,7 @@ from recbole_lecdsr.data.constants import DOMAIN_FIELD, DOMAINS, SOURCE, TARGET
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
+from recbole_lecdsr.model.baselines.attribute_state import AttributeState
 
 CDR_PACKAGE = "recbole_cdr.model.cross_domain_recommender"
 CDR_MODELS = ("CMF", "CLFM", "BiTGCF", "CoNet", "DTCDR", "DeepAPF", "EMCDR", "SSCDR", "NATR", "DCDCSR")
@@ -38,8 +39,6 @@ _SOURCE_SCORES: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {
 }
 # Phases in which a model can score nothing.
 _UNSCORED_PHASES = {"DCDCSR": {"BOTH"}}
-# Training state that is no parameter.
-_STATE = ("phase", "phase2count", "benchmark_embedding", "affine_embedding")
 # Pairs scored at a time: NATR reads up to 50 users for each.
 _PAIRS, _PAIRS_OF = 1 << 18, {"NATR": 1 << 13}
 
@@ -71,6 +70,7 @@ class CDRBaseline(CrossDomainSequentialRecommender):
 
     cdr_class: ClassVar[Any]
     train_loader = CDRTrainLoader
+    needs_history = False
     supports_distributed = False
     deterministic_on_gpu = False
 
@@ -85,6 +85,7 @@ class CDRBaseline(CrossDomainSequentialRecommender):
                 f"{self.cdr_class.__name__} cannot be made: {str(error).strip() or 'unsupported settings'} (here: "
                 f"{self.overlapped_num_users - 1} common users, {self.overlapped_num_items - 1} common items)"
             ) from None
+        self._attribute_state = AttributeState(self.cdr_model)
         names = [base.__name__ for base in self.cdr_class.__mro__]
         self._score_source = next((_SOURCE_SCORES[name] for name in names if name in _SOURCE_SCORES), None)
         self._unscored_phases = next((_UNSCORED_PHASES[name] for name in names if name in _UNSCORED_PHASES), set())
@@ -118,23 +119,12 @@ class CDRBaseline(CrossDomainSequentialRecommender):
         return (DOMAINS[TARGET],) if self._score_source is None else DOMAINS
 
     def get_extra_state(self) -> dict[str, Any]:
-        """State that the model keeps outside its parameters, for the checkpoint."""
-        state = {name: getattr(self.cdr_model, name) for name in _STATE if hasattr(self.cdr_model, name)}
-        values = {
-            name: value.detach().clone() if isinstance(value, Tensor) else copy(value) for name, value in state.items()
-        }
-        frozen = [name for name, weight in self.cdr_model.named_parameters() if not weight.requires_grad]
-        return {"values": values, "frozen": frozen}
+        """What the model keeps outside its parameters, for the checkpoint."""
+        return self._attribute_state.read(self.cdr_model)
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore it on the device of the model, and drop what was computed from other weights."""
-        device = next(self.parameters()).device
-        for name, value in state["values"].items():
-            setattr(self.cdr_model, name, value.to(device, copy=True) if isinstance(value, Tensor) else copy(value))
-        for name, weight in self.cdr_model.named_parameters():
-            weight.requires_grad_(name not in state["frozen"])
-        for name in getattr(self.cdr_model, "other_parameter_name", ()):
-            setattr(self.cdr_model, name, None)
+        """Restore it, on the device of the model."""
+        self._attribute_state.write(self.cdr_model, state)
 
     # ------------------------------------------------------------------ training
 

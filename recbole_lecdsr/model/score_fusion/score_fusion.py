@@ -3,7 +3,8 @@
 A network that learns a vector for each item has little to go by where an item has few interactions, and it is
 overconfident about the interactions that it was trained on. Counts and text similarities need no training. A log-linear
 model of a few weights combines the two, and these are fitted to training interactions that the network has not seen
-(`recbole_lecdsr.model.score_fusion.calibration`): there the network is as confident as it will be in the test.
+(`recbole_lecdsr.model.score_fusion.calibration`), as it has not seen those of the test. User profiles that were written
+from all training interactions have seen them, though.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def read_matrix(path: Path) -> np.ndarray | None:
         return None
     try:
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy evaluates the header as Python: damaged ones raise errors of many kinds
         raise UserError(f"{path} cannot be read as an array of numbers: {error}") from None
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or not matrix.size:
         seen = f"{matrix.dtype} of shape {matrix.shape}" if isinstance(matrix, np.ndarray) else type(matrix).__name__

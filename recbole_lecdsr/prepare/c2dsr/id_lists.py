@@ -18,6 +18,7 @@ from recbole_lecdsr.prepare.c2dsr.raw_folder import (
 )
 from recbole_lecdsr.prepare.table.columns import find_token_problems
 
+_BEYOND = np.iinfo(np.int64).max
 NAMES, NUMBERS = "names", "numbers"
 ItemLists = tuple[list[str] | None, list[str] | None]
 """Names of the items of source and target, in the order of their numbers; None without a list."""
@@ -170,4 +171,6 @@ def number_users(users: np.ndarray, names: list[str] | None, folder: Path) -> np
             f"{folder}: {what} and {no_numbers[0]!r} is no number, so it is unknown which row of {USER_MATRIX_FILE} is "
             "whose: complete the list, or remove the matrix"
         )
-    return np.array([int(user) for user in users], dtype=np.int64)
+    # More digits than an int64 has are beyond the rows of any matrix.
+    digits = [user.lstrip("0") or "0" for user in users]
+    return np.array([int(number) if len(number) < 19 else _BEYOND for number in digits], dtype=np.int64)

@@ -80,7 +80,8 @@ def prepare(
     inter = {key: frame[(domain_of_row == code) & ~bad_rows.mask] for code, key in enumerate(names)}
     if not set.intersection(*(set(part[USER].unique()) for part in inter.values())):
         raise UserError(
-            f"{' and '.join(map(repr, names))} have no common user: a user must have the same value of {user!r} in both"
+            f"{table.files}: {' and '.join(map(repr, names))} have no common user: a user must have the "
+            f"same value of {user!r} in both"
         )
     if items is not None:
         item_files = read_texts_by_domain(Path(items), item, domain, names=names, text=text)
@@ -89,7 +90,9 @@ def prepare(
         item_files = _first_texts(texts, domain_of_row, bad_rows.mask, names)
     else:
         item_files = {}
-    refuse_leftover_items(folder, () if item_files else names, "give --items or --text")
+    # A run refuses a file without rows.
+    item_files = {key: part for key, part in item_files.items() if len(part)}
+    refuse_leftover_items(folder, [key for key in names if key not in item_files], "give --items or --text")
     properties = choose_property_file(folder, name, "table", names)
     statistics = measure_pair(name, inter, item_files, split_rule=read_split_rule(properties.path))
     write_pair(
@@ -116,7 +119,7 @@ def _read_interactions(
         options += "; for texts set --text, or give a table of items with --items"
     table = read_table(files, list(dict.fromkeys([*key_columns, *text])), options, skip_bad_lines)
     if not len(table):
-        raise UserError(f"{', '.join(map(str, table.paths))}: no interactions, only a header; nothing to prepare")
+        raise UserError(f"{table.files}: no interactions, only a header; nothing to prepare")
     return table
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
@@ -17,7 +19,10 @@ import pyarrow.csv
 from recbole_lecdsr.errors import UserError
 
 DELIMITERS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+# What reading may raise; the last one where bytes within a gzip file were changed.
+READ_ERRORS = (OSError, EOFError, csv.Error, zlib.error)
 BLOCK_BYTES = 16 << 20  # a row must fit into one block
+_BOM = b"\xef\xbb\xbf"
 
 
 def read_header(path: Path, suffix: str) -> list[str]:
@@ -28,10 +33,10 @@ def read_header(path: Path, suffix: str) -> list[str]:
         suffix: its key in `DELIMITERS`.
 
     Raises:
-        OSError, EOFError, csv.Error: a file that cannot be read.
+        READ_ERRORS: a file that cannot be read.
         UserError: gzip within gzip.
     """
-    with _open(path, suffix) as file:
+    with _open(path, suffix) as file, _long_cells():
         lines = (line.replace("\0", "\ufffd") for line in file)  # Python 3.10 reads no NUL, which UTF-16 is full of
         return next(csv.reader(lines, delimiter=DELIMITERS[suffix], quoting=_quoting(suffix)), [])
 
@@ -44,18 +49,28 @@ def line_number(path: Path, row: int, suffix: str) -> int:
         row: its position, counted from 0 after the header and together with bad lines.
         suffix: the file's key in `DELIMITERS`.
     """
-    with _open(path, suffix) as file:
-        reader = csv.reader(file, delimiter=DELIMITERS[suffix], quoting=_quoting(suffix))
-        line, current = 1, -2  # the header is row -1
-        try:
+    line, current = 1, -2  # the header is row -1
+    try:
+        with _open(path, suffix) as file, _long_cells():
+            reader = csv.reader(file, delimiter=DELIMITERS[suffix], quoting=_quoting(suffix))
             for cells in reader:
                 current += bool(cells)
                 if cells and current == row:
                     return line
                 line = reader.line_num + 1
-        except csv.Error:  # a cell longer than the csv module reads
-            pass
+    except READ_ERRORS:  # damage further on, or what only pyarrow reads
+        pass
     return row + 2
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Let the csv module read cells as long as pyarrow does."""
+    before = csv.field_size_limit(BLOCK_BYTES)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def read_columns(path: Path, columns: Sequence[str], suffix: str, bad_lines: dict[int, str] | None) -> pa.Table:
@@ -73,12 +88,15 @@ def read_columns(path: Path, columns: Sequence[str], suffix: str, bad_lines: dic
             are received.
     """
     try:
-        table = _parse(path, columns, suffix, pa.string(), bad_lines)
+        table = _parse(path, columns, suffix)
     except (pa.ArrowException, OSError) as error:
-        if bad_lines is None or "UTF8" not in str(error):
+        # Bytes that are not UTF-8 cannot be handed over together with a bad line: all are read as Latin-1.
+        if bad_lines is None or not ("UTF8" in str(error) or re.search(r"Row #\d+: Expected", str(error))):
             raise UserError(_explain(path, suffix, str(error))) from None
-        bad_lines.clear()
-        table = _drop_undecodable(_parse(path, columns, suffix, pa.binary(), bad_lines), bad_lines)
+        try:
+            table = _drop_undecodable(_parse(path, columns, suffix, bad_lines), bad_lines)
+        except (pa.ArrowException, OSError) as damage:
+            raise UserError(_explain(path, suffix, str(damage))) from None
     return table if _has_quoted_cells(suffix) else _undo_quoting(table)
 
 
@@ -99,46 +117,67 @@ def _quoting(suffix: str) -> Literal[0, 3]:  # the values of the two constants
     return csv.QUOTE_MINIMAL if _has_quoted_cells(suffix) else csv.QUOTE_NONE
 
 
-def _parse(
-    path: Path, columns: Sequence[str], suffix: str, kind: pa.DataType, bad_lines: dict[int, str] | None
-) -> pa.Table:
+def _parse(path: Path, columns: Sequence[str], suffix: str, bad_lines: dict[int, str] | None = None) -> pa.Table:
+    """Columns of a file as text; with ``bad_lines``, which receives the bad ones, of Latin-1 characters for bytes."""
+
+    found: dict[int, str] = {} if bad_lines is None else bad_lines
+
     def skip(row: pa.csv.InvalidRow) -> str:
-        if bad_lines is None:
-            return "error"
-        shown = row.text if len(row.text) < 100 else f"{row.text[:100]}…"
-        bad_lines[row.number - 2] = f"{shown!r} has {row.actual_columns} cells, not {row.expected_columns}"
+        text = _undo_latin(row.text, "replace")
+        shown = text if len(text) < 100 else f"{text[:100]}…"
+        found[row.number - 2] = f"{shown!r} has {row.actual_columns} cells, not {row.expected_columns}"
         return "skip"
 
     quoted = _has_quoted_cells(suffix)
-    return pa.csv.read_csv(
-        pa.input_stream(str(path), compression="gzip" if suffix.endswith(".gz") else None),
+    names = {name: name if bad_lines is None else name.encode().decode("latin-1") for name in columns}
+    stream = pa.input_stream(str(path), compression="gzip" if suffix.endswith(".gz") else None)
+    if bad_lines is not None and stream.read(len(_BOM)) != _BOM:
+        stream = pa.input_stream(str(path), compression="gzip" if suffix.endswith(".gz") else None)
+    table = pa.csv.read_csv(
+        stream,
         # One thread: with several, errors do not say which row.
-        pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
+        pa.csv.ReadOptions(
+            use_threads=False, block_size=BLOCK_BYTES, encoding="utf8" if bad_lines is None else "latin-1"
+        ),
         pa.csv.ParseOptions(
             delimiter=DELIMITERS[suffix], quote_char='"' if quoted else False, newlines_in_values=quoted,
             invalid_row_handler=None if bad_lines is None else skip,
         ),
         pa.csv.ConvertOptions(
-            include_columns=list(columns),
-            column_types=dict.fromkeys(columns, kind),
+            include_columns=list(names.values()),
+            column_types=dict.fromkeys(names.values(), pa.string()),
             strings_can_be_null=False,
         ),
     )  # fmt: skip
+    return table.rename_columns(list(names))
 
 
 def _drop_undecodable(table: pa.Table, bad_lines: dict[int, str]) -> pa.Table:
-    """The rows whose bytes are all UTF-8, as text; the positions of the others are added to ``bad_lines``."""
+    """The rows whose bytes are all UTF-8, as text; the positions of the others are added to ``bad_lines``.
+
+    Args:
+        table: text with a Latin-1 character for each byte.
+        bad_lines: the lines that were left out already.
+    """
     kept = np.ones(table.num_rows, dtype=bool)
+    columns = []
     for column in table.columns:
-        for row, cell in enumerate(column.to_pylist()):
-            try:
-                cell.decode()
-            except UnicodeDecodeError:
-                kept[row] = False
+        if not pc.all(pc.string_is_ascii(column)).as_py():
+            texts = column.to_pylist()
+            for row in np.flatnonzero(~pc.string_is_ascii(column).to_numpy()):
+                try:
+                    texts[row] = _undo_latin(texts[row])
+                except UnicodeDecodeError:
+                    kept[row] = False
+            column = pa.chunked_array([texts], pa.string())
+        columns.append(column)
     positions = np.delete(np.arange(table.num_rows + len(bad_lines)), sorted(bad_lines))
     bad_lines.update((int(positions[row]), "not UTF-8 text") for row in np.flatnonzero(~kept))
-    table = table.filter(pa.array(kept))
-    return table.cast(pa.schema([(name, pa.string()) for name in table.column_names]))
+    return pa.table(columns, names=table.column_names).filter(pa.array(kept))
+
+
+def _undo_latin(text: str, errors: str = "strict") -> str:
+    return text.encode("latin-1").decode("utf-8", errors)
 
 
 def _explain(path: Path, suffix: str, message: str) -> str:

@@ -37,12 +37,15 @@ def read_domains(bad_rows: BadRows, column: str, source: str | None) -> tuple[np
     domain_of_value[used] = np.arange(len(used))
     domain = domain_of_value[index]
     if len(names) != 2:
-        _refuse_number_of_domains(column, names, np.bincount(domain[~bad_rows.mask]).tolist())
+        _refuse_number_of_domains(bad_rows, column, names, np.bincount(domain[~bad_rows.mask]).tolist())
     first, second = names
     for name in names:
-        check_folder_name(name, f"the domain in column {column!r}", "rename it in the table")
+        check_folder_name(name, f"{bad_rows.table.files}: the domain in column {column!r}", "rename it in the table")
     if first.casefold() == second.casefold():
-        raise UserError(f"the domains {first!r} and {second!r} differ in case only, as folders must not: rename one")
+        raise UserError(
+            f"{bad_rows.table.files}: the domains {first!r} and {second!r} differ in case only, as folders must not: "
+            "rename one"
+        )
     if source is not None and source not in names:
         raise UserError(f"--source {source!r} is neither {first!r} nor {second!r}, the values of column {column!r}")
     if source == second:
@@ -50,10 +53,10 @@ def read_domains(bad_rows: BadRows, column: str, source: str | None) -> tuple[np
     return domain, (first, second)
 
 
-def _refuse_number_of_domains(column: str, names: list[str], n_rows: list[int]) -> None:
+def _refuse_number_of_domains(bad_rows: BadRows, column: str, names: list[str], n_rows: list[int]) -> None:
     largest = sorted(zip(names, n_rows, strict=True), key=lambda pair: pair[1], reverse=True)[:10]
     shown = ", ".join(f"{name!r} ({count:,} rows)" for name, count in largest)
     raise UserError(
-        f"column {column!r} must hold two domains, but holds {len(names)}: {shown}"
+        f"{bad_rows.table.files}: column {column!r} must hold two domains, but holds {len(names)}: {shown}"
         f"{', …' if len(names) > 10 else ''}; keep the rows of two, or name another column with --domain"
     )

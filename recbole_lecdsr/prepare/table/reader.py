@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +42,11 @@ class SourceTable:
     def __getitem__(self, name: str) -> pa.ChunkedArray:
         return self.columns[name]
 
+    @property
+    def files(self) -> str:
+        """The files, for an error about all rows."""
+        return ", ".join(map(str, self.paths))
+
     def locate(self, row: int) -> str:
         """File and line of a row, the header being line 1; for Parquet the file and the row, counted from 1."""
         file = int(np.searchsorted(self.ends, row, side="right"))
@@ -66,7 +70,7 @@ def read_header(path: str | Path) -> list[str]:
         raise UserError(f"{path} does not exist" if not path.exists() else f"{path} is not a file: name files")
     try:
         names = parquet.read_header(path) if suffix == _PARQUET_SUFFIX else delimited.read_header(path, suffix)
-    except (OSError, EOFError, csv.Error, pa.ArrowException) as error:
+    except (*delimited.READ_ERRORS, pa.ArrowException) as error:
         raise UserError(f"{path} cannot be read as {suffix[1:]}: {error}") from None
     if suffix == _PARQUET_SUFFIX:
         return names

@@ -75,3 +75,10 @@ def test_two_recbole_data_sets_and_a_property_file_run_as_they_are(tmp_path, cap
     path.write_text(path.read_text() + "5\ts00\t9.0\n")
     load(settings, user_link_file_path=str(file))
     assert "1 users of both domains have one token, such as '5', and no link" in caplog.text
+
+
+@pytest.mark.parametrize("token", ["a\x00", "\x1b[31m", "x" * 257, "[PAD]", "nan"])
+def test_case_t2_tokens_that_nothing_else_could_hold_are_refused_with_their_line(token):
+    for line in (f"ok\t{token}", f"{token}\tok"):
+        with pytest.raises(UserError, match=r"line 3: (one_id|user_id) is .*, a (word|token)"):
+            read_links(link(f"one_id:token\tuser_id:token\nfirst\tsecond\n{line}\n"), "one_id", "user_id")

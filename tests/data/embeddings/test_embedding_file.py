@@ -431,3 +431,23 @@ def test_what_a_file_cannot_hold_is_refused_and_the_former_file_stays(tmp_path, 
         embedding_file.write_embedding(path, "item_id", "item_emb", tokens=tokens, matrix=matrix)
     assert told in str(error.value) and str(path) in str(error.value)
     assert path.read_text() == "former" and list(tmp_path.iterdir()) == [path]
+
+
+def test_case_t2_vectors_too_long_to_compute_with_are_refused_with_their_line(tmp_path):
+    path = tmp_path / "book.itememb"
+    path.write_text("item_id:token\titem_emb:float_seq\na\t1 2\nb\t1e38 1\n")
+    with pytest.raises(UserError, match=r"book\.itememb, line 3: the vector of 'b' is longer than float32"):
+        embedding_file.align(embedding_file.read_embedding(path), {"a": 1, "b": 2}, 3, {"a", "b"})
+    assert embedding_file.align(embedding_file.read_embedding(path), {"a": 1}, 2, {"a", "b"})[0].tolist() == [
+        [0, 0],
+        [1, 2],
+    ]
+
+
+def test_case_t2_one_column_cannot_hold_tokens_and_vectors(tmp_path):
+    path = tmp_path / "book.itememb"
+    path.write_text("item_emb:token\titem_id:float_seq\na\t1 2\n")
+    with pytest.raises(
+        UserError, match=r"line 1: the column 'item_id' is of type 'float_seq'; it must be item_id:token"
+    ):
+        embedding_file.read_embedding(path)

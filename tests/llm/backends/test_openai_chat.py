@@ -148,3 +148,11 @@ def test_an_environment_without_an_endpoint_is_an_error(tmp_path, monkeypatch, u
     monkeypatch.setenv("OPENAI_API_KEY", key)
     with pytest.raises(UserError, match=message):
         profile_fake_users(tmp_path / "s", 1)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_case_t4_a_prompt_that_the_endpoint_refuses_is_asked_once(tmp_path, endpoint, status):
+    with serve(status=status) as server:
+        endpoint(server)
+        assert profile_fake_users(tmp_path / "s", 3, attempts=8) == {}
+        assert server.seen()["requests"] == 3

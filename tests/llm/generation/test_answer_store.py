@@ -83,7 +83,7 @@ def test_a_line_that_is_not_a_record_is_named(tmp_path, line):
 
 
 def test_a_store_that_cannot_be_opened_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"absent/store cannot be opened"):
+    with pytest.raises(UserError, match=r"absent/store cannot be written"):
         AnswerStore(tmp_path / "absent" / "store")
 
 

@@ -10,6 +10,7 @@ from recbole.quick_start import load_data_and_model as load_stock
 from recbole.quick_start import run_recbole
 
 from recbole_lecdsr.config import LeCDSRConfig
+from recbole_lecdsr.data.constants import TRAIN, VALID
 from recbole_lecdsr.data.loaders import data_preparation
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.baselines.recbole import baseline_class, recbole_class, right_padded
@@ -56,9 +57,10 @@ def test_models_of_recbole_train_and_are_read_back(pair, name):
 def test_what_lies_outside_the_parameters_is_put_back_on_the_device_of_the_model(pair):
     data = load_dataset("Pop", config_dict=pair, command_line=[])
     model = data.config.model_class(data.config, data)
+    model.recbole_model.item_cnt += 1
     state = model.get_extra_state()
     model.to("meta").set_extra_state(state)
-    assert state["item_cnt"].device.type == "cpu"
+    assert state["values"]["item_cnt"]["value"].device.type == "cpu"
     assert model.recbole_model.item_cnt.device.type == "meta"
 
 
@@ -119,6 +121,34 @@ def test_a_general_model_of_single_domains_knows_a_user_as_two(pair):
     other = torch.load(f"{mixed['run_directory']}/model.pth", weights_only=True)["state_dict"]
     name = "recbole_model.user_embedding.weight"
     assert len(weights[name]) == 2 * len(other[name])
+
+
+@pytest.mark.parametrize("score_fusion", [False, True])
+@pytest.mark.parametrize("name", ["Pop", "BPR", "NeuMF", "SASRec"])
+def test_case_r26_general_models_learn_every_training_interaction_sequential_ones_all_but_the_first(
+    pair, name, score_fusion
+):
+    data = load_dataset(name, config_dict={**pair, "score_fusion": score_fusion}, command_line=[])
+    train_data, valid_data, _ = data_preparation(data.config, data)
+    log = train_data.dataset.log
+    learned = np.sort(np.concatenate([batch["item_id"].numpy() for batch in train_data]))
+    every = log.split == TRAIN
+    expected = every if name != "SASRec" else every & (log.history_length > 0)
+    assert every.sum() - (every & (log.history_length > 0)).sum() == 30, "each user's first interaction"
+    np.testing.assert_array_equal(learned, np.sort(log.item[expected]))
+    assert len(train_data.targets) == train_data.num_samples == expected.sum()
+    assert (valid_data.dataset.log.history_length[valid_data.targets] > 0).all()
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_case_r26_pop_counts_what_recbole_s_would(pair, refit):
+    # A batch of RecBole's Pop counts an item once (docs/upstream.md).
+    settings = {**pair, "refit": refit, "train_batch_size": 1}
+    outcome = run_lecdsr("Pop", config_dict=settings, command_line=[])
+    _, model, data, *_ = load_data_and_model(outcome["run_directory"])
+    known = data.log.split <= (VALID if refit else TRAIN)
+    count = np.bincount(data.log.item[known], minlength=data.num_total_item)
+    assert model.recbole_model.item_cnt[:, 0].tolist() == count.tolist()
 
 
 @pytest.mark.parametrize("name", MORE_THAN_IDS)

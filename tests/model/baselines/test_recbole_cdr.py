@@ -16,6 +16,8 @@ import torch
 
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.cdr_train_loader import CDRTrainLoader, training_pair
+from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.data.loaders import data_preparation
 from recbole_lecdsr.errors import NotInstalledError, UserError
 from recbole_lecdsr.leaderboard import runner
 from recbole_lecdsr.leaderboard.report import write_report
@@ -148,6 +150,13 @@ def test_batches_follow_from_seed_and_epoch(quick, toys):
 
     first, second, again = items(0), items(1), items(0)
     assert first == again != second
+
+
+def test_case_r26_every_training_interaction_of_a_run_is_a_training_sample(quick, toys):
+    config = LeCDSRConfig("CMF", config_dict=quick, command_line=[])
+    train_data, _, _ = data_preparation(config, CrossDomainSequentialDataset(config))
+    log = train_data.dataset.log
+    assert len(train_data.dataset.targets("train")) == (log.split == 0).sum() == train_data.num_samples
 
 
 @pytest.mark.parametrize("size", [8, 1000])

@@ -3,15 +3,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from recbole_lecdsr.cli import main
 from recbole_lecdsr.prepare.atomic_pair import WINDOW
 from recbole_lecdsr.prepare.c2dsr.convert import make_settings
+from recbole_lecdsr.prepare.c2dsr.id_lists import number_users
 from recbole_lecdsr.prepare.summary import DomainCounts
 from recbole_lecdsr.property_files import read_property_file
-from tests.helpers.c2dsr_files import prepare, read, refuse
+from tests.helpers.c2dsr_files import prepare, read, refuse, write_folder, write_matrices
 
 
 def test_lines_become_rows_with_their_windows(raw_folder):
@@ -144,3 +146,20 @@ def test_published_sizes_are_ranked_among_999_candidates():
     inter = {"test": {"food": pd.DataFrame({WINDOW: ["a b", ""]})}}
     assert make_settings(inter, (1000, 1000), with_profiles=True)["eval_args"]["mode"] == "uni999"
     assert make_settings(inter, (1000, 999), with_profiles=True)["eval_args"]["mode"] == "full"
+
+
+@pytest.mark.parametrize(
+    "header", [b"'shape': :, 4), }", b"'shape': (6, 4), -inf:99", b"'shape': (" + b"(" * 3000, b"\xff"]
+)
+def test_case_t2_a_matrix_with_a_damaged_header_is_named(tmp_path, header):
+    write_folder(tmp_path / "raw")
+    write_matrices(tmp_path / "raw")
+    path = tmp_path / "raw/item_embeddings.npy"
+    path.write_bytes(path.read_bytes().replace(b"'shape': (6, 4), }", header.ljust(18), 1))
+    refuse(tmp_path / "raw", r"item_embeddings\.npy cannot be read as an array of numbers")
+
+
+@pytest.mark.parametrize("user", ["9" * 20, "9" * 5000])
+def test_case_t2_a_user_number_beyond_every_matrix_has_no_vector(user):
+    assert number_users(np.array(["1", user, "007"], dtype=object), None, Path("raw"))[[0, 2]].tolist() == [1, 7]
+    assert number_users(np.array([user], dtype=object), None, Path("raw"))[0] > 2**60

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.prepare.table.reader import read_table
 from tests.helpers.tables import ITEMS, TABLE, prepare, read, refuse, write_table
 
 
@@ -61,3 +62,42 @@ def test_case_t5_gzip_within_gzip_is_named(skip_bad_lines):
     Path("events.csv.gz").write_bytes(gzip.compress(gzip.compress(TABLE.encode())))
     with pytest.raises(UserError, match=r"events\.csv\.gz is gzip within gzip: unpack it once"):
         prepare("events.csv.gz", skip_bad_lines=skip_bad_lines)
+
+
+@pytest.mark.parametrize("skip_bad_lines", [False, True])
+def test_case_t2_a_gzip_file_with_changed_bytes_is_named(skip_bad_lines):
+    text = TABLE + "".join(f"u{row},i{row % 97},food,{row * 7919 % 1000}\n" for row in range(3000))
+    packed = gzip.compress(text.encode())
+    for place in range(12, len(packed) - 3, len(packed) // 60):
+        Path("events.csv.gz").write_bytes(packed[:place] + b"\xff\x00\x55" + packed[place + 3 :])
+        refuse(r"^events\.csv\.gz", "events.csv.gz", skip_bad_lines=skip_bad_lines)
+
+
+def test_case_t2_a_cell_longer_than_the_csv_module_reads_is_a_cell():
+    write_table("note," + TABLE.replace("\n", "\n" + "x" * 200_000 + ",", 5).replace("user_id,", "user_id,"))
+    assert len(read_table(["events.csv"], ["user_id"], "--user")) == 5
+    write_table("n" * 200_000 + "," + TABLE.replace("\n", "\nx,", 5).replace(",10\n", ",soon\n", 1))
+    refuse(r"events\.csv, line 2: timestamp 'soon' is not a number")
+
+
+def test_case_t2_bad_lines_that_are_not_utf_8_are_skipped_and_shown(capfd):
+    lines = TABLE.encode().splitlines()
+    lines[2:2] = [b"\xff\xfe,too,few", b"u9,\xe9,food,3", "u8,绿茶,food,4".encode(), b"u9,a,b,c,d,e,f"]
+    for start in (b"", b"\xef\xbb\xbf"):
+        Path("events.csv").write_bytes(start + b"\n".join(lines) + b"\n")
+        summary = prepare(skip_bad_lines=True)
+        assert summary.skipped.count == 3
+        assert "绿茶" in set(read("food")["item_id:token"])
+        assert "line 3: '��,too,few' has 3 cells, not 4 (and 2 more lines)" in summary.skipped.reports[0]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_domain_without_texts_gets_no_item_file():
+    write_table(TABLE)
+    write_table("".join(ITEMS.splitlines(True)[:3]), "items.tsv")
+    prepare(items="items.tsv")
+    assert Path("out/food/food.item").exists() and not Path("out/home/home.item").exists()
+    Path("out/home/home.item").write_text("item_id:token\n")
+    refuse_again = pytest.raises(UserError, match=r"home\.item is from an earlier preparation")
+    with refuse_again:
+        prepare(items="items.tsv")
