@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recbole_lecdsr import distributed
 from recbole_lecdsr.data.constants import SOURCE, TARGET, TARGET_FIELD
 from recbole_lecdsr.data.train_loader import TrainLoader
 
@@ -44,3 +45,15 @@ class BothDomainsLoader(PositionLoader):
     def _draw(self, user: Tensor, positive: Tensor) -> Tensor:
         domains = (torch.full_like(positive, domain) for domain in (SOURCE, TARGET))
         return torch.cat([self.sampler.sample(user, positive, one, self.num_negatives) for one in domains], dim=1)
+
+
+class RowMeanLoader(BothDomainsLoader):
+    """`BothDomainsLoader` for a loss that is a mean over rows: each counts alike, however many targets it has."""
+
+    def _take_shard(self, fields: dict[str, Tensor]) -> dict[str, Tensor]:
+        taken = super()._take_shard(fields)
+        rows, number = (len(part[self.collator.item_field]) for part in (taken, fields))
+        if rows < number:
+            size = distributed.world_size()
+            self.loss_weights = size * rows / number, size
+        return taken

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from recbole_lecdsr import distributed
 from recbole_lecdsr.data.collator import SequenceCollator
-from recbole_lecdsr.data.position_loader import BothDomainsLoader, PositionLoader
+from recbole_lecdsr.data.position_loader import BothDomainsLoader, PositionLoader, RowMeanLoader
 from tests.helpers.pairs import interactions_of_length, write_pair
 from tests.helpers.runs import load
 
@@ -64,3 +65,18 @@ def test_every_item_of_the_other_domain_can_be_drawn(dataset):
     positive = torch.tensor([int(items[0][0])])
     drawn = pool.draw(torch.tensor([1]), positive, 40 * len(items[1]), generator)
     assert set(drawn.flatten().tolist()) == set(items[1].tolist())
+
+
+def test_a_mean_over_rows_is_put_together_from_the_shards_of_all_processes(dataset, monkeypatch):
+    def batches(rank: int, size: int):
+        monkeypatch.setattr(distributed, "rank", lambda: rank)
+        monkeypatch.setattr(distributed, "world_size", lambda: size)
+        loader = make(RowMeanLoader, dataset)
+        return [(batch["target_list"].ne(0).sum(dim=1).double().log(), loader.loss_weights) for batch in loader]
+
+    whole, parts = batches(0, 1), [batches(rank, 3) for rank in range(3)]
+    assert {len(rows) for rows, _ in whole} == {7, 3}, "also a batch that is too small to distribute"
+    for (rows, weights), *own in zip(whole, *parts, strict=True):
+        assert weights == (1, 1)
+        mean = sum(shard.mean() * weights[0] for shard, weights in own) / 3
+        assert mean.item() == pytest.approx(rows.mean().item())
