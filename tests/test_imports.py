@@ -39,6 +39,7 @@ WITHOUT_FRAMEWORKS = [
     "model/sequence_objective.py",
     "model/ranking_losses.py",
     "model/alignment.py",
+    "model/baselines/abxi_network.py",
     "evaluation/ranking.py",
     "evaluation/sample_metrics.py",
     "leaderboard/significance.py",
