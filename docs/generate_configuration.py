@@ -10,16 +10,19 @@ Tables replace the text between `<!-- table: NAME -->` and `<!-- end of table --
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 from recbole_lecdsr.model.parameters import LECDSR_PARAMETERS
 from recbole_lecdsr.property_files import read_property_file
+from recbole_lecdsr.registration import MODELS as MODULES
 from recbole_lecdsr.schema import GROUPS, PARAMETERS, default_properties, leaves, parameter_table, table, yaml_text
 
 CHECKOUT = Path(__file__).parents[1]
 PAGE = CHECKOUT / "docs" / "configuration.md"
 OVERALL = CHECKOUT / "properties" / "overall.yaml"
 MODELS = ("LeCDSR", "LeCDSR-paper", "TextSASRec")
+RIVALS = ("UniSRec",)  # models with parameters of their own, and a file of the published settings
 _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.S)
 
 
@@ -33,6 +36,9 @@ def updated(page: str) -> str:
     """The page with its tables generated again."""
     tables = {group.title: parameter_table(group.parameters) for group in GROUPS}
     tables["LeCDSR"] = parameter_table(LECDSR_PARAMETERS, {name: values(name) for name in MODELS})
+    for name in RIVALS:
+        parameters = getattr(import_module(MODULES[name]), name).hyperparameters
+        tables[name] = parameter_table(parameters, {file: values(file) for file in (name, f"{name}-paper")})
     tables["defaults of models"] = table_of_differing_defaults()
     return _TABLE.sub(lambda found: f"{found[1]}{tables[found[2]]}{found[3]}", page)
 
