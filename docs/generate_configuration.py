@@ -22,7 +22,7 @@ CHECKOUT = Path(__file__).parents[1]
 PAGE = CHECKOUT / "docs" / "configuration.md"
 OVERALL = CHECKOUT / "properties" / "overall.yaml"
 MODELS = ("LeCDSR", "LeCDSR-paper", "TextSASRec")
-RIVALS = ("UniSRec",)  # models with parameters of their own, and a file of the published settings
+RIVALS = ("UniSRec", "AlphaFuse")  # models with parameters of their own, and a file of the published settings
 _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.S)
 
 

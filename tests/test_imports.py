@@ -39,6 +39,8 @@ WITHOUT_FRAMEWORKS = [
     "model/sequence_objective.py",
     "model/ranking_losses.py",
     "model/alignment.py",
+    "model/baselines/alphafuse_network.py",
+    "model/baselines/alphafuse_tables.py",
     "model/baselines/unisrec_adaptor.py",
     "model/baselines/unisrec_network.py",
     "evaluation/ranking.py",

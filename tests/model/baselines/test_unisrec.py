@@ -431,8 +431,9 @@ def test_after_pretraining_the_transformer_is_frozen(settings, freeze):
     assert trained_parts(again, batch) == fine_tuned
 
 
-def test_pretraining_lowers_both_losses_and_leaves_the_ids_alone(settings):
-    outcome = train(settings, "UniSRec", train_epochs=["PRETRAIN:4", "BOTH:1"])
+@pytest.mark.parametrize("model", ["UniSRec", "UniSRec-paper"])
+def test_pretraining_lowers_both_losses(settings, model):
+    outcome = train(settings, model, train_epochs=["PRETRAIN:4", "BOTH:1"])
     first, *_, last, fine_tuned = (epoch["loss"] for epoch in outcome["result"]["history"])
     assert last[0] < first[0] and last[1] < first[1]
     assert len(fine_tuned) == 1
