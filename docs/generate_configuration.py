@@ -22,7 +22,8 @@ CHECKOUT = Path(__file__).parents[1]
 PAGE = CHECKOUT / "docs" / "configuration.md"
 OVERALL = CHECKOUT / "properties" / "overall.yaml"
 MODELS = ("LeCDSR", "LeCDSR-paper", "TextSASRec")
-RIVALS = ("ABXI",)  # models with parameters of their own, and a file of the published settings
+# Models with parameters of their own, and a file of the published settings.
+RIVALS = ("ABXI", "UniSRec", "AlphaFuse")
 _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)", re.S)
 
 

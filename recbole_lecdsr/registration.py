@@ -19,6 +19,8 @@ MODELS = {
     "LeCDSR": "recbole_lecdsr.model.lecdsr",
     "TextSASRec": "recbole_lecdsr.model.text_sasrec",
     "ABXI": "recbole_lecdsr.model.baselines.abxi",
+    "UniSRec": "recbole_lecdsr.model.baselines.unisrec",
+    "AlphaFuse": "recbole_lecdsr.model.baselines.alphafuse",
 }
 
 _extended = False
