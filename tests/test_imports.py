@@ -39,6 +39,8 @@ WITHOUT_FRAMEWORKS = [
     "model/sequence_objective.py",
     "model/ranking_losses.py",
     "model/alignment.py",
+    "model/baselines/llm4cdsr_network.py",
+    "model/baselines/training_histories.py",
     "evaluation/ranking.py",
     "evaluation/sample_metrics.py",
     "leaderboard/significance.py",
