@@ -19,6 +19,7 @@ MODELS = {
     "LeCDSR": "recbole_lecdsr.model.lecdsr",
     "TextSASRec": "recbole_lecdsr.model.text_sasrec",
     "LLM4CDSR": "recbole_lecdsr.model.baselines.llm4cdsr",
+    "LLMESR": "recbole_lecdsr.model.baselines.llmesr",
 }
 
 _extended = False

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from recbole.data.interaction import Interaction
@@ -12,38 +11,20 @@ from torch import Tensor
 
 from recbole_lecdsr.data.constants import DOMAIN_FIELD
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-from recbole_lecdsr.data.position_loader import PositionLoader
-from recbole_lecdsr.model.base import ITEM_TEXT, USER_TEXT, CrossDomainSequentialRecommender
+from recbole_lecdsr.model.base import ITEM_TEXT, USER_TEXT
 from recbole_lecdsr.model.baselines.llm4cdsr_network import LLM4CDSRNetwork, TrainingBatch
+from recbole_lecdsr.model.baselines.text_sequence_model import TextSequenceRecommender
 from recbole_lecdsr.model.baselines.training_histories import DomainHistories, newest_targets
 from recbole_lecdsr.schema import Parameter
 
 
-class LLM4CDSR(CrossDomainSequentialRecommender):
+class LLM4CDSR(TextSequenceRecommender):
     """Three SASRec encoders, of the mixed sequence and of each domain; the mixed one reads item texts alone.
 
     ``causal: False`` and ``freeze_item_tables: True`` are the behaviour of the released code.
     """
 
     hyperparameters = (
-        Parameter("embedding_size", int, "d, the size of embeddings.", default=128, minimum=1, common=True),
-        Parameter("attention_layers", int, "Layers of each encoder.", default=2, minimum=1),
-        Parameter("attention_heads", int, "Heads of self-attention.", default=1, minimum=1),
-        Parameter(
-            "dropout_prob",
-            float,
-            "Dropout of inputs, of attention weights and within layers.",
-            default=0.5,
-            minimum=0,
-            maximum=1,
-            common=True,
-        ),
-        Parameter(
-            "causal",
-            bool,
-            "A position sees only interactions up to itself. The released code lets it see its target, too.",
-            default=True,
-        ),
         Parameter(
             "freeze_item_tables",
             bool,
@@ -55,10 +36,6 @@ class LLM4CDSR(CrossDomainSequentialRecommender):
         Parameter("item_align_temperature", float, "Temperature of the alignment of items.", default=1.0, above=0),
         Parameter("user_align_temperature", float, "Temperature of the alignment with profiles.", default=1.0, above=0),
     )  # fmt: skip
-    train_loader: ClassVar[type] = PositionLoader
-    train_samples: ClassVar[tuple[str, ...]] = ("sequences",)
-    supports_distributed = False  # the contrastive losses compare the rows of a batch
-    has_inner_product_scores = True
 
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, dataset)
@@ -81,12 +58,6 @@ class LLM4CDSR(CrossDomainSequentialRecommender):
         )
         newest = newest_targets(dataset.log, dataset.targets("train"), self.total_num_users)
         self.histories = DomainHistories(dataset.log, newest)
-        self._item_vectors: Tensor | None = None
-
-    @classmethod
-    def check_parameters(cls, values: Mapping[str, Any]) -> list[str]:
-        """See `CrossDomainSequentialRecommender.check_parameters`."""
-        return super().check_parameters(values) + text_encoder_errors(cls.__name__, values)
 
     @classmethod
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
@@ -109,36 +80,11 @@ class LLM4CDSR(CrossDomainSequentialRecommender):
         weighted = ((self.item_weight, item), (self.user_weight, users))
         return source, target, *(weight * loss for weight, loss in weighted if weight)
 
-    @contextmanager
-    def scoring(self) -> Iterator[None]:
-        """Keeps the vectors of all items; see `CrossDomainSequentialRecommender.scoring`."""
-        with torch.no_grad():
-            self._item_vectors = self.network.item_vectors()
-        try:
-            yield
-        finally:
-            self._item_vectors = None
-
     def query(self, interaction: Interaction) -> Tensor:
         """See `CrossDomainSequentialRecommender.query`; an item of the other domain is scored by its text alone."""
         inputs = self.sequence_input(interaction)
         return self.network.query(inputs.item_seq, inputs.domain_seq, inputs.domain)
 
-    def item_vectors(self) -> Tensor:
-        """See `CrossDomainSequentialRecommender.item_vectors`."""
-        return self.network.item_vectors() if self._item_vectors is None else self._item_vectors
-
-
-def text_encoder_errors(name: str, values: Mapping[str, Any]) -> list[str]:
-    """What LLM4CDSR and LLM-ESR, whose name is given, cannot do; for `check_parameters`."""
-    errors = []
-    if values["sequence"] != "mixed":
-        errors.append(f"{name} reads windows of both domains: use sequence: mixed")
-    if values["no_item_semantics"]:
-        errors.append(f"{name} is a model of item texts: set no_item_semantics to False")
-    if values["train_neg_sample_args"]["shared"]:
-        errors.append(f"{name} has negatives of each position: set train_neg_sample_args.shared to False")
-    size, heads = values["embedding_size"], values["attention_heads"]
-    if size % heads:
-        errors.append(f"embedding_size {size} is not a multiple of attention_heads {heads}: change one of the two")
-    return errors
+    def make_item_vectors(self) -> Tensor:
+        """See `LLM4CDSRNetwork.item_vectors`."""
+        return self.network.item_vectors()

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_lecdsr.model.alignment import contrast_by_similarity
+from recbole_lecdsr.model.baselines.pair_losses import inner_products, mean_cross_entropy
 from recbole_lecdsr.model.causal_network import shift_left
 from recbole_lecdsr.model.modules.linear_adapter import LinearAdapter
 from recbole_lecdsr.model.modules.pca import principal_components
@@ -284,19 +285,3 @@ class LLM4CDSRNetwork(nn.Module):
         """[a(V), E_A, E_B] of every item, (n_items, 3d); zeros for a domain that an item is not of."""
         local = [table.weight[local_id] for table, local_id in zip(self._tables, self.local_id, strict=True)]
         return torch.cat([self.item_adapter(self.item_text), *local], dim=1)
-
-
-def inner_products(state: Tensor, vectors: Tensor) -> Tensor:
-    """(N, d) and (N, C, d) -> (N, C)."""
-    return (vectors @ state.unsqueeze(-1)).squeeze(-1)
-
-
-def mean_cross_entropy(logits: Tensor) -> Tensor:
-    """Mean over targets of softplus(−z⁺) + softplus(z⁻), the latter averaged over negatives; 0 of none.
-
-    Args:
-        logits: (N, 1 + negatives), the positive first.
-    """
-    logits = logits.float()
-    each = F.softplus(-logits[:, 0]) + F.softplus(logits[:, 1:]).mean(dim=1)
-    return each.sum() / max(1, len(logits))

@@ -8,19 +8,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from recbole_cdr.utils import get_model
 
+from recbole_lecdsr import distributed
+from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.event_log import build_event_log
 from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.alignment import contrast_by_similarity
+from recbole_lecdsr.model.baselines.llm4cdsr import LLM4CDSR
 from recbole_lecdsr.model.baselines.llm4cdsr_network import (
     LLM4CDSRNetwork,
     Threads,
     TrainingBatch,
-    inner_products,
-    mean_cross_entropy,
     split_threads,
 )
+from recbole_lecdsr.model.baselines.pair_losses import inner_products, mean_cross_entropy
 from recbole_lecdsr.model.baselines.training_histories import DomainHistories, newest_targets, newest_windows
 from tests.helpers.golden import Golden, assert_reproduced, load_weights, sasrec_names
 from tests.helpers.pairs import random_events, write_pair
@@ -356,12 +359,14 @@ def unbroken(settings):
     return train(settings, "LLM4CDSR")
 
 
-def test_its_loss_falls_and_both_domains_are_scored(unbroken):
-    history = unbroken["result"]["history"]
-    losses = [sum(epoch["loss"]) if isinstance(epoch["loss"], list) else epoch["loss"] for epoch in history]
-    assert losses[-1] < losses[0]
-    ranks = read_run(unbroken["run_directory"])["ranks"]
-    assert set(ranks["domain"].tolist()) == {0, 1}
+def test_its_loss_falls_and_both_domains_are_scored(settings, tmp_path):
+    steady = {"dropout_prob": 0.0, "train_batch_size": 8, "train_epochs": ["BOTH:6"], "output_dir": str(tmp_path)}
+    outcome = train(settings, "LLM4CDSR", **steady)
+    losses = [np.sum(epoch["loss"]) for epoch in outcome["result"]["history"]]
+    assert losses[-1] < 0.8 * losses[0]
+    run = read_run(outcome["run_directory"])
+    assert set(run["ranks"]["domain"].tolist()) == {0, 1}
+    assert not any("text" in name or name.startswith("histories") for name in run["weights"])
 
 
 def test_a_resumed_run_is_the_unbroken_one(settings, unbroken, tmp_path):
@@ -390,3 +395,13 @@ def test_it_runs_as_published_and_without_profiles(settings, tmp_path):
 def test_what_it_cannot_do_is_refused(settings, changes, message):
     with pytest.raises(UserError, match=message):
         train(settings, "LLM4CDSR", **changes)
+
+
+def test_several_processes_are_refused_in_one_line(settings, monkeypatch):
+    monkeypatch.setattr(distributed, "is_distributed", lambda: True)
+    with pytest.raises(UserError, match=r"^LLM4CDSR trains in one process only.*$"):
+        LeCDSRConfig("LLM4CDSR", config_dict=settings, command_line=[])
+
+
+def test_the_frameworks_find_it_by_its_name():
+    assert get_model("LLM4CDSR") is LLM4CDSR
