@@ -21,6 +21,8 @@ MODELS = {
     "ABXI": "recbole_lecdsr.model.baselines.abxi",
     "UniSRec": "recbole_lecdsr.model.baselines.unisrec",
     "AlphaFuse": "recbole_lecdsr.model.baselines.alphafuse",
+    "LLM4CDSR": "recbole_lecdsr.model.baselines.llm4cdsr",
+    "LLMESR": "recbole_lecdsr.model.baselines.llmesr",
 }
 
 _extended = False
