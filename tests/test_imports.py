@@ -38,6 +38,8 @@ WITHOUT_FRAMEWORKS = [
     "model/causal_network.py",
     "model/sequence_objective.py",
     "model/ranking_losses.py",
+    "model/baselines/c2dsr_network.py",
+    "model/baselines/c2dsr_rows.py",
     "model/alignment.py",
     "evaluation/ranking.py",
     "evaluation/sample_metrics.py",
