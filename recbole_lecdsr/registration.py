@@ -19,6 +19,7 @@ MODELS = {
     "LeCDSR": "recbole_lecdsr.model.lecdsr",
     "TextSASRec": "recbole_lecdsr.model.text_sasrec",
     "C2DSR": "recbole_lecdsr.model.baselines.c2dsr",
+    "TriCDR": "recbole_lecdsr.model.baselines.tricdr",
 }
 
 _extended = False

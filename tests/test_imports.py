@@ -40,6 +40,8 @@ WITHOUT_FRAMEWORKS = [
     "model/ranking_losses.py",
     "model/baselines/c2dsr_network.py",
     "model/baselines/c2dsr_rows.py",
+    "model/baselines/tricdr_columns.py",
+    "model/baselines/tricdr_network.py",
     "model/alignment.py",
     "evaluation/ranking.py",
     "evaluation/sample_metrics.py",
