@@ -23,6 +23,8 @@ MODELS = {
     "AlphaFuse": "recbole_lecdsr.model.baselines.alphafuse",
     "LLM4CDSR": "recbole_lecdsr.model.baselines.llm4cdsr",
     "LLMESR": "recbole_lecdsr.model.baselines.llmesr",
+    "C2DSR": "recbole_lecdsr.model.baselines.c2dsr",
+    "TriCDR": "recbole_lecdsr.model.baselines.tricdr",
 }
 
 _extended = False
