@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
 _FRAMEWORKS = {"recbole": "recbole==1.2.1", "recbole_cdr": "recbole-cdr==0.1.0"}
 # Models that RecBole-CDR's entry points find by name -> the module that defines them.
-MODELS = {"LeCDSR": "recbole_lecdsr.model.lecdsr", "TextSASRec": "recbole_lecdsr.model.text_sasrec"}
+MODELS = {
+    "LeCDSR": "recbole_lecdsr.model.lecdsr",
+    "TextSASRec": "recbole_lecdsr.model.text_sasrec",
+    "ABXI": "recbole_lecdsr.model.baselines.abxi",
+    "UniSRec": "recbole_lecdsr.model.baselines.unisrec",
+    "AlphaFuse": "recbole_lecdsr.model.baselines.alphafuse",
+    "LLM4CDSR": "recbole_lecdsr.model.baselines.llm4cdsr",
+    "LLMESR": "recbole_lecdsr.model.baselines.llmesr",
+    "C2DSR": "recbole_lecdsr.model.baselines.c2dsr",
+    "TriCDR": "recbole_lecdsr.model.baselines.tricdr",
+}
 
 _extended = False
 

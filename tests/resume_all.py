@@ -48,7 +48,7 @@ from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.recbole_cdr import CDR_MODELS
 from recbole_lecdsr.model.registry import find_model, model_parameters
 from recbole_lecdsr.quick_start import run_lecdsr
-from recbole_lecdsr.runs.run_directory import MODEL
+from recbole_lecdsr.runs.run_directory import CONFIG, MODEL
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 from tests.helpers.pairs import QUICK, random_events, write_pair
 from tests.helpers.runs import lasting
@@ -151,9 +151,12 @@ def check(model: str, settings: Mapping[str, object], epochs: int, threads: int,
         target = output / Path(expected.run_directory).relative_to(folder / model / "straight") / MODEL
         target.parent.mkdir(parents=True)
         shutil.copy(checkpoint, target)
+        shutil.copy(Path(expected.run_directory) / CONFIG, target.parent)
         found = in_process(train, model, {**values, "output_dir": str(output), "resume": True}, threads, None)
         if isinstance(found, Failure):
             notes.append(f"after {checkpoint.stem}: {found.message}")
+        elif Path(found.run_directory) != target.parent:
+            notes.append(f"after {checkpoint.stem}: not resumed, but started anew in {found.run_directory}")
         elif differing := differences(expected.digests, found.digests):
             notes.append(f"after {checkpoint.stem}: {differing}")
     shutil.rmtree(folder / model)

@@ -19,12 +19,14 @@ PROGRAM = Path(__file__).parents[1] / "run_lecdsr.py"
 # Nothing random within a step, so that the shards of a batch give the gradient of the whole batch.
 PLAIN = {"dropout_prob": 0.0, "profile_dropout": 0.0, "align_weight": 0.0}
 SASREC = {"hidden_size": 8, "inner_size": 8, "hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0}
+ABXI = {"embedding_size": 8, "inner_size": 8, "domain_rank": 2, "invariant_rank": 2, "dropout_prob": 0.0}
 MODELS = {
     "LeCDSR-paper": ("LeCDSR-paper", {"learning_rate": 1e-4}),
     "LeCDSR-paper, own samples": ("LeCDSR-paper", {"learning_rate": 1e-3, "loss_type": "own_sample_hinge"}),
     "LeCDSR": ("LeCDSR", {**PLAIN, "learning_rate": 0.1}),
     "LeCDSR, all pairs": ("LeCDSR", {**PLAIN, "learning_rate": 1e-5, "loss_type": "all_pairs_hinge"}),
     "SASRec": ("SASRec", {**SASREC, "learning_rate": 0.1}),
+    "ABXI": ("ABXI", {**ABXI, "learning_rate": 0.1}),
 }
 # Parts of a loss that are means over something else than the targets of a batch.
 CASE_R30 = {
@@ -75,7 +77,7 @@ def test_case_r30_every_part_of_the_loss_weighs_by_its_own_terms(pair, tmp_path,
 
 def train_alone_and_in_two(pair, tmp_path, model, changes) -> None:
     """Train in one process and in two, and compare the runs."""
-    if model == "SASRec":
+    if not model.startswith("LeCDSR"):
         pair = {name: value for name, value in pair.items() if not name.endswith("_size") or name.startswith("train")}
     # Not Adam, whose steps do not shrink where the gradient is nothing but rounding.
     changes = {**changes, "train_epochs": ["BOTH:2"], "train_batch_size": 13, "learner": "sgd"}

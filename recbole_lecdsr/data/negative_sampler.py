@@ -108,11 +108,14 @@ class CrossDomainSequentialSampler(AbstractSampler):
         negative = self.domain_items.draw(domain, positive, num, self.generator)
         if self.used_ids is None:
             return negative
+        row, column = torch.nonzero(self.used_ids.contains(user[:, None], negative), as_tuple=True)
         for _ in range(_MAX_REDRAWS):
-            row, column = torch.nonzero(self.used_ids.contains(user[:, None], negative), as_tuple=True)
             if not len(row):
                 return negative
-            negative[row, column] = self.domain_items.draw(domain[row], positive[row], 1, self.generator)[:, 0]
+            drawn = self.domain_items.draw(domain[row], positive[row], 1, self.generator)[:, 0]
+            negative[row, column] = drawn
+            excluded = self.used_ids.contains(user[row], drawn)
+            row, column = row[excluded], column[excluded]
         return self._draw_from_remaining(negative, user, positive, domain)
 
     def _draw_from_remaining(self, negative: Tensor, user: Tensor, positive: Tensor, domain: Tensor) -> Tensor:

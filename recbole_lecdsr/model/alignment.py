@@ -62,6 +62,31 @@ class _BothWays(torch.autograd.Function):
         return share.mul_(grad / len(logits))
 
 
+def contrast_by_similarity(one: Tensor, other: Tensor, temperature: float = 1.0) -> Tensor:
+    """Contrastive loss S between two views of the same things, whose soft targets are their similarities.
+
+    Z = XYᵀ/τ, R = softmax of the rows of τ·(XXᵀ + YYᵀ)/2, and S is the mean over rows i of
+    −½ Σ_j R_ij (log softmax of the rows of Z + log softmax of its columns)_ij. The gradient flows through R as well.
+
+    Source: LLM4CDSR and LLM-ESR (docs/models.md, "LLM4CDSR"), which do not normalise the vectors.
+
+    Args:
+        one, other: X and Y, (N, d) float.
+        temperature: τ.
+
+    Returns:
+        Scalar; 0 of no rows.
+    """
+    with torch.autocast(one.device.type, enabled=False):
+        one, other = one.float(), other.float()
+        if not len(one):
+            return (one.sum() + other.sum()) * 0.0
+        logits = one @ other.T / temperature
+        targets = torch.softmax(temperature * (one @ one.T + other @ other.T) / 2, dim=1)
+        log_probability = torch.log_softmax(logits, dim=1) + torch.log_softmax(logits, dim=0)
+        return -(targets * log_probability).sum() / (2 * len(one))
+
+
 def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
     """Contrastive loss with soft targets between the E and the T of one window (docs/models.md, eq. 16 and 17).
 

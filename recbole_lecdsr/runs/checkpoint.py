@@ -62,7 +62,7 @@ class Checkpoint:
     history: tuple[EpochRecord, ...]
     seconds: Mapping[str, float]
     samples_seen: int
-    identity: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, str | int] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -101,7 +101,7 @@ class RunResult:
     coverage: Mapping[str, Any]
     history: tuple[EpochRecord, ...]
     parameters: Mapping[str, Any]
-    identity: Mapping[str, Any] | None = None
+    identity: Mapping[str, str | int] | None = None
     ranks_digest: str | None = None
 
     def __post_init__(self) -> None:

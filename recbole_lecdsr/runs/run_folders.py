@@ -120,7 +120,7 @@ def read_recorded_parameters(folder: Path) -> Parameters | None:
     try:
         # SafeLoader reads what `write_config` wrote, and property files of the plugin read more texts as numbers.
         values = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), yaml.SafeLoader)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return _parameters_of_result(folder)
     except (OSError, ValueError, yaml.YAMLError):
         return {}

@@ -12,7 +12,7 @@ from pathlib import Path
 import colorlog
 from recbole.utils.logger import log_colors_config
 
-from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.errors import DiskError
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def write_log_to(path: Path, *, append: bool) -> None:
         append: keep what is in it, for a run that is resumed.
 
     Raises:
-        UserError: the file cannot be written.
+        DiskError: the file cannot be written.
     """
     root = logging.getLogger()
     buffer = next((handler for handler in root.handlers if handler.get_name() == f"{_PLUGIN} buffer"), None)
@@ -89,7 +89,7 @@ def write_log_to(path: Path, *, append: bool) -> None:
         file = _RunLogFile(path, mode="a" if append else "w", encoding="utf-8")
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(
+        raise DiskError(
             f"{path} cannot be written ({reason}): make room or get permission there, or give another output_dir"
         ) from None
     file.set_name(f"{_PLUGIN} file")

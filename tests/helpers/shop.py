@@ -11,7 +11,7 @@ import pytest
 import torch
 from recbole.data.interaction import Interaction
 
-from recbole_lecdsr.data.constants import DOMAINS, TEST
+from recbole_lecdsr.data.constants import DOMAINS, TRAIN
 from tests.helpers.pairs import random_events, write_pair
 from tests.helpers.runs import train
 
@@ -55,7 +55,7 @@ def scores_of(model, dataset, user: str | None, history, domain: str, now: bool 
     """Scores of a domain's items, the window built by hand; ``now``: as if all had happened at the end of the data."""
     latest = history[-LENGTH:]
     log = dataset.log
-    known = log.time[log.split < TEST]
+    known = log.time[log.split == TRAIN]
     relative_time = [1.0 if now else float(np.mean(known <= time)) for time in TIMES.get(user, history)[-len(latest) :]]
     position = [sum(later[1] == event[1] for later in latest[n:]) for n, event in enumerate(latest)]
     ids = {name: dataset.token_ids(name, "item") for name in ("source", "target")}

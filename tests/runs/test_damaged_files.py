@@ -142,6 +142,7 @@ def test_case_t2_a_damaged_checkpoint_is_refused_wherever_it_is_read(finished, r
     )
     weights[name] = weights[name] + 1e-3
     torch.save({**state, "state_dict": weights}, path)
+    (run / "result.json").unlink()  # a finished run is not read to be resumed
     for read in (
         lambda: load_data_and_model(run), lambda: load_run(run),
         lambda: train(finished["settings"], output_dir=str(run.parents[1]), resume=True),

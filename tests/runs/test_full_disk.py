@@ -135,7 +135,7 @@ def test_case_t3_an_error_of_the_disk_that_nobody_expects_is_one_line(monkeypatc
     monkeypatch.setitem(vars(sys.modules[main.__module__]), "train", fail)
     assert main([]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: /somewhere/else cannot be opened or written (No space left on device): make room")
+    assert line.startswith("error: /somewhere/else cannot be written (No space left on device): make room")
 
 
 # ------------------------------------------------------------------ the log of a run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.quick_start import load_data_and_model, objective_function
 from recbole_lecdsr.runs import identity
 from recbole_lecdsr.runs.checkpoint import Checkpoint
+from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.runs.run_folders import take_run_directory
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 from tests.helpers.pairs import random_events, write_pair, write_vectors
@@ -229,9 +231,7 @@ def test_the_identity_is_recorded_and_does_not_depend_on_where_and_on_what_a_run
 def test_a_result_of_before_identities_is_accepted_with_a_warning(pair, caplog):
     outcome = train(pair)
     path = Path(outcome["run_directory"]) / "result.json"
-    values = json.loads(path.read_text())
-    del values["identity"]
-    path.write_text(json.dumps(values))
+    replace(RunResult.read(path), identity=None).write(path)
     assert train(pair)["test_result"] == outcome["test_result"]
     assert "does not say on which data it was trained" in caplog.text
 

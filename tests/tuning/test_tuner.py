@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.errors import DiskError, UserError
 from recbole_lecdsr.tuning import tuner as module
 from recbole_lecdsr.tuning.storage import has_ended, process_identity
 from recbole_lecdsr.tuning.tuner import ERROR, Tuner
@@ -175,14 +175,13 @@ def test_case_t2_a_record_of_a_process_that_is_none_is_no_process_that_has_ended
 
 def test_case_t3_a_full_disk_ends_a_search_with_one_error_and_the_trial_does_not_count(files, cheap, monkeypatch):
     make_tuner().run(1)
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def fail(*_):
-        raise UserError("events cannot be written") from full
+        raise DiskError("model.pth cannot be written")
 
     with monkeypatch.context() as patch:
         patch.setattr(Tuner, "_train", fail)
-        with pytest.raises(UserError, match="events cannot be written"):
+        with pytest.raises(UserError, match=r"model\.pth cannot be written"):
             make_tuner().run(3)
     search = make_tuner()
     assert search.progress().interrupted == 1 and len(search.progress().finished) == 1

@@ -23,6 +23,7 @@ TYPES = ("token", "token_seq", "float", "float_seq")
 NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 _BLOCK = 32 << 20  # bytes parsed at once
+_BOM = b"\xef\xbb\xbf"  # a byte order mark in UTF-8
 _CHUNK = 4 << 20  # bytes one thread parses; a line must fit in, else it is read line by line
 _LONGEST_HEADER = 1 << 20
 
@@ -95,7 +96,7 @@ class AtomicReader:
             text = line.rstrip(b"\r\n").decode()
         except UnicodeDecodeError as error:
             raise self._undecodable(1, line[error.start : error.start + 8]) from error
-        if text.startswith("\ufeff"):
+        if line.startswith(_BOM):
             raise self.error(1, "it begins with a byte order mark", "save the file as UTF-8 without one")
         if "\r" in text:
             raise self.error(1, "it contains a carriage return", "end lines by a line feed")
@@ -205,6 +206,8 @@ class AtomicReader:
         Raises:
             pa.ArrowInvalid: something is wrong or unusual; `cells` finds out what.
         """
+        if block.startswith(_BOM):  # which Arrow would leave out as that of a file
+            block = b"\n" + block
         return pa_csv.read_csv(
             pa.BufferReader(block),
             pa_csv.ReadOptions(column_names=list(self.header), block_size=_CHUNK),

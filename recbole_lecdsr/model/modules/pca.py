@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 
-def principal_components(vectors: Tensor, size: int) -> Tensor:
-    """The first principal components of the rows that are not zero, of unit mean square length.
+def principal_components(vectors: Tensor, size: int, *, scaled: bool = True) -> Tensor:
+    """The first principal components of the rows that are not zero.
 
     Source: docs/models.md, eq. 20.
 
     Args:
         vectors: (N, D) float.
         size: d; components beyond the rank are zero.
+        scaled: divide them all by one number, so that their mean square length is 1.
 
     Returns:
         (N, d) float, zero where the row is.
@@ -27,5 +28,5 @@ def principal_components(vectors: Tensor, size: int) -> Tensor:
     # Equal vectors have none.
     length = components.square().sum(dim=1).mean().sqrt()
     if length > 1e-6 * vectors[known].square().sum(dim=1).mean().sqrt():
-        result[known, :width] = components / length
+        result[known, :width] = components / length if scaled else components
     return result

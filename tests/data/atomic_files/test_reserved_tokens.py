@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.reserved_tokens import LONGEST_TOKEN, RESERVED, refuse_quoted, refuse_unusable
 from recbole_lecdsr.errors import UserError
 from tests.helpers.pairs import random_events, write_pair
@@ -63,6 +64,7 @@ def test_a_data_set_with_such_a_token_is_refused(tmp_path, token, domain):
         ("\x1bu", "a token with a control character"),
         ("u\x85v", "a token with a control character"),
         ("u\u2028", "a token with a control character"),
+        ("\ufeffu", "a token with a control character"),
         ("x" * 100_000, "a token of 100,000 characters, more than 256"),
         ("x" * (LONGEST_TOKEN + 1), "a token of 257 characters"),
     ],
@@ -99,3 +101,9 @@ def test_an_item_file_is_checked_where_recbole_reads_it(tmp_path):
     load(settings)
     with pytest.raises(UserError, match=r"source\.item, line 2: title is '\"Cross'"):
         load(settings, load_col={"item": ["item_id"]})
+
+
+def test_a_byte_order_mark_before_the_first_row_belongs_to_its_token(tmp_path):
+    path = tmp_path / "book.item"
+    path.write_text("item_id:token\n\ufeffa\nb\n", encoding="utf-8")
+    assert atomic_file.read(path, {"item_id": "token"})["item_id"].tolist() == ["\ufeffa", "b"]

@@ -6,8 +6,9 @@ from recbole.data.interaction import Interaction
 from recbole.model.layers import FeedForward, TransformerEncoder
 from torch import nn
 
-from recbole_lecdsr.model.baselines.acceleration import Dropout, LastPositionLayer, accelerate
+from recbole_lecdsr.model.baselines.acceleration import LastPositionLayer, accelerate
 from recbole_lecdsr.model.baselines.recbole import recbole_class
+from recbole_lecdsr.model.modules.dropout import Dropout
 from recbole_lecdsr.quick_start import load_dataset
 from tests.helpers.pairs import random_events, write_pair
 
