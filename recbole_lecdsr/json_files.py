@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,7 +51,7 @@ def read_json_object(path: Path, *, missing: str, remedy: str) -> dict[str, Any]
         UserError: a file that is missing, cannot be read, holds something else or a number that is not finite.
     """
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(path.read_text(encoding="utf-8"))
         json.dumps(values, allow_nan=False)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(missing) from None
@@ -64,7 +64,9 @@ def read_json_object(path: Path, *, missing: str, remedy: str) -> dict[str, Any]
     return values
 
 
-def check_seal(values: Mapping[str, Any], path: Path, *, format: int, remedy: str) -> None:
+def check_seal(
+    values: Mapping[str, Any], path: Path, *, format: int, remedy: str, known: Collection[str] | None = None
+) -> None:
     """Refuse content that was damaged or edited after `seal`; files of version 0.1.0, without both keys, are accepted.
 
     Args:
@@ -72,11 +74,14 @@ def check_seal(values: Mapping[str, Any], path: Path, *, format: int, remedy: st
         path: the file, for the error.
         format: the newest format that can be read.
         remedy: what to do.
+        known: keys that a file of version 0.1.0 can have; None: any.
 
     Raises:
         UserError: content that does not have its checksum, or is of a later format.
     """
     if FORMAT not in values and CHECKSUM not in values:
+        if known is not None and (unknown := sorted(values.keys() - known)):
+            raise UserError(f"{path} is damaged or was edited: {', '.join(unknown)} cannot be in it; {remedy}")
         return
     found = values.get(FORMAT)
     if isinstance(found, int) and found > format:

@@ -75,7 +75,7 @@ def check_domain_files(folder: Path, name: str, settings: Mapping[str, Any]) -> 
             values = frame[field].unique()
             refuse_unusable(path, field, values, *form)
             tokens.update(values)
-        refuse_quoted(path, (user, item), *form)
+        refuse_quoted(path, (user, item, *([window_field] if window_field else [])), *form)
         times.append(frame[time].to_numpy())
         row_digests.append(digest_rows(frame))
         if window_field:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from recbole_lecdsr.errors import UserError
@@ -125,7 +125,7 @@ def read_description(folder: Path) -> StudyDescription:
     errors = [f"{path}: {key} must be {wanted}, not {values.get(key)!r}" for key, wanted, valid in checks if not valid]
     if errors:
         raise UserError("\n".join(f"{error}: {_REMEDY}" for error in errors))
-    check_seal(values, path, format=FORMAT, remedy=_REMEDY)
+    check_seal(values, path, format=FORMAT, remedy=_REMEDY, known={one.name for one in fields(StudyDescription)})
     try:
         return StudyDescription(str(dataset), tuple(models or ()), tuple(seeds or ()), str(reference))
     except UserError as error:

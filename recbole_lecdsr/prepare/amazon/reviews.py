@@ -188,7 +188,7 @@ def _read_frames(path: Path, edition: Edition, bad_lines: BadLines, progress: Pr
             if frame.select(_is_valid(edition).all()).item():
                 yield frame
                 continue
-        except pl.exceptions.PolarsError:
+        except (pl.exceptions.PolarsError, OSError):  # which Polars raises of what looks compressed
             pass
         # Something is wrong or unusual: parsing line by line finds it, or reads what is valid.
         yield _parse_by_line(path, edition, parser, block, bad_lines)
