@@ -24,6 +24,7 @@ NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 _BLOCK = 32 << 20  # bytes parsed at once
 _BOM = b"\xef\xbb\xbf"  # a byte order mark in UTF-8
+_LONGEST_COLUMN = 1000  # characters; RecBole fails on a cell of 131,072
 _CHUNK = 4 << 20  # bytes one thread parses; a line must fit in, else it is read line by line
 _LONGEST_HEADER = 1 << 20
 
@@ -105,6 +106,8 @@ class AtomicReader:
             name, _, kind = column.partition(":")
             if not name or kind not in TYPES:
                 raise self.error(1, f"{abbreviate(column)} is not name:type with a type of {', '.join(TYPES)}", remedy)
+            if len(column) > _LONGEST_COLUMN:
+                raise self.error(1, f"a column has a name of {len(column):,} characters", "shorten it")
             if name.startswith('"'):
                 problem = f"RecBole takes the quotation mark of {abbreviate(column)} for the start of a quoted cell"
                 raise self.error(1, problem, "remove the mark")
