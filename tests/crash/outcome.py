@@ -26,7 +26,7 @@ from tests.crash.effects import is_log
 # where it ran, that it was resumed, what a file has replaced, and checksums over these.
 VOLATILE = frozenset({
     "seconds", "samples_per_second", "peak_memory_bytes", "device", "versions", "git_revision", "date", "time",
-    "resume", "replaces", "checksum",
+    "environment", "resume", "replaces", "checksum",
 })  # fmt: skip
 TEMPORARY = re.compile(r"(?:^|/)\.[^/]+\.[a-z0-9_]{8}\.tmp$")
 JOURNAL = "journal.log"  # of a search
