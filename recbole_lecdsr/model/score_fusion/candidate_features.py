@@ -103,6 +103,8 @@ class CandidateFeatures(nn.Module):
         for domain in range(2):
             of_domain = torch.nonzero(inputs.domain == domain).flatten()
             for rows in of_domain[torch.argsort(length[of_domain], stable=True)].split(size):
+                if not len(rows):  # no sample of the domain
+                    continue
                 yield rows, self._of_rows(inputs, rows, domain, candidates[rows])
 
     def _of_rows(self, inputs: SequenceInput, rows: Tensor, domain: int, candidates: Tensor) -> Tensor:

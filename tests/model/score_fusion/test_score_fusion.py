@@ -113,6 +113,13 @@ def test_chosen_candidates_have_the_features_that_they_have_among_all(log, text)
         assert torch.allclose(every.gather(2, candidates.expand(len(every), -1, -1)), chosen, atol=1e-4)
 
 
+def test_a_batch_may_have_samples_of_one_domain_only(log, text):
+    features, inputs = make_features(log, find_text_neighbors(text)), windows(log)
+    rows = torch.nonzero(inputs.domain == 1).flatten()[:3]
+    inputs = SequenceInput(*(part[rows] for part in inputs))
+    assert features(inputs, torch.ones(3, 2, dtype=torch.int64)).shape[1:] == (3, 2)
+
+
 def test_features_know_training_events_alone(log, text):
     one = make_features(log, find_text_neighbors(text))
     item = np.where(log.split == TRAIN, log.item, 1)
