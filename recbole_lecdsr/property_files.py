@@ -23,6 +23,8 @@ PROPERTIES = shipped("properties")
 # file below it.
 MERGED = ("eval_args", "train_neg_sample_args", "source_domain", "target_domain", "load_col", "llm")
 
+_DEEPEST = 100  # brackets within one another
+
 
 class _Loader(yaml.SafeLoader):
     """YAML of plain data. Reads 1e-4 as a number (text in YAML 1.1), and refuses keys that are repeated or no text."""
@@ -84,11 +86,26 @@ def parse_value(text: str) -> object:
     if _HALF_OPEN.fullmatch(text) or _PUNCTUATION.fullmatch(text):
         return text
     try:
-        return yaml.load(text, Loader=_Loader)
+        return _load(text)
     except yaml.YAMLError as error:
         raise UserError(f"the value {text!r} cannot be read as YAML: {_describe(error)}") from None
     except RecursionError:
         raise UserError(f"the value {text[:20]!r}… cannot be read: its brackets are nested too deeply") from None
+
+
+def _load(text: str) -> Any:
+    """Plain YAML.
+
+    Raises:
+        yaml.YAMLError: text that is not YAML.
+        RecursionError: brackets that are nested too deeply, of which PyYAML takes a time that is their square.
+    """
+    depth = 0
+    for bracket in re.finditer(r"[][{}]", text):
+        depth = max(0, depth + (1 if bracket.group() in "[{" else -1))
+        if depth > _DEEPEST:
+            raise RecursionError
+    return yaml.load(text, Loader=_Loader)
 
 
 def _describe(error: yaml.YAMLError) -> str:
@@ -106,7 +123,7 @@ def read_property_file(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        values = _load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"property file {path} does not exist") from None
     except OSError as error:
