@@ -23,7 +23,7 @@ PROPERTIES = shipped("properties")
 # file below it.
 MERGED = ("eval_args", "train_neg_sample_args", "source_domain", "target_domain", "load_col", "llm")
 
-_DEEPEST = 100  # brackets within one another
+_DEEPEST = 300  # brackets within one another
 
 
 class _Loader(yaml.SafeLoader):
