@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,14 @@ from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.evaluation.sample_metrics import display_name
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, Projection
 from recbole_lecdsr.leaderboard.slices import Bins, history_bins, popularity_bins
-from recbole_lecdsr.leaderboard.standings import TESTED_METRIC, Standings, slice_means
+from recbole_lecdsr.leaderboard.standings import (
+    TESTED_METRIC,
+    Standings,
+    group_means,
+    groups_of_part,
+    slice_means,
+)
+from recbole_lecdsr.leaderboard.statements import DEVICES_DIFFER
 from recbole_lecdsr.runs.result import RunResult
 
 # Distinguishable with most kinds of colour vision; the first is the first model's. Further models repeat the colours
@@ -183,6 +190,28 @@ def ablations(table: Standings) -> Figure | None:
 # ---------------------------------------------------------------------- slices
 
 
+def by_group(table: Standings) -> Figure:
+    """The tested metric by kind of test sample."""
+    views = []
+    for part in table.study.samples.parts:
+        if not table.labels_scoring(part):
+            continue
+        groups = groups_of_part(table.study, part)
+        names = ["<br>".join(filter(None, [one.name.replace(" ", "<br>"), one.values])) for one in groups]
+        rows = {label: group_means(table.study, label, part, groups) for label in table.labels_scoring(part)}
+        sizes = [int(one.chosen.sum()) for one in groups]
+        views.append(_slice_view(table, part, rows, sizes, names=names, axis="kind of test sample", mode="markers"))
+    text = (
+        "Head items: the most popular fifth of the target items that have a training interaction; tail items: the "
+        "others; cold items have none. Short histories: up to the median number of earlier interactions; long ones: "
+        "more. Same domain: the user's last interaction is in the domain of the target; domain switch: it is in the "
+        "other one."
+    )
+    if table.study.samples.same_domain is None:
+        text += " The runs are of a version that did not record the last one, so domain switches are not shown."
+    return Figure("groups", "By kind of sample", text, views, 440)
+
+
 def by_history(table: Standings) -> Figure:
     """The tested metric by the number of earlier interactions of the user."""
     samples = table.study.samples
@@ -190,7 +219,7 @@ def by_history(table: Standings) -> Figure:
     for part, chosen in samples.parts.items():
         if table.labels_scoring(part):
             bins = history_bins(samples.history[chosen])
-            views.append(_slice_view(table, part, bins, names=bins.ranges, axis="earlier interactions of the user"))
+            views.append(_bin_view(table, part, bins, names=bins.ranges, axis="earlier interactions of the user"))
     text = "Test samples in five bins of about equal size, by the number of the user's earlier interactions."
     return Figure("history", "By history length", text, views, 440)
 
@@ -207,7 +236,7 @@ def by_popularity(table: Standings) -> Figure:
                  for name, high in zip(bins.ranges, bins.high, strict=True)]  # fmt: skip
         if bins.high[-1] > 0:
             names[-1] = f"<b>head</b><br>{bins.ranges[-1]}"
-        views.append(_slice_view(table, part, bins, names=names, axis="training interactions of the target item"))
+        views.append(_bin_view(table, part, bins, names=names, axis="training interactions of the target item"))
     text = (
         "Cold items have no training interaction. The other target items are in up to five bins of about equally many "
         "items: the long tail holds the least popular 80\u00a0% of them, the head the others."
@@ -215,16 +244,24 @@ def by_popularity(table: Standings) -> Figure:
     return Figure("popularity", "By item popularity", text, views, 440)
 
 
-def _slice_view(table: Standings, part: str, bins: Bins, *, names: Sequence[str], axis: str) -> View:
-    categories = [f"{name}<br>n = {size:,}" for name, size in zip(names, bins.size, strict=True)]
+def _bin_view(table: Standings, part: str, bins: Bins, *, names: Sequence[str], axis: str) -> View:
+    rows = {label: slice_means(table.study, label, part, bins) for label in table.labels_scoring(part)}
+    return _slice_view(table, part, rows, bins.size.tolist(), names=names, axis=axis, mode="lines+markers")
+
+
+def _slice_view(
+    table: Standings, part: str, rows_of_label: Mapping[str, np.ndarray], sizes: Sequence[int],
+    *, names: Sequence[str], axis: str, mode: str,
+) -> View:  # fmt: skip
+    """A line or points for each model, over n slices of the samples of a part; a label's rows are (seeds, n)."""
+    categories = [f"{name}<br>n = {size:,}" for name, size in zip(names, sizes, strict=True)]
     data: list[Trace] = []
-    for label in table.labels_scoring(part):
+    for label, rows in rows_of_label.items():
         style = _style(table, label)
-        rows = slice_means(table.study, label, part, bins)
         sd = np.std(rows, axis=0, ddof=1) if len(rows) > 1 else np.full(len(categories), np.nan)
         data.append(
             {
-                "type": "scatter", "mode": "lines+markers", "name": table.study.model_name(label), "x": categories,
+                "type": "scatter", "mode": mode, "name": table.study.model_name(label), "x": categories,
                 "y": _plain_numbers(np.mean(rows, axis=0)),
                 "line": {"color": style.colour, "dash": style.dash, "width": 1.5},
                 "marker": {"color": style.colour, "symbol": style.marker, "size": 7},
@@ -258,7 +295,10 @@ def cost(table: Standings) -> Figure:
         _cost_view(table, part, "training time", measure=_training_seconds, axis="training time (s)", log=True),
         _cost_view(table, part, "peak memory", measure=_peak_gigabytes, axis="peak memory (GB)", log=False),
     ]
-    return Figure("cost", "Quality and cost", "Better models are at the top, cheaper ones on the left.", views, 420)
+    text = "Better models are at the top, cheaper ones on the left."
+    if len(table.study.devices) > 1:
+        text += f" {DEVICES_DIFFER}"
+    return Figure("cost", "Quality and cost", text, views, 420)
 
 
 def _cost_view(
