@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -191,25 +191,41 @@ def ablations(table: Standings) -> Figure | None:
 
 
 def by_group(table: Standings) -> Figure:
-    """The tested metric by kind of test sample."""
-    views = []
-    for part in table.study.samples.parts:
-        if not table.labels_scoring(part):
-            continue
-        groups = groups_of_part(table.study, part)
-        names = ["<br>".join(filter(None, [one.name.replace(" ", "<br>"), one.values])) for one in groups]
-        rows = {label: group_means(table.study, label, part, groups) for label in table.labels_scoring(part)}
-        sizes = [int(one.chosen.sum()) for one in groups]
-        views.append(_slice_view(table, part, rows, sizes, names=names, axis="kind of test sample", mode="markers"))
+    """The tested metric by kind of test sample, one line of points for each kind."""
+    parts = [part for part in table.study.samples.parts if table.labels_scoring(part)]
     text = (
         "Head items: the most popular fifth of the target items that have a training interaction; tail items: the "
         "others; cold items have none. Short histories: up to the median number of earlier interactions; long ones: "
-        "more. Same domain: the user's last interaction is in the domain of the target; domain switch: it is in the "
-        "other one."
+        "more. Same domain: the user's last interaction is in the domain of the target; domain switch: in the other."
     )
     if table.study.samples.same_domain is None:
-        text += " The runs are of a version that did not record the last one, so domain switches are not shown."
-    return Figure("groups", "By kind of sample", text, views, 440)
+        text += " These runs are of a version that did not record that domain, so domain switches are not shown."
+    return Figure("groups", "By kind of sample", text, [_group_view(table, part) for part in parts], 440)
+
+
+def _group_view(table: Standings, part: str) -> View:
+    groups = groups_of_part(table.study, part)
+    names = [f"{one.name} {one.values}".rstrip() + f"<br>n = {one.chosen.sum():,}" for one in groups]
+    data: list[Trace] = []
+    for label in table.labels_scoring(part):
+        style = _style(table, label)
+        rows = group_means(table.study, label, part, groups)
+        sd = np.std(rows, axis=0, ddof=1) if len(rows) > 1 else np.full(len(names), np.nan)
+        data.append(
+            {
+                "type": "scatter", "mode": "markers", "name": table.study.model_name(label), "y": names,
+                "x": _plain_numbers(np.mean(rows, axis=0)),
+                "marker": {"color": style.colour, "symbol": style.marker, "size": 8},
+                "error_x": {"type": "data", "array": _plain_numbers(sd), "thickness": 1, "width": 3,
+                            "visible": len(rows) > 1},
+                "hovertemplate": "%{x:.4f}<extra>%{fullData.name}</extra>",
+            }
+        )  # fmt: skip
+    layout = {
+        "xaxis": {"title": {"text": display_name(TESTED_METRIC)}, "rangemode": "tozero"},
+        "yaxis": {"type": "category", "autorange": "reversed", "automargin": True, "tickfont": {"size": 11}},
+    }
+    return View(table.study.part_names[part], data, layout)
 
 
 def by_history(table: Standings) -> Figure:
@@ -219,7 +235,7 @@ def by_history(table: Standings) -> Figure:
     for part, chosen in samples.parts.items():
         if table.labels_scoring(part):
             bins = history_bins(samples.history[chosen])
-            views.append(_bin_view(table, part, bins, names=bins.ranges, axis="earlier interactions of the user"))
+            views.append(_slice_view(table, part, bins, names=bins.ranges, axis="earlier interactions of the user"))
     text = "Test samples in five bins of about equal size, by the number of the user's earlier interactions."
     return Figure("history", "By history length", text, views, 440)
 
@@ -236,7 +252,7 @@ def by_popularity(table: Standings) -> Figure:
                  for name, high in zip(bins.ranges, bins.high, strict=True)]  # fmt: skip
         if bins.high[-1] > 0:
             names[-1] = f"<b>head</b><br>{bins.ranges[-1]}"
-        views.append(_bin_view(table, part, bins, names=names, axis="training interactions of the target item"))
+        views.append(_slice_view(table, part, bins, names=names, axis="training interactions of the target item"))
     text = (
         "Cold items have no training interaction. The other target items are in up to five bins of about equally many "
         "items: the long tail holds the least popular 80\u00a0% of them, the head the others."
@@ -244,24 +260,16 @@ def by_popularity(table: Standings) -> Figure:
     return Figure("popularity", "By item popularity", text, views, 440)
 
 
-def _bin_view(table: Standings, part: str, bins: Bins, *, names: Sequence[str], axis: str) -> View:
-    rows = {label: slice_means(table.study, label, part, bins) for label in table.labels_scoring(part)}
-    return _slice_view(table, part, rows, bins.size.tolist(), names=names, axis=axis, mode="lines+markers")
-
-
-def _slice_view(
-    table: Standings, part: str, rows_of_label: Mapping[str, np.ndarray], sizes: Sequence[int],
-    *, names: Sequence[str], axis: str, mode: str,
-) -> View:  # fmt: skip
-    """A line or points for each model, over n slices of the samples of a part; a label's rows are (seeds, n)."""
-    categories = [f"{name}<br>n = {size:,}" for name, size in zip(names, sizes, strict=True)]
+def _slice_view(table: Standings, part: str, bins: Bins, *, names: Sequence[str], axis: str) -> View:
+    categories = [f"{name}<br>n = {size:,}" for name, size in zip(names, bins.size, strict=True)]
     data: list[Trace] = []
-    for label, rows in rows_of_label.items():
+    for label in table.labels_scoring(part):
         style = _style(table, label)
+        rows = slice_means(table.study, label, part, bins)
         sd = np.std(rows, axis=0, ddof=1) if len(rows) > 1 else np.full(len(categories), np.nan)
         data.append(
             {
-                "type": "scatter", "mode": mode, "name": table.study.model_name(label), "x": categories,
+                "type": "scatter", "mode": "lines+markers", "name": table.study.model_name(label), "x": categories,
                 "y": _plain_numbers(np.mean(rows, axis=0)),
                 "line": {"color": style.colour, "dash": style.dash, "width": 1.5},
                 "marker": {"color": style.colour, "symbol": style.marker, "size": 7},

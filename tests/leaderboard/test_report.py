@@ -143,13 +143,13 @@ def test_domain_switches_are_a_slice_of_the_page_and_of_markdown(table):
     view, samples = charts.by_group(table).views[2], table.study.samples
     assert view.name == "drama"
     trace = next(trace for trace in view.data if trace["name"] == "LeCDSR")
-    names = [category.partition("<br>n = ")[0].replace("<br>", " ") for category in trace["x"]]
+    names = [category.partition("<br>n = ")[0] for category in trace["y"]]
     assert [re.sub(r" [\d–,]+$", "", name) for name in names] == [
         "cold items", "tail items", "head items", "short histories", "long histories", "same domain", "domain switch",
     ]  # fmt: skip
     chosen = (samples.domain == 1) & ~samples.same_domain
     expected = np.mean([ndcg(run.rank[chosen], 10).mean() for run in table.study.finished_runs("LeCDSR")])
-    assert trace["y"][-1] == pytest.approx(expected, abs=1e-5)
+    assert trace["x"][-1] == pytest.approx(expected, abs=1e-5)
     markdown = tables.to_markdown(table)
     section = markdown.partition("## drama: NDCG@10 by kind of sample\n")[2].partition("\n## ")[0]
     assert f"domain switch (n = {chosen.sum()}) |" in section
