@@ -33,6 +33,9 @@ is tested against the reference: the first model of the first call, or the one t
 models need its source checkout on PYTHONPATH; without one they are left out. Finished runs are not repeated,
 interrupted ones resume, and processes that are given the same --study share the work. docs/leaderboard.md explains the
 report.
+
+--add joins finished runs from elsewhere, such as another machine, to the study; their data need not be here. A run
+becomes a run of the row LABEL, by default the name of its model. With --add and without --models, nothing is trained.
 """
 ABLATE_DESCRIPTION = """\
 Compare LeCDSR with its ablations: without user profiles, item semantics, semantic fusion, alignment, times, score
@@ -55,11 +58,15 @@ def compare(arguments: Sequence[str]) -> int:
     Raises:
         UserError: wrong arguments, configurations or data, or a study that cannot be read.
     """
-    parser = _parser("compare", COMPARE_DESCRIPTION, usage="[--models A,B,…] ")
+    parser = _parser("compare", COMPARE_DESCRIPTION, usage="[--models A,B,…] [--add [LABEL=]RUN …] ")
+    parser.add_argument("--models", metavar="NAMES", help=f"separated by commas (default {DEFAULT_MODELS})")
     parser.add_argument(
-        "--models", metavar="NAMES", default=DEFAULT_MODELS, help=f"separated by commas (default {DEFAULT_MODELS})"
+        "--add", metavar="[LABEL=]RUN", nargs="+", action="extend", default=[],
+        help="folders of finished runs that join the study",
+    )  # fmt: skip
+    return _run_study(
+        arguments, parser, lambda options: split_names(DEFAULT_MODELS if options.models is None else options.models)
     )
-    return _run_study(arguments, parser, lambda options: split_names(options.models))
 
 
 def ablate(arguments: Sequence[str]) -> int:
@@ -107,7 +114,7 @@ def _parser(name: str, description: str, *, usage: str) -> argparse.ArgumentPars
         help="model that the others are tested against, of this call or of the study "
         "(default: that of the study; of a new one, the first model)",
     )  # fmt: skip
-    parser.set_defaults(command=name)
+    parser.set_defaults(command=name, add=[])
     return parser
 
 
@@ -121,11 +128,11 @@ def _run_study(
         raise UserError(f"--seeds must be at least 1, not {options.seeds}")
     if options.model:
         raise UserError("--model names a single model: give --models, or leave out the command")
+    if options.add and options.models is None:
+        return _only_add(options)
     from recbole_lecdsr.leaderboard import runner
-    from recbole_lecdsr.leaderboard.report import write_report
-    from recbole_lecdsr.leaderboard.study import ERROR_FILE, read_study
-    from recbole_lecdsr.leaderboard.study_description import update_description
-    from recbole_lecdsr.leaderboard.tables import terminal_table
+    from recbole_lecdsr.leaderboard.study import ERROR_FILE
+    from recbole_lecdsr.leaderboard.study_description import DESCRIPTION_FILE, update_description
 
     labels, absent = runner.select_installed(choose_labels(options))
     if absent:  # all for one reason
@@ -141,14 +148,47 @@ def _run_study(
     seeds = [first["seed"] + index for index in range(options.seeds)]
     study_folder = options.study or Path(first["output_dir"]) / first.dataset / options.command
     plan = runner.make_plan(study_folder, labels, seeds, config_files=options.config_files, overrides=overrides)
+    reference = options.reference
+    if options.add:
+        if reference is None and not (study_folder / DESCRIPTION_FILE).exists():
+            reference = labels[0]  # not the first run that is added
+        _add(study_folder, options.add)
     runner.check_rows(plan.tasks)
     runner.check_embedding_files(plan.tasks)
     runner.check_data(plan.tasks)
-    update_description(plan.folder, plan.description, reference=options.reference)
+    update_description(plan.folder, plan.description, reference=reference)
     failed = runner.run_tasks(plan.tasks)
-    report = write_report(plan.folder)
-    out.print(terminal_table(read_study(plan.folder)))
+    report = _report(plan.folder)
     for task in failed:
         err.print(f"failed: {task.label}, seed {task.seed}: {task.folder / ERROR_FILE}", markup=False, soft_wrap=True)
-    out.print(f"The report is in {report['html']}", markup=False, soft_wrap=True)
+    out.print(f"The report is in {report}", markup=False, soft_wrap=True)
     return int(bool(failed))
+
+
+def _report(study_folder: Path) -> Path:
+    """Write the report and print the table; returns the page."""
+    from recbole_lecdsr.leaderboard.report import write_report
+    from recbole_lecdsr.leaderboard.study import read_study
+    from recbole_lecdsr.leaderboard.tables import terminal_table
+
+    report = write_report(study_folder)
+    out.print(terminal_table(read_study(study_folder)))
+    return report["html"]
+
+
+def _add(study_folder: Path, texts: Sequence[str], reference: str | None = None) -> None:
+    from recbole_lecdsr.leaderboard.addition import add_runs, read_additions
+
+    for sentence in add_runs(study_folder, read_additions(texts), reference=reference):
+        out.print(sentence, markup=False, soft_wrap=True)
+
+
+def _only_add(options: argparse.Namespace) -> int:
+    """Add runs and write the report, without training anything."""
+    if options.study is None:
+        raise UserError("--add without --models needs --study FOLDER, the study that the runs join")
+    if given := [*options.overrides, *(["--dataset"] if options.dataset else []), *options.config_files]:
+        raise UserError(f"{', '.join(given)}: nothing is trained without --models, so leave it out or give --models")
+    _add(options.study, options.add, options.reference)
+    out.print(f"The report is in {_report(options.study)}", markup=False, soft_wrap=True)
+    return 0

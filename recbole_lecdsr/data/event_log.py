@@ -76,6 +76,14 @@ class EventLog:
         """(E,) int64, how many earlier interactions the sequence has."""
         return np.arange(len(self)) - self.first
 
+    @property
+    def same_domain(self) -> np.ndarray:
+        """(E,) bool, whether the interaction just before it in its sequence is in the same domain; False without one.
+
+        Among interactions of one time, which is just before follows from the order of `sort_interactions`.
+        """
+        return np.r_[False, self.domain[1:] == self.domain[:-1]][: len(self)] & (self.history_length > 0)
+
 
 def share_not_later(time: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The share of known times that are not later than each time (docs/protocol.md, eq. 1).

@@ -12,7 +12,14 @@ from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.evaluation.sample_metrics import display_name
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, Projection
 from recbole_lecdsr.leaderboard.slices import Bins, history_bins, popularity_bins
-from recbole_lecdsr.leaderboard.standings import TESTED_METRIC, Standings, slice_means
+from recbole_lecdsr.leaderboard.standings import (
+    TESTED_METRIC,
+    Standings,
+    group_means,
+    groups_of_part,
+    slice_means,
+)
+from recbole_lecdsr.leaderboard.statements import DEVICES_DIFFER
 from recbole_lecdsr.runs.result import RunResult
 
 # Distinguishable with most kinds of colour vision; the first is the first model's. Further models repeat the colours
@@ -183,6 +190,44 @@ def ablations(table: Standings) -> Figure | None:
 # ---------------------------------------------------------------------- slices
 
 
+def by_group(table: Standings) -> Figure:
+    """The tested metric by kind of test sample, one line of points for each kind."""
+    parts = [part for part in table.study.samples.parts if table.labels_scoring(part)]
+    text = (
+        "Head items: the most popular fifth of the target items that have a training interaction; tail items: the "
+        "others; cold items have none. Short histories: up to the median number of earlier interactions; long ones: "
+        "more. Same domain: the user's last interaction is in the domain of the target; domain switch: in the other."
+    )
+    if table.study.samples.same_domain is None:
+        text += " These runs are of a version that did not record that domain, so domain switches are not shown."
+    return Figure("groups", "By kind of sample", text, [_group_view(table, part) for part in parts], 440)
+
+
+def _group_view(table: Standings, part: str) -> View:
+    groups = groups_of_part(table.study, part)
+    names = [f"{one.name} {one.values}".rstrip() + f"<br>n = {one.chosen.sum():,}" for one in groups]
+    data: list[Trace] = []
+    for label in table.labels_scoring(part):
+        style = _style(table, label)
+        rows = group_means(table.study, label, part, groups)
+        sd = np.std(rows, axis=0, ddof=1) if len(rows) > 1 else np.full(len(names), np.nan)
+        data.append(
+            {
+                "type": "scatter", "mode": "markers", "name": table.study.model_name(label), "y": names,
+                "x": _plain_numbers(np.mean(rows, axis=0)),
+                "marker": {"color": style.colour, "symbol": style.marker, "size": 8},
+                "error_x": {"type": "data", "array": _plain_numbers(sd), "thickness": 1, "width": 3,
+                            "visible": len(rows) > 1},
+                "hovertemplate": "%{x:.4f}<extra>%{fullData.name}</extra>",
+            }
+        )  # fmt: skip
+    layout = {
+        "xaxis": {"title": {"text": display_name(TESTED_METRIC)}, "rangemode": "tozero"},
+        "yaxis": {"type": "category", "autorange": "reversed", "automargin": True, "tickfont": {"size": 11}},
+    }
+    return View(table.study.part_names[part], data, layout)
+
+
 def by_history(table: Standings) -> Figure:
     """The tested metric by the number of earlier interactions of the user."""
     samples = table.study.samples
@@ -258,7 +303,10 @@ def cost(table: Standings) -> Figure:
         _cost_view(table, part, "training time", measure=_training_seconds, axis="training time (s)", log=True),
         _cost_view(table, part, "peak memory", measure=_peak_gigabytes, axis="peak memory (GB)", log=False),
     ]
-    return Figure("cost", "Quality and cost", "Better models are at the top, cheaper ones on the left.", views, 420)
+    text = "Better models are at the top, cheaper ones on the left."
+    if len(table.study.devices) > 1:
+        text += f" {DEVICES_DIFFER}"
+    return Figure("cost", "Quality and cost", text, views, 420)
 
 
 def _cost_view(

@@ -30,6 +30,7 @@ def render_page(table: Standings, maps: Sequence[EmbeddingMap | MissingMap]) -> 
     figures = [
         charts.validation_curves(table),
         charts.ablations(table),
+        charts.by_group(table),
         charts.by_history(table),
         charts.by_popularity(table),
         charts.cost(table),

@@ -191,7 +191,7 @@ def _cost_row(study: Study, label: str) -> CostRow:
         validation=mean(lambda result: result.seconds["valid"]),
         test=mean(lambda result: result.seconds["test"]),
         memory=mean(lambda result: max(result.peak_memory_bytes.values())) / 1e9,
-        device=study.finished_runs(label)[0].result.device,
+        device="; ".join(sorted({run.result.device for run in study.finished_runs(label)})),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.leaderboard.study_description import find_run_folders
 from recbole_lecdsr.runs.comparison import Parameters, describe_difference, differing_parameters
+from recbole_lecdsr.runs.identity import VECTORS, differing_parts, name_parts
 from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.runs.run_directory import RESULT
 
@@ -24,6 +25,20 @@ def differing_in_row(one: Parameters, other: Parameters) -> list[str]:
     ['train_epochs']
     """
     return [name for name in differing_parameters(one, other) if name != "seed"]
+
+
+def differing_rows(one: RunResult, other: RunResult) -> tuple[str, str] | None:
+    """Why two finished runs cannot be of one row: what differs, and the values of parameters in both; None if they can.
+
+    Runs of different versions of the plugin need to agree in the parameters that both have.
+    """
+    names = differing_in_row(one.parameters, other.parameters)
+    if one.version != other.version:
+        names = [name for name in names if name in one.parameters and name in other.parameters]
+    if names:
+        return "parameters", describe_difference(names, one.parameters, other.parameters)
+    parts = differing_parts(one.identity or {}, other.identity or {}, (*VECTORS, "tested"))
+    return (name_parts(parts, other.domains), "") if parts else None
 
 
 def read_parameters(run_folder: Path) -> Parameters | None:

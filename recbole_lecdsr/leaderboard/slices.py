@@ -1,4 +1,4 @@
-"""Test samples grouped into bins: by history length, by popularity of the target item. Arrays only."""
+"""Test samples grouped by history length, by popularity of the target item, and by domain switch. Arrays only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Bins:
     def ranges(self) -> list[str]:
         """The values of each bin as text: ``1–5``, or ``3`` for a single value."""
         pairs = zip(self.low, self.high, strict=True)
-        return [f"{low:,}" if low == high else f"{low:,}–{high:,}" for low, high in pairs]
+        return [_range(low, high) for low, high in pairs]
 
     def means(self, values: np.ndarray) -> np.ndarray:
         """Mean of per-sample values in each bin: (S,) -> (n,)."""
@@ -65,6 +65,72 @@ def popularity_bins(popularity: np.ndarray, item: np.ndarray, number: int = 5) -
     warm = per_item[per_item > 0]
     upper_ends = np.concatenate([[0], _quantiles(warm, number)]) if len(warm) else np.array([0])
     return _bin_by_upper_ends(popularity, upper_ends)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A kind of test samples.
+
+    Attributes:
+        name: such as ``tail items``.
+        values: of which its samples are, as text: ``1–40``; empty where the name says it.
+        chosen: (S,) bool, its samples, one or more.
+    """
+
+    name: str
+    values: str
+    chosen: np.ndarray
+
+
+def sample_groups(
+    history: np.ndarray, popularity: np.ndarray, item: np.ndarray, same_domain: np.ndarray | None
+) -> list[Group]:
+    """The kinds of samples that papers report: by the target item, by the length of the history, by domain switch.
+
+    - cold, tail and head items: those of `popularity_bins`, the tail being all bins between the cold one and the last;
+    - short histories: up to the median of the samples; long ones: above it. Neither where all are equal;
+    - samples whose last interaction is in the domain of the target, and those that switch the domain.
+
+    Args:
+        history: (S,) int64, number of earlier interactions of each sample's user.
+        popularity: (S,) int64, training interactions of each sample's target item.
+        item: (S,) the target item.
+        same_domain: (S,) bool, whether the last interaction is in the target's domain; None where it is unknown.
+
+    Returns:
+        The groups that have samples; each kind divides all samples.
+
+    >>> history, popularity = np.array([1, 9, 2]), np.array([0, 50, 3])
+    >>> groups = sample_groups(history, popularity, np.array(["a", "b", "c"]), np.array([True, False, True]))
+    >>> [(group.name, group.values) for group in groups][:4]
+    [('cold items', '0'), ('tail items', '3'), ('head items', '50'), ('short histories', '1–2')]
+    """
+    by_item = popularity_bins(popularity, item)
+    is_cold, is_head = popularity == 0, by_item.index == len(by_item.size) - 1
+    groups = [
+        ("cold items", popularity, is_cold),
+        ("tail items", popularity, ~is_cold & ~is_head),
+        ("head items", popularity, ~is_cold & is_head),
+    ]
+    by_history = history_bins(history, number=2)
+    if len(by_history.size) == 2:
+        groups += [
+            ("short histories", history, by_history.index == 0),
+            ("long histories", history, by_history.index == 1),
+        ]
+    found = [Group(name, _range(values[chosen].min(), values[chosen].max()), chosen)
+             for name, values, chosen in groups if chosen.any()]  # fmt: skip
+    if same_domain is not None:
+        found += [
+            Group(name, "", chosen)
+            for name, chosen in (("same domain", same_domain), ("domain switch", ~same_domain))
+            if chosen.any()
+        ]
+    return found
+
+
+def _range(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
 
 
 def _quantiles(values: np.ndarray, number: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from recbole_lecdsr.evaluation.sample_metrics import per_sample
 from recbole_lecdsr.leaderboard.significance import Comparison, NoiseFloor, compare, mean_and_sd, noise_floor
-from recbole_lecdsr.leaderboard.slices import Bins
+from recbole_lecdsr.leaderboard.slices import Bins, Group, sample_groups
 from recbole_lecdsr.leaderboard.study import Study
 
 TABLE_METRICS = ("ndcg@10", "hit@10", "mrr")  # columns of the tables
@@ -133,3 +133,17 @@ def slice_means(study: Study, label: str, part: str, bins: Bins) -> np.ndarray:
     """`TESTED_METRIC` of a model in each bin of the samples of a part: (seeds, n), a row for each finished seed."""
     chosen = study.samples.parts[part]
     return np.array([bins.means(per_sample(run.rank[chosen], TESTED_METRIC)) for run in study.finished_runs(label)])
+
+
+def groups_of_part(study: Study, part: str) -> list[Group]:
+    """The kinds of test samples of a part, ``chosen`` being over the samples of that part."""
+    samples, chosen = study.samples, study.samples.parts[part]
+    same_domain = None if samples.same_domain is None else samples.same_domain[chosen]
+    return sample_groups(samples.history[chosen], samples.popularity[chosen], samples.item[chosen], same_domain)
+
+
+def group_means(study: Study, label: str, part: str, groups: Sequence[Group]) -> np.ndarray:
+    """`TESTED_METRIC` of a model in each group of the samples of a part: (seeds, n), a row for each finished seed."""
+    chosen = study.samples.parts[part]
+    values = [per_sample(run.rank[chosen], TESTED_METRIC) for run in study.finished_runs(label)]
+    return np.array([[row[group.chosen].mean() for group in groups] for row in values])

@@ -7,12 +7,16 @@ from recbole_lecdsr.leaderboard.standings import TESTED_METRIC, Standings
 from recbole_lecdsr.leaderboard.study import Study
 from recbole_lecdsr.runs.result import RunResult
 
+DEVICES_DIFFER = (
+    "Seconds, samples per second and memory were measured on different devices: they are comparable among runs of one "
+    "device only."
+)
+
 
 def statements(table: Standings) -> dict[str, str]:
     """Heading -> sentence, in the order of a report."""
     study = table.study
     result = study.first_result
-    devices = sorted({run.result.device for run in study.finished})
     sentences = {
         "Test samples": _test_samples(study),
         "Candidates": _candidates(study),
@@ -23,13 +27,18 @@ def statements(table: Standings) -> dict[str, str]:
         "Significance": _significance(table),
         "Noise floor": _noise_floor(table),
         "Untrained rankings": _untrained_rankings(result),
-        "Device": "; ".join(devices) + ".",
+        "Device": _devices(study),
     }
     return {
         heading: text if heading == "Device" else text[0].upper() + text[1:]
         for heading, text in sentences.items()
         if text
     }
+
+
+def _devices(study: Study) -> str:
+    text = "; ".join(study.devices) + "."
+    return text if len(study.devices) == 1 else f"{text} {DEVICES_DIFFER}"
 
 
 def _test_samples(study: Study) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.leaderboard.model_names import model_name, uses_score_fusion
-from recbole_lecdsr.leaderboard.row_parameters import differing_in_row
+from recbole_lecdsr.leaderboard.row_parameters import differing_rows
 from recbole_lecdsr.leaderboard.run_results import read_run
 from recbole_lecdsr.leaderboard.study_description import (
     RUNS_FOLDER,
@@ -30,8 +30,7 @@ from recbole_lecdsr.leaderboard.study_description import (
     label_folder,
     read_description,
 )
-from recbole_lecdsr.runs.comparison import describe_difference
-from recbole_lecdsr.runs.identity import DATA, VECTORS, differing_parts, name_parts
+from recbole_lecdsr.runs.identity import DATA, differing_parts, name_parts
 from recbole_lecdsr.runs.ranks import Samples
 from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.runs.run_directory import RESULT
@@ -128,6 +127,11 @@ class Study:
         }
 
     @property
+    def devices(self) -> list[str]:
+        """The devices of the finished runs, sorted."""
+        return sorted({run.result.device for run in self.finished})
+
+    @property
     def first_result(self) -> RunResult:
         """The result of the first finished run, for what all runs have in common."""
         return self.finished[0].result
@@ -156,6 +160,25 @@ def read_study(folder: str | Path) -> Study:
     """
     folder = Path(folder)
     description = read_description(folder)
+    runs, samples_of_finished = read_runs(folder, description)
+    finished = [run for run in runs if isinstance(run, FinishedRun)]
+    if not finished:
+        failed = [f"  {run.label}, seed {run.seed}: {run.error}" for run in runs if run.status == "failed"]
+        reasons = ["these runs failed:", *failed] if failed else ["none has failed either: start or resume it"]
+        raise UserError("\n".join([f"the study {folder} has no finished run, so there is no table;", *reasons]))
+    require_comparable(finished, samples_of_finished)
+    for label in description.models:
+        _require_one_row(folder, [run for run in finished if run.label == label])
+    samples = next((one for one in samples_of_finished if one.same_domain is not None), samples_of_finished[0])
+    return Study(folder, description, tuple(runs), samples)
+
+
+def read_runs(folder: Path, description: StudyDescription) -> tuple[list[Run], list[Samples]]:
+    """The runs of a study, whether they are comparable or not, and the samples of the finished ones.
+
+    Raises:
+        UserError: a run that cannot be read, or two of one model and seed.
+    """
     runs: list[Run] = []
     samples_of_finished: list[Samples] = []
     for label in description.models:
@@ -164,15 +187,7 @@ def read_study(folder: str | Path) -> Study:
             runs.append(run)
             if samples is not None:
                 samples_of_finished.append(samples)
-    finished = [run for run in runs if isinstance(run, FinishedRun)]
-    if not finished:
-        failed = [f"  {run.label}, seed {run.seed}: {run.error}" for run in runs if run.status == "failed"]
-        reasons = ["these runs failed:", *failed] if failed else ["none has failed either: start or resume it"]
-        raise UserError("\n".join([f"the study {folder} has no finished run, so there is no table;", *reasons]))
-    _require_comparable(finished, samples_of_finished)
-    for label in description.models:
-        _require_one_row(folder, [run for run in finished if run.label == label])
-    return Study(folder, description, tuple(runs), samples_of_finished[0])
+    return runs, samples_of_finished
 
 
 def _read_run(folder: Path, dataset: str, label: str, seed: int) -> tuple[Run, Samples | None]:
@@ -202,30 +217,24 @@ def _read_run(folder: Path, dataset: str, label: str, seed: int) -> tuple[Run, S
 def _require_one_row(folder: Path, runs: Sequence[FinishedRun]) -> None:
     """Refuse finished runs of one model with different parameters, whose mean would be that of no model."""
     for run in runs[1:]:
-        one, other = runs[0].result.parameters, run.result.parameters
-        names = differing_in_row(one, other)
-        if run.result.version != runs[0].result.version:  # which may have had other parameters
-            names = [name for name in names if name in one and name in other]
-        if names:
+        if difference := differing_rows(runs[0].result, run.result):
+            what, values = difference
             raise UserError(
-                f"the runs of {run.label} in {folder} have different parameters, so their mean says nothing (seeds "
-                f"{runs[0].seed} and {run.seed}: {describe_difference(names, one, other)}): delete those of one kind "
-                "and run these seeds again"
-            )
-        if parts := differing_parts(runs[0].result.identity or {}, run.result.identity or {}, (*VECTORS, "tested")):
-            raise UserError(
-                f"the runs of {run.label} in {folder} have different {name_parts(parts, run.result.domains)}, so their "
-                f"mean says nothing (seeds {runs[0].seed} and {run.seed}): delete those of one kind and run these "
+                f"the runs of {run.label} in {folder} have different {what}, so their mean says nothing (seeds "
+                f"{runs[0].seed} and {run.seed}{values and f': {values}'}): delete those of one kind and run these "
                 "seeds again"
             )
 
 
-def _require_comparable(runs: Sequence[FinishedRun], samples: Sequence[Samples]) -> None:
+def require_comparable(runs: Sequence[FinishedRun], samples: Sequence[Samples]) -> None:
     """Refuse runs that were not tested as the first one was.
 
     Args:
-        runs: the finished runs.
+        runs: the finished runs, one or more.
         samples: the test samples of each.
+
+    Raises:
+        UserError: names the two runs and what differs.
     """
     first, first_samples = runs[0], samples[0]
     expected = _protocol(first.result)
@@ -255,8 +264,9 @@ def _require_comparable(runs: Sequence[FinishedRun], samples: Sequence[Samples])
             ("domain", first_samples.domain, run_samples.domain),
             ("user", first_samples.user, run_samples.user),
             ("item", first_samples.item, run_samples.item),
+            ("same_domain", first_samples.same_domain, run_samples.same_domain),
         ):
-            if not np.array_equal(one, other):
+            if one is not None and other is not None and not np.array_equal(one, other):
                 raise UserError(f"{pair} have different test samples (column {column}): run them on the same data")
 
 

@@ -6,8 +6,9 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
@@ -20,6 +21,8 @@ from recbole_lecdsr.leaderboard.standings import (
     TESTED_METRIC,
     Standings,
     compute_standings,
+    group_means,
+    groups_of_part,
     slice_means,
 )
 from recbole_lecdsr.leaderboard.statements import missing_runs, seeds_text, statements
@@ -113,12 +116,16 @@ def _comparison_lines(table: Standings) -> list[str]:
 
 
 def _slice_lines(table: Standings) -> list[str]:
-    """Means over the seeds by history length and by popularity of the target item, a table for each domain."""
+    """Means over the seeds by kind of sample, by history length and by popularity, a table of each for each domain."""
     study, samples, lines = table.study, table.study.samples, []
     for part, name in study.part_names.items():
         labels = table.labels_scoring(part)
         if part == "overall" or not labels:
             continue
+        groups = groups_of_part(study, part)
+        head = [f"{' '.join(filter(None, [one.name, one.values]))} (n = {one.chosen.sum():,})" for one in groups]
+        means = {label: group_means(study, label, part, groups).mean(axis=0) for label in labels}
+        lines += _slice_table(study, name, "kind of sample", head, means)
         chosen = samples.parts[part]
         for what, bins in {
             "earlier interactions of the user": history_bins(samples.history[chosen]),
@@ -126,18 +133,22 @@ def _slice_lines(table: Standings) -> list[str]:
                 samples.popularity[chosen], samples.item[chosen]
             ),
         }.items():
-            sizes = zip(bins.ranges, bins.size, strict=True)
-            head = ["model", *(f"{values} (n = {size:,})" for values, size in sizes)]
-            rows = [
-                [
-                    _escape_markdown(study.model_name(label)),
-                    *(f"{mean:.4f}" for mean in slice_means(study, label, part, bins).mean(axis=0)),
-                ]
-                for label in labels
-            ]
-            title = f"## {_escape_markdown(name)}: {display_name(TESTED_METRIC)} by {what}"
-            lines += ["", title, "", *_markdown_table(head, rows, left_columns=1)]
+            head = [f"{values} (n = {size:,})" for values, size in zip(bins.ranges, bins.size, strict=True)]
+            means = {label: slice_means(study, label, part, bins).mean(axis=0) for label in labels}
+            lines += _slice_table(study, name, what, head, means)
     return lines
+
+
+def _slice_table(
+    study: Study, domain: str, what: str, slices: Sequence[str], means: Mapping[str, np.ndarray]
+) -> list[str]:
+    """A table of a domain with a column for each slice of its samples; ``means`` are those of each label."""
+    rows = [
+        [_escape_markdown(study.model_name(label)), *(f"{mean:.4f}" for mean in values)]
+        for label, values in means.items()
+    ]
+    title = f"## {_escape_markdown(domain)}: {display_name(TESTED_METRIC)} by {what}"
+    return ["", title, "", *_markdown_table(["model", *slices], rows, left_columns=1)]
 
 
 def _escape_markdown(text: str) -> str:

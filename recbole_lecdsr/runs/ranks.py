@@ -14,8 +14,12 @@ from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.runs.run_directory import RUN_AGAIN, write_run_file
 
-# Array -> kinds of its dtype: whole numbers, or texts. Their order is that of the digest.
-_KINDS = {"rank": "iu", "domain": "iu", "user": "U", "item": "U", "history": "iu", "popularity": "iu"}
+# Array -> kinds of its dtype: whole numbers, texts, or truth values. Their order is that of the digest.
+_KINDS = {
+    "rank": "iu", "domain": "iu", "user": "U", "item": "U", "history": "iu", "popularity": "iu", "same_domain": "b",
+}  # fmt: skip
+_KIND_NAMES = {"iu": "whole numbers", "U": "texts", "b": "truth values"}
+_LATER = frozenset({"same_domain"})  # arrays that files of early versions lack
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +31,8 @@ class Samples:
         user, item: (S,) str, tokens of the user and of the target item.
         history: (S,) int64, number of earlier interactions of the user.
         popularity: (S,) int64, number of training interactions of the target item.
+        same_domain: (S,) bool, whether the user's last interaction before the target is in the target's domain, False
+            where there is none; None in files of before it was recorded.
     """
 
     domain: np.ndarray
@@ -34,6 +40,7 @@ class Samples:
     item: np.ndarray
     history: np.ndarray
     popularity: np.ndarray
+    same_domain: np.ndarray | None = None
 
     @cached_property
     def parts(self) -> dict[str, np.ndarray]:
@@ -51,6 +58,7 @@ def write_ranks(
     item: np.ndarray,
     history: np.ndarray,
     popularity: np.ndarray,
+    same_domain: np.ndarray,
 ) -> str:
     """Write ranks.npz, whose arrays have an entry for each test sample.
 
@@ -61,6 +69,8 @@ def write_ranks(
         user, item: (S,) str, tokens of the user and of the target item.
         history: (S,) int64, number of earlier interactions of the user.
         popularity: (S,) int64, number of training interactions of the target item.
+        same_domain: (S,) bool, whether the user's last interaction before the target is in the target's domain; False
+            where there is none.
 
     Returns:
         The digest of the arrays, which result.json holds.
@@ -70,7 +80,7 @@ def write_ranks(
     """
     arrays = {
         "rank": rank, "domain": domain.astype(np.int8), "user": user.astype(str), "item": item.astype(str),
-        "history": history, "popularity": popularity,
+        "history": history, "popularity": popularity, "same_domain": same_domain,
     }  # fmt: skip
     with write_run_file(path, "wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes them for allow_pickle
@@ -80,7 +90,7 @@ def write_ranks(
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 of the content: the file itself holds the time at which it was written."""
     digest = hashlib.sha256()
-    for name in _KINDS:
+    for name in filter(arrays.__contains__, _KINDS):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
         digest.update(array.tobytes())
@@ -118,11 +128,10 @@ def read_ranks(path: Path, digest: str | None = None) -> tuple[np.ndarray, Sampl
 
 def _problem(arrays: Mapping[str, np.ndarray]) -> str:
     """What is wrong with arrays; empty if nothing is."""
-    if absent := [name for name in _KINDS if name not in arrays]:
+    if absent := [name for name in _KINDS if name not in arrays and name not in _LATER]:
         return f"has no {', '.join(absent)}"
-    if odd := [name for name, kinds in _KINDS.items() if arrays[name].dtype.kind not in kinds]:
-        expected = "texts" if _KINDS[odd[0]] == "U" else "whole numbers"
-        return f"has an array {odd[0]} of {arrays[odd[0]].dtype} instead of {expected}"
+    if odd := [name for name, array in arrays.items() if array.dtype.kind not in _KINDS[name]]:
+        return f"has an array {odd[0]} of {arrays[odd[0]].dtype} instead of {_KIND_NAMES[_KINDS[odd[0]]]}"
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) != 1 or arrays["rank"].ndim != 1 or not len(arrays["rank"]):
         return f"has arrays of the shapes {sorted(shapes)}, which must be one length of at least 1"

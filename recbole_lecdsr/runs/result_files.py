@@ -44,6 +44,7 @@ def write_result(
             item=dataset.item_token[test_data.item],
             history=dataset.log.history_length[test_data.targets],
             popularity=training_popularity(dataset)[test_data.item],
+            same_domain=dataset.log.same_domain[test_data.targets],
         )
         result = _make_result(config, test_data, outcome, test, identity, ranks_digest)
         result.write(config.run_directory / RESULT)

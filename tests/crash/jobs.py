@@ -106,6 +106,18 @@ def write_run(folder: Path, environment: Mapping[str, str]) -> None:
     shutil.rmtree(folder / "runs")
 
 
+def write_two_runs(folder: Path, environment: Mapping[str, str]) -> None:
+    """Trained runs of two seeds in the folders FIRST and OTHER, without their data, and a study of the first."""
+    write_run(folder, environment)
+    (folder / "RUN").rename(folder / "FIRST")
+    _run([*TRAIN, "--seed=7"], folder, environment)
+    (checkpoint,) = folder.glob("runs/pair/*/model.pth")
+    checkpoint.parent.rename(folder / "OTHER")
+    _run(["compare", "--add", "FIRST", "--study=study"], folder, environment)
+    for name in ("runs", "dataset"):
+        shutil.rmtree(folder / name)
+
+
 def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
     ended = run(command, folder, environment=environment)
     if ended.status:
@@ -190,6 +202,10 @@ JOBS = (
         ["compare", "--models=LeCDSR,Pop", "--seeds=1", "--study=study", "--config_files", "study.yaml"],
         write_pair_files,
         grows=STUDY_FILES,
+    ),
+    Job(
+        "compare-add", ["compare", "--add", "FIRST", "OTHER", "--study=study"], write_two_runs,
+        grows=STUDY_FILES - RUN_FILES,
     ),
     Job(
         "tune", ["tune", *CONFIG, "--space=space.yaml", "--trials=3", "--name=search"], write_pair_files,

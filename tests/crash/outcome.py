@@ -28,7 +28,7 @@ VOLATILE = frozenset({
     "seconds", "samples_per_second", "peak_memory_bytes", "device", "versions", "git_revision", "date", "time",
     "environment", "resume", "replaces", "checksum",
 })  # fmt: skip
-TEMPORARY = re.compile(r"(?:^|/)\.[^/]+\.[a-z0-9_]{8}\.tmp$")
+TEMPORARY = re.compile(r"(?:^|/)\.[^/]+\.[a-z0-9_]{8}\.tmp(?:/|$)")
 JOURNAL = "journal.log"  # of a search
 _STORES = ("answers.jsonl", "vectors.jsonl")
 _TRIAL = re.compile(r"(?<=trials/)\d+(?=/)")

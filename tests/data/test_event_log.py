@@ -18,6 +18,13 @@ def test_interactions_are_ordered_by_time_then_source_before_target_then_row():
     assert log.source_before.tolist() == [0, 0, 1, 2, 0]
 
 
+def test_an_interaction_is_in_the_domain_of_the_one_before_it_or_in_the_other():
+    log = make_log((1, 10, 1, 1.0), (1, 11, 1, 2.0), (1, 12, 0, 3.0), (1, 13, 0, 3.0), (1, 14, 1, 3.0), (2, 15, 1, 0.0))
+    assert log.item.tolist() == [10, 11, 12, 13, 14, 15]
+    assert log.same_domain.tolist() == [False, True, False, True, False, False], "the first of a user has none before"
+    assert make_log((1, 10, 1, 1.0), (2, 11, 1, 2.0)).same_domain.tolist() == [False, False]
+
+
 def test_case_r29_the_relative_time_is_the_share_of_training_interactions_up_to_an_interaction():
     rows = [(1, 10, 0, 40.0), (1, 11, 1, 10.0), (1, 12, 0, 20.0), (1, 14, 1, 90.0), (1, 15, 1, 70.0)]
     log = make_log(*rows)

@@ -27,6 +27,7 @@ def make_samples(n_users: int = 60, n_items: int = 80, per_user: int = 4, seed: 
         "item": np.array([f"i{i}" for i in item]),
         "history": rng.integers(3, 200, size=number),
         "popularity": count[item],
+        "same_domain": np.random.default_rng([seed, 7]).random(number) < 0.6,
     }
 
 

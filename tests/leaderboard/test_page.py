@@ -62,7 +62,7 @@ def test_the_page_loads_without_errors_or_network(browser, page, width, dark):
     assert browser.evaluate("document.documentElement.dataset.ready") == "true"
     assert browser.evaluate("document.querySelectorAll('.plot .main-svg').length > 0")
     drawn = browser.evaluate("[...document.querySelectorAll('.plot')].map(e => e.querySelectorAll('.trace').length)")
-    assert len(drawn) == 9  # five figures, and two maps before and after training
+    assert len(drawn) == 10  # six figures, and two maps before and after training
     assert all(drawn)
     assert browser.problems == []
     assert browser.requests == [page.resolve().as_uri()]
@@ -156,7 +156,7 @@ def crowded(tmp_path_factory) -> Path:
 def test_long_labels_leave_room_for_what_is_drawn(browser, crowded, width, share):
     browser.open(crowded, width)
     browser.evaluate("new Promise(done => setTimeout(done, 500))")
-    for key in ("curves", "ablations", "history", "cost"):
+    for key in ("curves", "ablations", "groups", "history", "cost"):
         plot = f"document.getElementById('{key}')"
         wide = browser.evaluate(f"{plot}._fullLayout._size.w / {plot}.clientWidth")
         assert wide >= share, (key, wide)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.leaderboard import charts, html_page, tables
+from recbole_lecdsr.evaluation.sample_metrics import ndcg
+from recbole_lecdsr.leaderboard import charts, html_page, page_rows, tables
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, embedding_map, project
 from recbole_lecdsr.leaderboard.report import write_report
 from recbole_lecdsr.leaderboard.standings import compute_standings
+from recbole_lecdsr.leaderboard.statements import statements
 from recbole_lecdsr.leaderboard.study import read_study
 from recbole_lecdsr.quick_start import run_lecdsr
 from tests.helpers import studies
@@ -39,7 +41,7 @@ def test_the_report_is_written(folder):
         "markdown": "leaderboard.md", "csv": "leaderboard.csv", "latex": "leaderboard.tex", "html": "leaderboard.html",
     }  # fmt: skip
     html = paths["html"].read_text(encoding="utf-8")
-    assert set(embedded(html)) == {"curves", "ablations", "history", "popularity", "cost"}
+    assert set(embedded(html)) == {"curves", "ablations", "groups", "history", "popularity", "cost"}
     assert "No map of LeCDSR: its checkpoint model.pth is not on this machine." in html
     assert write_report(folder).keys() == paths.keys()  # again, over the first
 
@@ -80,7 +82,7 @@ def test_a_study_of_one_run(tmp_path):
     result = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**result, "history": [], "best_epoch": None, "epochs": 0}), encoding="utf-8")
     html = write_report(tmp_path)["html"].read_text(encoding="utf-8")
-    assert set(embedded(html)) == {"history", "popularity", "cost"}
+    assert set(embedded(html)) == {"groups", "history", "popularity", "cost"}
 
 
 def test_the_page_and_its_figures_name_models_with_score_fusion(folder, monkeypatch):
@@ -95,7 +97,7 @@ def test_the_page_and_its_figures_name_models_with_score_fusion(folder, monkeypa
     assert "<h2>NDCG@10 against LeCDSR + fusion</h2>" in html
     assert "No map of LeCDSR + fusion: its checkpoint" in html
     names = {"LeCDSR + fusion", "SASRec", "LeCDSR:align_weight=0 + fusion"}
-    for key in ("curves", "history", "popularity", "cost"):
+    for key in ("curves", "groups", "history", "popularity", "cost"):
         assert {trace["name"] for trace in embedded(html)[key]["views"][0]["data"]} == names, key
     assert embedded(html)["ablations"]["views"][0]["data"][0]["y"] == ["align_weight=0"], "what is changed"
 
@@ -135,6 +137,66 @@ def test_ablation_bars_are_the_comparisons(table):
     assert view.data[0]["y"] == ["align_weight=0"]
     assert view.data[0]["x"] == pytest.approx([comparison.difference], abs=1e-5)
     assert view.layout["shapes"][0]["x1"] == table.noise["overall"].difference
+
+
+def test_domain_switches_are_a_slice_of_the_page_and_of_markdown(table):
+    view, samples = charts.by_group(table).views[2], table.study.samples
+    assert view.name == "drama"
+    trace = next(trace for trace in view.data if trace["name"] == "LeCDSR")
+    names = [category.partition("<br>n = ")[0] for category in trace["y"]]
+    assert [re.sub(r" [\d–,]+$", "", name) for name in names] == [
+        "cold items", "tail items", "head items", "short histories", "long histories", "same domain", "domain switch",
+    ]  # fmt: skip
+    chosen = (samples.domain == 1) & ~samples.same_domain
+    expected = np.mean([ndcg(run.rank[chosen], 10).mean() for run in table.study.finished_runs("LeCDSR")])
+    assert trace["x"][-1] == pytest.approx(expected, abs=1e-5)
+    markdown = tables.to_markdown(table)
+    section = markdown.partition("## drama: NDCG@10 by kind of sample\n")[2].partition("\n## ")[0]
+    assert f"domain switch (n = {chosen.sum()}) |" in section
+    assert f"| {expected:.4f} |" in next(line for line in section.splitlines() if line.startswith("| LeCDSR |"))
+    assert markdown.index("## drama: NDCG@10 by earlier") > markdown.index("## drama: NDCG@10 by kind of sample")
+
+
+def without_domain_switches(folder, pattern):
+    for path in folder.rglob(pattern):
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files if name != "same_domain"}
+        np.savez_compressed(path, **arrays)
+
+
+def test_runs_of_before_domain_switches_were_recorded(folder):
+    without_domain_switches(folder, "LeCDSR-1/ranks.npz")
+    assert "domain switch (n" in tables.to_markdown(compute_standings(read_study(folder))), "the other runs have them"
+    without_domain_switches(folder, "ranks.npz")
+    table = compute_standings(read_study(folder))
+    assert "domain switch" not in tables.to_markdown(table)
+    assert "long histories" in tables.to_markdown(table)
+    assert "did not record" in charts.by_group(table).text
+
+
+def test_other_domain_switches_are_other_samples(folder):
+    path = next(folder.rglob("SASRec-1/ranks.npz"))
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez_compressed(path, **{**arrays, "same_domain": ~arrays["same_domain"]})
+    with pytest.raises(UserError, match="different test samples \\(column same_domain\\)"):
+        read_study(folder)
+
+
+def test_it_is_said_that_times_of_different_devices_are_not_comparable(folder):
+    table = compute_standings(read_study(folder))
+    assert statements(table)["Device"] == "x86_64, 2 threads."
+    assert "different devices" not in charts.cost(table).text
+    path = next(folder.rglob("SASRec-1/result.json"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "device": "NVIDIA H100"}))
+    table = compute_standings(read_study(folder))
+    assert statements(table)["Device"].startswith("NVIDIA H100; x86_64, 2 threads. Seconds, ")
+    assert "comparable among runs of one device only" in charts.cost(table).text
+    assert {row.name: row.device for row in page_rows.cost_rows(table)} == {
+        "LeCDSR": "x86_64, 2 threads",
+        "SASRec": "NVIDIA H100; x86_64, 2 threads",
+        "LeCDSR:align_weight=0": "x86_64, 2 threads",
+    }
 
 
 def test_slices_average_back_to_the_whole(table):

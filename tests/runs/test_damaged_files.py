@@ -243,6 +243,8 @@ def wrong_ranks(arrays: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]
     yield {**arrays, "item": arrays["item"].astype("S9")}
     yield {**arrays, "history": arrays["history"] / 2}
     yield {**arrays, "popularity": arrays["popularity"] - 10**6}
+    yield {**arrays, "same_domain": arrays["same_domain"].astype(int)}
+    yield {**arrays, "same_domain": arrays["same_domain"][:-1]}
     yield {"rank": arrays["rank"]}
 
 
@@ -283,9 +285,12 @@ def test_case_t2_ranks_of_another_run_are_refused(run, tmp_path):
     assert len(read_run(run, 2022)[1])
     with np.load(run / "ranks.npz") as file:
         arrays = dict(file)
-    arrays["rank"][0] += 1
-    np.savez_compressed(run / "ranks.npz", **arrays)
-    assert "result.json was written with" in refusal(lambda: read_run(run, 2022), "delete the run and start it again")
+    without = {name: array for name, array in arrays.items() if name != "same_domain"}
+    other = {**arrays, "same_domain": ~arrays["same_domain"]}
+    for content in ({**arrays, "rank": arrays["rank"] + (arrays["rank"] == arrays["rank"][0])}, other, without):
+        np.savez_compressed(run / "ranks.npz", **content)
+        text = refusal(lambda: read_run(run, 2022), "delete the run and start it again")
+        assert "result.json was written with" in text
 
 
 # ------------------------------------------------------------------ config.yaml

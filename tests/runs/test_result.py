@@ -62,6 +62,16 @@ def test_the_ranks_are_of_the_test_events_of_each_user(finished):
     assert len(ranks["rank"]) == len(last)
 
 
+def test_the_ranks_say_whether_the_last_interaction_was_in_the_domain_of_the_target(finished):
+    ranks = read_run(finished["folder"])["ranks"]
+    domains: dict[str, list[str]] = {}
+    for user, _, domain, _ in sorted(random_events(), key=lambda event: event[3]):
+        domains.setdefault(user, []).append(domain)
+    found = dict(zip(ranks["user"].tolist(), ranks["same_domain"].tolist(), strict=True))
+    assert found == {user: names[-1] == names[-2] for user, names in domains.items()}
+    assert {True, False} == set(found.values())
+
+
 def test_the_result_says_what_was_run(finished):
     result = finished["result"]
     assert result.keys() >= MEASURED
