@@ -68,14 +68,20 @@ class DualDomainEvaluator(CrossDomainTrainer):
         self.seconds = {"load": time.perf_counter() - config.created, "train": 0.0, "valid": 0.0, "test": 0.0}
         self.samples_seen = 0
 
-    def rank(self, eval_data: EvalLoader, show_progress: bool = False) -> np.ndarray:
+    def rank(
+        self,
+        eval_data: EvalLoader,
+        show_progress: bool = False,
+        top_items: TopItems | None = None,
+        chosen: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Ranks by the model with its present weights; see `recbole_lecdsr.evaluation.model_ranks.model_ranks`.
 
         They follow from weights and seed alone, also where the model draws random numbers.
         """
         seed_model(self.config["seed"], SCORING)
         with explain_memory_errors(self.config, "rank a batch", EVALUATION):
-            return model_ranks(self.model, eval_data, show_progress)
+            return model_ranks(self.model, eval_data, show_progress, top_items, chosen)
 
     def metrics(self, rank: np.ndarray, domain: np.ndarray) -> DomainMetrics:
         """Metrics of ranks; see `recbole_lecdsr.evaluation.metrics.rank_metrics`."""
@@ -184,7 +190,7 @@ class DualDomainEvaluator(CrossDomainTrainer):
             if state_dict is not None:
                 self._load_weights(state_dict, model_file or self.saved_model_file)
             in_the_same_pass = top_items if eval_data.candidates.items is None else None
-            rank[chosen] = model_ranks(self.model, eval_data, show_progress, in_the_same_pass, chosen)[chosen]
+            rank[chosen] = self.rank(eval_data, show_progress, in_the_same_pass, chosen)[chosen]
             seconds += time.perf_counter() - started
             if top_items is not None and in_the_same_pass is None:
                 top_items.add(self.model, chosen)

@@ -129,13 +129,17 @@ def test_windows_stay_with_their_rows_when_users_are_dropped(tmp_path):
     assert samples(dataset, "valid") == given("valid")
 
 
-def masked(loader, repeatable: bool = False) -> dict[tuple[str, str], set[str]]:
+def masked(loader) -> dict[tuple[str, str], set[str]]:
     """(user, target) of each sample -> items of the target's domain that full ranking leaves out."""
     data, found = loader.dataset, {}
-    for batch, _, allowed in loader:
-        for row, (user, item) in enumerate(zip(batch["user_id"].tolist(), batch["item_id"].tolist(), strict=True)):
-            of_domain = loader.domain_mask[batch["domain"][row]]
-            found[data.user_token[user], data.item_token[item]] = set(data.item_token[of_domain & ~allowed[row]])
+    for batch, _, parts in loader:
+        for part in parts:
+            hidden = [set() for _ in part.rows]
+            for row, column in zip(*map(torch.Tensor.tolist, part.hidden), strict=True):
+                hidden[row].add(data.item_token[int(part.items[column])])
+            for row, items in zip(part.rows.tolist(), hidden, strict=True):
+                user, target = int(batch["user_id"][row]), int(batch["item_id"][row])
+                found[data.user_token[user], data.item_token[target]] = items
     return found
 
 
