@@ -340,7 +340,7 @@ def _require_every_part(log: EventLog, ratios: Sequence[float]) -> None:
         if ratio and not np.any(log.split == code):
             moments, counts = np.unique(log.time, return_counts=True)
             raise UserError(
-                f"the split by time leaves no {phase} interaction, since all interactions of a moment go to one part: "
+                f"the split by time leaves the {phase} split empty, since all interactions of a moment go to one part: "
                 f"{counts.max()} of {len(log)} have the time {moments[counts.argmax()]:.16g}. Choose other ratios in "
                 "eval_args.split, or eval_args.group_by: user"
             )

@@ -74,7 +74,7 @@ def _report_unseen_users(dataset: CrossDomainSequentialDataset, phase: str) -> N
     """Say how many users meet validation or the test without training, which per-user splits do not have."""
     log, code = dataset.log, PHASES[phase]
     if left_out := len(targets_without_history(log, code)):
-        logger.info("%d %s interactions are the first of their user and thus no samples", left_out, phase)
+        logger.info("%d interactions of the %s split are the first of their user and no samples", left_out, phase)
     if len(unseen := targets_of_unseen_users(log, code)):
         logger.info(
             "%d %s samples are of %d users without training interactions",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from recbole_lecdsr.data.constants import TRAIN
@@ -33,10 +35,10 @@ def targets_without_history(log: EventLog, phase: int) -> np.ndarray:
     return np.flatnonzero((log.split == phase) & (log.history_length == 0))
 
 
-def targets_of_unseen_users(log: EventLog, phase: int) -> np.ndarray:
-    """Targets of a split whose users have no training interaction: (S,) int64 indices of samples."""
+def targets_of_unseen_users(log: EventLog, phase: int, trained: Sequence[int] = (TRAIN,)) -> np.ndarray:
+    """Targets of a split whose users have no interaction in the splits that were trained on: (S,) int64 indices."""
     target = sample_targets(log, phase)
-    return target[~np.isin(log.user[target], log.user[log.split == TRAIN])]
+    return target[~np.isin(log.user[target], log.user[np.isin(log.split, trained)])]
 
 
 def sequence_ends(log: EventLog, target: np.ndarray, max_length: int, stride: int) -> tuple[np.ndarray, np.ndarray]:

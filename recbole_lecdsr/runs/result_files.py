@@ -6,7 +6,7 @@ import numpy as np
 
 from recbole_lecdsr import distributed
 from recbole_lecdsr.config import LeCDSRConfig
-from recbole_lecdsr.data.constants import DOMAINS, TEST
+from recbole_lecdsr.data.constants import DOMAINS, TEST, TRAIN, VALID
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.samples import targets_of_unseen_users, targets_without_history
 from recbole_lecdsr.evaluation.metrics import training_popularity
@@ -63,7 +63,7 @@ def _make_result(
     ranks_digest: str,
 ) -> RunResult:
     candidates, log = test_data.candidates, test_data.dataset.log
-    unseen = targets_of_unseen_users(log, TEST)
+    unseen = targets_of_unseen_users(log, TEST, trained=(TRAIN, VALID) if config["refit"] else (TRAIN,))
     return RunResult(
         model=config.model_name,
         dataset=config["dataset"],

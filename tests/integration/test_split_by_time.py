@@ -191,7 +191,7 @@ def test_users_without_training_interactions_are_ranked_and_counted(tmp_path, lo
     rows = ranks["user"] == "late"
     assert rows.sum() == 1 and ranks["history"][rows].tolist() == [1] and (ranks["rank"] > 0).all()
     assert found["left_out"] == 1 and found["users"] > 1 and found["test_samples"] > found["users"]
-    assert "1 test interactions are the first of their user and thus no samples" in caplog.text
+    assert "1 interactions of the test split are the first of their user and no samples" in caplog.text
     assert f"{found['test_samples']} test samples are of {found['users']} users without training" in caplog.text
 
 
@@ -228,5 +228,5 @@ def test_combinations_that_are_refused(tmp_path, changes, message):
 
 def test_times_that_are_too_coarse_are_refused(tmp_path):
     events = [(user, item, domain, float(time > 4)) for user, item, domain, time in random_events()]
-    with pytest.raises(UserError, match=r"leaves no valid interaction.*150 of 300 have the time"):
+    with pytest.raises(UserError, match=r"leaves the valid split empty.*150 of 300 have the time"):
         load(write_pair(tmp_path, events), eval_args={"split": {"RS": [0.5, 0.2, 0.3]}, "group_by": "none"})
