@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from recbole_lecdsr.data.constants import TEST, TRAIN, VALID
+from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.event_log import EventLog
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.leaderboard.standings import compute_standings
@@ -20,6 +21,7 @@ from recbole_lecdsr.leaderboard.study import read_study
 from recbole_lecdsr.llm.encoders.embed import TokenVectors, average_item_vectors
 from recbole_lecdsr.llm.user_profiles import read_profiles
 from recbole_lecdsr.model.score_fusion.calibration import calibration_targets, withhold_calibration
+from recbole_lecdsr.prepare.property_file import read_split_rule
 from recbole_lecdsr.quick_start import load_data_and_model
 from tests.helpers import studies
 from tests.helpers.pairs import Event, random_events, write_pair
@@ -38,13 +40,13 @@ def events_over_time() -> list[Event]:
 
 
 def with_other_interactions_after(events: list[Event], moment: float) -> list[Event]:
-    """Users and items of what is later than a moment are dealt out anew, within each domain."""
+    """What is later than a moment has other users and items, of the same domain."""
     shuffle, changed = random.Random(3), list(events)
     for domain in ("source", "target"):
         rows = [row for row, event in enumerate(events) if event[2] == domain and event[3] > moment]
-        users, items = ([events[row][column] for row in rows] for column in (0, 1))
+        users = [events[row][0] for row in rows]
         shuffle.shuffle(users)
-        shuffle.shuffle(items)
+        items = shuffle.choices(sorted({item for _, item, own, _ in events if own == domain}), k=len(rows))
         for row, user, item in zip(rows, users, items, strict=True):
             changed[row] = (user, item, domain, events[row][3])
     return changed
@@ -78,23 +80,32 @@ def test_group_by_is_written_as_recbole_allows(tmp_path, given):
 # ------------------------------------------------------------------ leaks
 
 
-def scores_of_targets(folder: str, until: float) -> dict[float, np.ndarray]:
-    """Scores of all items for each validation and test target up to a moment, by the time of the target."""
-    _, model, data, _, *evaluation = load_data_and_model(folder)
-    found = {}
+def rankings(folder: str, until: float) -> dict[tuple[str, float], np.ndarray]:
+    """By phase and time of each validation and test target up to a moment: the scores of all items; and, of ``rank``,
+    the rank of each test target."""
+    _, model, _, _, *evaluation = load_data_and_model(folder)
+    found = {
+        ("rank", time): rank
+        for time, rank in zip(times_of(evaluation[1]), read_run(folder)["ranks"]["rank"], strict=True)
+    }
     for loader in evaluation:
         with torch.no_grad(), model.scoring():
             scores = [model.full_sort_predict(batch).view(len(batch), -1) for batch, *_ in loader]
-        times = data.log.time[loader.targets]
-        found |= {time: row for time, row in zip(times, torch.cat(scores).numpy(), strict=True) if time <= until}
-    return found
+        found |= {
+            (loader.phase, time): row for time, row in zip(times_of(loader), torch.cat(scores).numpy(), strict=True)
+        }
+    return {key: values for key, values in found.items() if key[1] <= until}
+
+
+def times_of(loader: EvalLoader) -> list[float]:
+    return loader.dataset.log.time[loader.targets].tolist()
 
 
 MODELS = ["LeCDSR", "SASRec", "BPR", "ItemKNN", "ABXI", "C2DSR", "TriCDR", "LLMESR"]
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_other_interactions_after_a_test_target_change_no_score_of_it(tmp_path, log, model):
+def test_other_interactions_after_a_test_target_change_no_score_and_no_rank_of_it(tmp_path, log, model):
     moment = float(np.median(log.time[log.split == TEST]))
     events = events_over_time()
     outcomes = [
@@ -104,10 +115,10 @@ def test_other_interactions_after_a_test_target_change_no_score_of_it(tmp_path, 
     one, other = (read_run(outcome["run_directory"]) for outcome in outcomes)
     assert_same_weights(one["weights"], other["weights"])
     assert outcomes[0]["best_valid_result"] == outcomes[1]["best_valid_result"]
-    scores, others = (scores_of_targets(outcome["run_directory"], moment) for outcome in outcomes)
-    assert scores.keys() == others.keys() and len(scores) > 100
-    for time, row in scores.items():
-        np.testing.assert_array_equal(row, others[time])
+    found, others = (rankings(outcome["run_directory"], moment) for outcome in outcomes)
+    assert found.keys() == others.keys() and len(found) > 100
+    for key, values in found.items():
+        np.testing.assert_array_equal(values, others[key], err_msg=str(key))
     assert one["result"]["test"] != other["result"]["test"], "else the test shows nothing"
 
 
@@ -230,3 +241,12 @@ def test_times_that_are_too_coarse_are_refused(tmp_path):
     events = [(user, item, domain, float(time > 4)) for user, item, domain, time in random_events()]
     with pytest.raises(UserError, match=r"leaves the valid split empty.*150 of 300 have the time"):
         load(write_pair(tmp_path, events), eval_args={"split": {"RS": [0.5, 0.2, 0.3]}, "group_by": "none"})
+
+
+def test_statistics_of_a_preparation_are_of_the_split_in_the_property_file(tmp_path):
+    path = tmp_path / "pair.yaml"
+    for given in ("none", "~"):
+        path.write_text(f"eval_args:\n  split: {{RS: [0.6, 0.2, 0.2]}}\n  group_by: {given}\n", encoding="utf-8")
+        assert read_split_rule(path) == {"RS": [0.6, 0.2, 0.2], "group_by": "none"}
+    path.write_text("eval_args:\n  split: {RS: [0.6, 0.2, 0.2]}\n  group_by: user\n", encoding="utf-8")
+    assert read_split_rule(path) == {"RS": [0.6, 0.2, 0.2]}
