@@ -286,7 +286,8 @@ class LeCDSRConfig(CDRConfig):
         mode = values["eval_args"]["mode"]
         if not isinstance(mode, Mapping):
             mode = {"valid": mode, "test": mode}
-        values["eval_args"] = {**values["eval_args"], "mode": mode}
+        group_by = str(values["eval_args"]["group_by"]).lower()  # RecBole has None and any case of "none"
+        values["eval_args"] = {**values["eval_args"], "mode": mode, "group_by": group_by}
         if values["clip_grad_norm"] is not None and not isinstance(values["clip_grad_norm"], Mapping):
             values["clip_grad_norm"] = {"max_norm": values["clip_grad_norm"]}
         self.dataset = values["dataset"] = str(values["dataset"])

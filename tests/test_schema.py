@@ -184,7 +184,7 @@ def test_the_values_of_property_files_are_allowed(path):
         ("eval_args.mode", "uni", "eval_args.mode must be full, uniN or popN (such as uni999)"),
         ("eval_args.mode", {"valid": "uni9"}, "eval_args.mode must be full"),
         ("eval_args.order", "RO", "eval_args.order must be TO, not 'RO'"),
-        ("eval_args.group_by", "none", "eval_args.group_by must be user, not 'none'"),
+        ("eval_args.group_by", "item", "eval_args.group_by must be user or none, or ~ for none, not 'item'"),
         ("train_neg_sample_args.sample_num", 0, "train_neg_sample_args.sample_num must be a whole number of"),
         ("source_domain.val_interval", 3, "source_domain.val_interval must be a mapping of columns to intervals"),
         ("llm.backend", "opena", "llm.backend must be one of openai, batch, transformers, history, not 'opena'"),

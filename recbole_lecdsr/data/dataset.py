@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -29,6 +29,7 @@ from recbole_lecdsr.data.precomputed_windows import (
 )
 from recbole_lecdsr.data.run_parameters import RunConfig
 from recbole_lecdsr.data.samples import sample_targets
+from recbole_lecdsr.data.splitting import splits_by_time
 from recbole_lecdsr.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -167,8 +168,13 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
                 length=length, window_item=window_item, window_domain=window_domain,
             )  # fmt: skip
             return log, None
-        split = self.config["eval_args"]["split"]
-        log = build_event_log(user, item, domain, time, split=split, ready_split=ready_split)
+        arguments = self.config["eval_args"]
+        log = build_event_log(
+            user, item, domain, time,
+            split=arguments["split"], group_by=arguments["group_by"], ready_split=ready_split,
+        )  # fmt: skip
+        if self.splits_by_time:
+            _require_every_part(log, arguments["split"]["RS"])
         rating = self._ratings([part.inter_feat for part in parts])
         return log, None if rating is None else rating[sort_interactions(user, time, domain, ready_split)]
 
@@ -203,6 +209,11 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         return np.concatenate(lengths), np.concatenate(items), np.concatenate(domains)
 
     # ------------------------------------------------------------------ samples
+
+    @property
+    def splits_by_time(self) -> bool:
+        """Whether all interactions are split at two moments, so that no training interaction is later than a target."""
+        return splits_by_time(self.config)
 
     def targets(self, phase: str) -> np.ndarray:
         """Samples of ``train``, ``valid`` or ``test``: (S,) int64 indices of their targets in the log, ascending."""
@@ -321,6 +332,18 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
             UserError: a ``.useremb`` file that is missing or malformed.
         """
         return self.llm_features.users
+
+
+def _require_every_part(log: EventLog, ratios: Sequence[float]) -> None:
+    """Refuse a split by time that leaves a part without interactions, since too many have the same time."""
+    for (phase, code), ratio in zip(PHASES.items(), ratios, strict=True):
+        if ratio and not np.any(log.split == code):
+            moments, counts = np.unique(log.time, return_counts=True)
+            raise UserError(
+                f"the split by time leaves the {phase} split empty, since all interactions of a moment go to one part: "
+                f"{counts.max()} of {len(log)} have the time {moments[counts.argmax()]:.16g}. Choose other ratios in "
+                "eval_args.split, or eval_args.group_by: user"
+            )
 
 
 def _domain_settings(config: RunConfig, domain: str) -> dict[str, Any]:

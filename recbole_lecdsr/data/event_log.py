@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recbole_lecdsr.data.constants import CONTEXT, SOURCE, TRAIN, VALID
-from recbole_lecdsr.data.splitting import split_counts
+from recbole_lecdsr.data.splitting import BY_USER, split_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,8 @@ class EventLog:
         domain: (E,) int8, 0 source and 1 target.
         split: (E,) int8, the split in which the interaction is a target: 0 train, 1 valid, 2 test; -1 in a precomputed
             window. In a split that is made per user (docs/protocol.md, 3), the first interaction of a user, which has
-            no history and is no sample, belongs to training; in a ready-made split its file decides.
+            no history and is no sample, belongs to training; in one by time its time decides, in a ready-made split
+            its file.
         first: (E,) int64, index of the first interaction of the interaction's sequence.
         source_before: (E,) int32, how many earlier interactions of the sequence are of the source domain.
         time: (E,) float64, in the unit of the files; 0 throughout with precomputed windows, whose interactions have no
@@ -137,6 +138,7 @@ def build_event_log(
     time: np.ndarray,
     *,
     split: Mapping[str, object] | None = None,
+    group_by: object = BY_USER,
     ready_split: np.ndarray | None = None,
 ) -> EventLog:
     """Sort interactions into mixed sequences and label each with its split.
@@ -145,8 +147,8 @@ def build_event_log(
         user, item, domain: (E,) int, the interactions, the rows of each domain in the order of its file.
         time: (E,) numbers.
         split: RecBole's ``eval_args.split``: ``{"LS": "valid_and_test" | "valid_only" | "test_only"}`` or
-            ``{"RS": [train, valid, test]}``. Counts are taken over the samples of each user, which are all its
-            interactions but the first.
+            ``{"RS": [train, valid, test]}``.
+        group_by: RecBole's ``eval_args.group_by``; see `recbole_lecdsr.data.splitting.split_labels`.
         ready_split: instead, (E,) int labels of a ready-made split, row for row.
 
     Raises:
@@ -170,11 +172,7 @@ def build_event_log(
     if ready_split is not None:
         label = ready_split[order].astype(np.int8)
     else:
-        counts = split_counts(length - 1, split or {})
-        valid_start = starts + 1 + counts[:, TRAIN]
-        index = np.arange(size)
-        label = (index >= np.repeat(valid_start, length)).astype(np.int8)
-        label += index >= np.repeat(valid_start + counts[:, VALID], length)
+        label = split_labels(user, time, split or {}, group_by)
     return EventLog(
         user=user,
         item=item,

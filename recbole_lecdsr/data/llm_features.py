@@ -14,6 +14,7 @@ from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.embeddings import embedding_file
 from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
 from recbole_lecdsr.data.embeddings.provenance import check_embedding_files, read_provenance
+from recbole_lecdsr.data.splitting import differing_split
 from recbole_lecdsr.errors import UserError
 
 if TYPE_CHECKING:
@@ -136,12 +137,9 @@ class LLMFeatures:
     def _warn_of_another_split(self, path: Path) -> None:
         """Warn where profiles were made from the training interactions of another split, among which may be validation
         or test interactions of this one (docs/protocol.md, 12)."""
-        origin, config = read_provenance(path), self._config
-        here = {"split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"]}
-        for key, value in here.items():
-            if key in origin and origin[key] != value:
-                logger.warning(
-                    "the user vectors of %s were made for %s %s, but this run has %s: they may contain validation or "
-                    "test interactions",
-                    path, key, origin[key], value,
-                )  # fmt: skip
+        if difference := differing_split(read_provenance(path), self._config):
+            logger.warning(
+                "the user vectors of %s were made for %s %s, but this run has %s: they may contain validation or test "
+                "interactions",
+                path, *difference,
+            )  # fmt: skip

@@ -25,10 +25,14 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
+
 from recbole_lecdsr.data.collator import SequenceCollator
+from recbole_lecdsr.data.constants import PHASES
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.run_parameters import RunConfig
+from recbole_lecdsr.data.samples import targets_of_unseen_users, targets_without_history
 from recbole_lecdsr.data.train_loader import TrainLoader
 
 logger = logging.getLogger(__name__)
@@ -61,4 +65,18 @@ def data_preparation(
         len(test.targets),
         config["MAX_ITEM_LIST_LENGTH"],
     )
+    for phase in ("valid", "test"):
+        _report_unseen_users(dataset, phase)
     return train, valid, test
+
+
+def _report_unseen_users(dataset: CrossDomainSequentialDataset, phase: str) -> None:
+    """Say how many users meet validation or the test without training, which per-user splits do not have."""
+    log, code = dataset.log, PHASES[phase]
+    if left_out := len(targets_without_history(log, code)):
+        logger.info("%d interactions of the %s split are the first of their user and no samples", left_out, phase)
+    if len(unseen := targets_of_unseen_users(log, code)):
+        logger.info(
+            "%d %s samples are of %d users without training interactions",
+            len(unseen), phase, len(np.unique(log.user[unseen])),
+        )  # fmt: skip

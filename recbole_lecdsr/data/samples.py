@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from recbole_lecdsr.data.constants import TRAIN
 from recbole_lecdsr.data.event_log import EventLog
 
 
@@ -25,6 +28,17 @@ def sample_targets(log: EventLog, phase: int, min_history: int = 1) -> np.ndarra
         [[1, 2], [], [3]]
     """
     return np.flatnonzero((log.split == phase) & (log.history_length >= max(min_history, 1)))
+
+
+def targets_without_history(log: EventLog, phase: int) -> np.ndarray:
+    """Interactions of a split that are no samples, since nothing comes before them: (N,) int64 indices."""
+    return np.flatnonzero((log.split == phase) & (log.history_length == 0))
+
+
+def targets_of_unseen_users(log: EventLog, phase: int, trained: Sequence[int] = (TRAIN,)) -> np.ndarray:
+    """Targets of a split whose users have no interaction in the splits that were trained on: (S,) int64 indices."""
+    target = sample_targets(log, phase)
+    return target[~np.isin(log.user[target], log.user[np.isin(log.split, trained)])]
 
 
 def sequence_ends(log: EventLog, target: np.ndarray, max_length: int, stride: int) -> tuple[np.ndarray, np.ndarray]:

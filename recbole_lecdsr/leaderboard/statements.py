@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recbole_lecdsr.data.splitting import BY_TIME
 from recbole_lecdsr.evaluation.sample_metrics import display_name
 from recbole_lecdsr.leaderboard.standings import TESTED_METRIC, Standings
 from recbole_lecdsr.leaderboard.study import Study
@@ -44,7 +45,20 @@ def _devices(study: Study) -> str:
 def _test_samples(study: Study) -> str:
     names = {part: name for part, name in study.part_names.items() if part != "overall"}
     counts = ", ".join(f"{study.samples.parts[part].sum():,} {name}" for part, name in names.items())
-    return f"{counts}; {len(set(study.samples.user)):,} users."
+    return f"{counts}; {len(set(study.samples.user)):,} users.{_unseen_users(study.first_result)}"
+
+
+def _unseen_users(result: RunResult) -> str:
+    found = result.unseen_users or {}
+    text = ""
+    if number := found.get("test_samples"):
+        text += (
+            f" {number:,} of the samples are of {found.get('users', 0):,} users without training interactions: models "
+            "that read histories rank for them by these, others by user vectors that no interaction has trained."
+        )
+    if left_out := found.get("left_out"):
+        text += f" Not among them are {left_out:,} test interactions that are the first of their user."
+    return text
 
 
 def _candidates(study: Study) -> str:
@@ -70,6 +84,11 @@ def _split(result: RunResult) -> str:
         return f"ready-made files {', '.join(parameters['benchmark_filename'])}."
     arguments = parameters["eval_args"]
     (kind, value), = arguments["split"].items()  # fmt: skip
+    if arguments.get("group_by") == BY_TIME:
+        return (
+            f"by time, {kind} {value} of all interactions (group_by: none): no interaction that is later than a target "
+            "was known to a model that ranked it."
+        )
     return f"{kind} {value}, order {arguments.get('order')}, grouped by {arguments.get('group_by')}."
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recbole_lecdsr.data.embeddings.provenance import DIGEST, content_digest, read_provenance
+from recbole_lecdsr.data.splitting import differing_split
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import sidecar
 from recbole_lecdsr.llm import text_files
@@ -81,15 +82,13 @@ def _require_described(path: Path, records: text_files.Records) -> None:
 def _require_same_split(dataset: CrossDomainSequentialDataset, path: Path) -> None:
     """Refuse profiles made for another split, whose training interactions may include held-out ones of this split."""
     provenance = read_provenance(path)
-    config = dataset.config
-    current = {"split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"]}
-    for key, value in current.items():
-        if key in provenance and provenance[key] != value:
-            raise UserError(
-                f"{path} was made for {key} {provenance[key]}, but {key} is now {value}: its profiles may reveal "
-                "validation or test interactions. Make them again with `run_lecdsr.py profile`, use others with "
-                "--profile_file=NAME.jsonl, or use none with --user_text=history"
-            )
+    if difference := differing_split(provenance, dataset.config):
+        key, noted, current = difference
+        raise UserError(
+            f"{path} was made for {key} {noted}, but {key} is now {current}: its profiles may reveal validation or "
+            "test interactions. Make them again with `run_lecdsr.py profile`, use others with "
+            "--profile_file=NAME.jsonl, or use none with --user_text=history"
+        )
     if provenance.get("events", dataset.log.digest) != dataset.log.digest:
         logger.warning(
             "%s was made from other interactions than those in use (the data or the filters have changed): its "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from recbole_lecdsr.data.splitting import BY_TIME, BY_USER
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped
 from recbole_lecdsr.property_files import domain_names, read_property_file
@@ -79,11 +80,15 @@ def choose_property_file(
 
 
 def read_split_rule(path: Path) -> Mapping[str, object] | None:
-    """``eval_args.split`` of a property file; None if there is no such file or it does not set the split."""
+    """``eval_args.split`` of a property file, with ``group_by`` if it is by time; None where neither is set."""
     if not path.exists():
         return None
-    split = _mapping(read_property_file(path), "eval_args").get("split")
-    return split if isinstance(split, Mapping) else None
+    arguments = _mapping(read_property_file(path), "eval_args")
+    split = arguments.get("split")
+    if not isinstance(split, Mapping):
+        return None
+    by_time = str(arguments.get("group_by", BY_USER)).lower() == BY_TIME
+    return {**split, "group_by": BY_TIME} if by_time else split
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,9 @@ class RunResult:
         valid: validation metrics of the selected epochs; empty without validation.
         test: test metrics.
         test_samples: domain -> number of test samples.
+        unseen_users: ``users`` without training interactions among those of test samples, their ``test_samples``, and
+            ``left_out``, test interactions that are no samples since they are the first of their user; None in results
+            of before these were counted.
         candidates: among which items the targets are ranked.
         reference: ``popularity`` and ``random`` -> test metrics of these rankings.
         recommended: coverage and popularity of the top items in each domain.
@@ -101,6 +104,7 @@ class RunResult:
     coverage: Mapping[str, Any]
     history: tuple[EpochRecord, ...]
     parameters: Mapping[str, Any]
+    unseen_users: Mapping[str, Count] | None = None
     identity: Mapping[str, str | int] | None = None
     ranks_digest: str | None = None
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from recbole_lecdsr import distributed
 from recbole_lecdsr.config import LeCDSRConfig
-from recbole_lecdsr.data.constants import DOMAINS
+from recbole_lecdsr.data.constants import DOMAINS, TEST, TRAIN, VALID
 from recbole_lecdsr.data.eval_loader import EvalLoader
+from recbole_lecdsr.data.samples import targets_of_unseen_users, targets_without_history
 from recbole_lecdsr.evaluation.metrics import training_popularity
 from recbole_lecdsr.runs.environment import device_name, git_revision, peak_memory_bytes, versions
 from recbole_lecdsr.runs.identity import Identity
@@ -60,7 +63,8 @@ def _make_result(
     identity: Identity,
     ranks_digest: str,
 ) -> RunResult:
-    candidates = test_data.candidates
+    candidates, log = test_data.candidates, test_data.dataset.log
+    unseen = targets_of_unseen_users(log, TEST, trained=(TRAIN, VALID) if config["refit"] else (TRAIN,))
     return RunResult(
         model=config.model_name,
         dataset=config["dataset"],
@@ -88,6 +92,11 @@ def _make_result(
         coverage=test_data.dataset.coverage,
         history=tuple(outcome.history),
         parameters=config.plain(),
+        unseen_users={
+            "users": len(np.unique(log.user[unseen])),
+            "test_samples": len(unseen),
+            "left_out": len(targets_without_history(log, TEST)),
+        },
         identity=identity,
         ranks_digest=ranks_digest,
     )

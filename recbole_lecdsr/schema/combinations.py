@@ -18,7 +18,7 @@ def validate_combinations(values: Mapping[str, Any]) -> list[str]:
     Returns:
         A sentence for each combination that cannot be used, with a remedy.
     """
-    checks = (_columns, _negatives, _refit, _valid_metric)
+    checks = (_columns, _split_by_time, _negatives, _refit, _valid_metric)
     return list(dict.fromkeys(error for check in checks for error in check(values)))
 
 
@@ -75,6 +75,19 @@ def _removed_columns(settings: Mapping[str, Any], columns: Mapping[str, Any], ne
                 yield f"unload_col.{suffix} has no use with a list in load_col.{suffix}: leave one of them out"
             if suffix == "inter" and (lost := [one for one in needed if isinstance(fields, list) and one in fields]):
                 yield f"{name}.inter must not have {', '.join(lost)}: users, items and times are needed"
+
+
+def _split_by_time(values: Mapping[str, Any]) -> Iterator[str]:
+    arguments = values.get("eval_args")
+    if not isinstance(arguments, Mapping) or str(arguments.get("group_by", "user")).lower() != "none":
+        return
+    if values.get("benchmark_filename"):
+        yield "benchmark_filename: ready-made splits are taken as they are: leave out eval_args.group_by: none"
+    elif isinstance(split := arguments.get("split"), Mapping) and "RS" not in split:
+        yield (
+            f"eval_args.group_by: none splits all interactions by time and ratios: it needs split: {{RS: [0.8, 0.1, "
+            f"0.1]}}, not {dict(split)}; leave-one-out needs group_by: user"
+        )
 
 
 def _negatives(values: Mapping[str, Any]) -> Iterator[str]:

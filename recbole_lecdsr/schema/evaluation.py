@@ -40,9 +40,9 @@ _EVAL_ARGS = (
     Parameter(
         "split",
         dict,
-        "LS, leave one out, or RS, ratios over the samples of each user. LS: valid_and_test takes the last interaction "
-        "for the test and the one before for validation; valid_only and test_only take one of them. RS: [train, valid, "
-        "test].",
+        "LS, leave one out, or RS, ratios over the samples of each user or by time. LS: valid_and_test takes the last "
+        "interaction for the test and the one before for validation; valid_only and test_only take one of them. RS: "
+        "[train, valid, test].",
         default={"LS": "valid_and_test"},
         accepts=is_split,
         expected="{LS: valid_and_test}, {LS: valid_only}, {LS: test_only} or {RS: [train, valid, test]}",
@@ -52,9 +52,13 @@ _EVAL_ARGS = (
     Parameter(
         "group_by",
         str,
-        "Split the samples of each user. Only user is supported.",
+        "Split the samples of each user, or (none) all interactions by time. none (in RecBole also ~) needs split: "
+        "{RS: [train, valid, test]}. What comes before one moment is for training, what comes before another for "
+        "validation, so that no interaction later than a target is known to a model.",
         default="user",
-        choices=("user",),
+        choices=("user", "none"),
+        ignore_case=True,
+        optional=True,
     ),
     Parameter(
         "mode",

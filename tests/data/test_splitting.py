@@ -6,7 +6,7 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset, SequentialDataset
 
 from recbole_lecdsr.data.constants import PHASES
-from recbole_lecdsr.data.splitting import leave_one_out, split_by_ratio
+from recbole_lecdsr.data.splitting import leave_one_out, split_by_ratio, split_by_time
 from tests.helpers.pairs import Event, write_pair
 from tests.helpers.runs import load
 
@@ -26,6 +26,25 @@ def test_leave_one_out_counts_are_those_of_recbole(held_out):
     for total in range(1, 6):
         parts = stock._split_index_by_leave_one_out([list(range(total))], held_out)
         assert leave_one_out(np.array([total]), held_out)[0].tolist() == [len(part) for part in parts]
+
+
+@pytest.mark.parametrize("ratios", [[0.8, 0.1, 0.1], [8, 1, 1], [0.6, 0.0, 0.4], [0.6, 0.4, 0.0]])
+def test_at_distinct_times_a_split_by_time_is_that_of_recbole(ratios):
+    stock, share = Dataset.__new__(Dataset), [ratio / sum(ratios) for ratio in ratios]
+    for total in range(1, 60):
+        time = np.random.default_rng(total).permutation(total).astype(float)
+        ends = [0, *stock._calcu_split_ids(total, share), total]
+        expected = np.repeat(np.arange(3), np.diff(ends))
+        assert split_by_time(time, ratios)[np.argsort(time)].tolist() == expected.tolist()
+
+
+def test_interactions_of_one_moment_are_split_by_time_into_one_part_the_later():
+    time = np.random.default_rng(1).integers(0, 12, 200).astype(float)
+    label = split_by_time(time, [0.6, 0.2, 0.2])
+    assert all(len(set(label[time == moment])) == 1 for moment in range(12))
+    counts, moments = np.bincount(label), [time[label == part].min() for part in (1, 2)]
+    assert counts[0] <= 120 < counts[0] + np.sum(time == moments[0])
+    assert counts[:2].sum() <= 160 < counts[:2].sum() + np.sum(time == moments[1])
 
 
 LENGTH = 4  # of windows
@@ -67,8 +86,8 @@ SPLITS = [
 def test_the_samples_of_each_split_are_those_of_recbole_s_sequential_data(tmp_path, split):
     """User, target and window of every sample equal those of RecBole's own loading, sorting and splitting.
 
-    Comparable are the splits by user in the order of time, on one domain. RecBole's random order (RO), its split
-    without groups and that by time (TS) have no counterpart here. Of two domains, sequences are mixed, which RecBole's
+    Comparable are the splits by user in the order of time, on one domain. RecBole's random order (RO) and its split of
+    each user by time (TS) have no counterpart here. Of two domains, sequences are mixed, which RecBole's
     are not.
     """
     settings = write_pair(tmp_path, one_domain())

@@ -22,6 +22,7 @@ SPLITS = {
     "leave one out": {"split": {"LS": "valid_and_test"}},
     "ratio": {"split": {"RS": [0.6, 0.2, 0.2]}},
 }
+WITH_TIME = {**SPLITS, "time": {"split": {"RS": [0.6, 0.2, 0.2]}, "group_by": "none"}}
 HELD_OUT = 2  # events of a user of `random_events`, by either split
 
 
@@ -186,7 +187,7 @@ def distinct(n_users: int = 12, n_events: int = 9) -> list[Event]:
 
 
 @pytest.mark.parametrize("sequence", ["mixed", "single"])
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", WITH_TIME)
 def test_windows_hold_the_users_earlier_events_only_and_never_the_target(tmp_path, split, sequence):
     events = distinct()
     settings = write_pair(tmp_path, events)
@@ -194,7 +195,7 @@ def test_windows_hold_the_users_earlier_events_only_and_never_the_target(tmp_pat
         settings["sequence"] = sequence
     time_of = {item: time for _, item, _, time in events}
     user_of = {item: user for user, item, _, _ in events}
-    for loader in loaders(settings, eval_args=SPLITS[split], MAX_ITEM_LIST_LENGTH=20):
+    for loader in loaders(settings, eval_args=WITH_TIME[split], MAX_ITEM_LIST_LENGTH=20):
         tokens = loader.dataset.item_token
         for batch in loader:
             batch = batch[0] if isinstance(batch, tuple) else batch
@@ -209,10 +210,10 @@ def test_windows_hold_the_users_earlier_events_only_and_never_the_target(tmp_pat
                 assert times == sorted(times) and all(time < time_of[tokens[target]] for time in times)
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", WITH_TIME)
 def test_windows_of_validation_and_test_hold_all_earlier_events(tmp_path, split):
     events = distinct()
-    _, *evaluation = loaders(write_pair(tmp_path, events), eval_args=SPLITS[split], MAX_ITEM_LIST_LENGTH=20)
+    _, *evaluation = loaders(write_pair(tmp_path, events), eval_args=WITH_TIME[split], MAX_ITEM_LIST_LENGTH=20)
     for loader in evaluation:
         tokens = loader.dataset.item_token
         for batch, *_ in loader:

@@ -150,12 +150,12 @@ def test_a_result_is_written_as_it_was_read(finished, tmp_path):
     assert isinstance(result.history[0], EpochRecord)
 
 
-def test_the_keys_of_the_result_are_those_of_0_1_0_in_their_order_and_the_identity(finished):
+def test_the_keys_of_the_result_are_those_of_0_1_0_in_their_order_and_later_ones(finished):
     assert list(finished["result"]) == [
         "model", "dataset", "domains", "seed", "versions", "git_revision", "device", "processes",
         "trainable_parameters", "seconds", "samples_per_second", "peak_memory_bytes", "selection", "best_epoch",
         "epochs", "valid", "test", "test_samples", "candidates", "reference", "recommended", "coverage", "history",
-        "parameters", "identity", "ranks_digest", "format", "checksum",
+        "parameters", "unseen_users", "identity", "ranks_digest", "format", "checksum",
     ]  # fmt: skip
     assert list(finished["result"]["candidates"]) == ["mode", "history_masked", "digest"]
     assert list(finished["result"]["history"][0]) == ["phase", "epoch", "loss", "seconds", "valid", "valid_score"]

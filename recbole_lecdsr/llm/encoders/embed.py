@@ -15,6 +15,7 @@ from recbole_lecdsr.data.constants import DOMAINS, TRAIN
 from recbole_lecdsr.data.embeddings.embedding_file import write_embedding_to
 from recbole_lecdsr.data.embeddings.paths import item_embedding_file, user_embedding_file
 from recbole_lecdsr.data.embeddings.provenance import read_provenance
+from recbole_lecdsr.data.splitting import describe_split
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm import text_files
 from recbole_lecdsr.llm.backends.redaction import redact_parameters, refuse_secret_parameters
@@ -125,8 +126,7 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
         _add_vectors(
             group, user_embedding_file(config), "user_id", vectors=_reduce(users, reduction, config),
             made_of={
-                **made_of, "user_text": config["user_text"], "split": config["eval_args"]["split"],
-                "benchmark_filename": config["benchmark_filename"], **profile_file, "of": n_users,
+                **made_of, "user_text": config["user_text"], **describe_split(config), **profile_file, "of": n_users,
             },
         )  # fmt: skip
         if reduction is not None:

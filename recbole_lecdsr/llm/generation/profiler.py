@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from recbole_lecdsr.data.embeddings.provenance import DIGEST, content_digest, read_provenance
+from recbole_lecdsr.data.splitting import describe_split
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.llm.backends.base import Backend
@@ -277,8 +278,7 @@ class Profiler:
         if self.kind == "users":
             history = {
                 "max_history_tokens": settings.max_history_tokens, "event_text": list(settings.event_text),
-                "split": config["eval_args"]["split"], "benchmark_filename": config["benchmark_filename"],
-                "events": self.dataset.log.digest,
+                **describe_split(config), "events": self.dataset.log.digest,
             }  # fmt: skip
         provenance = {
             "made_by": MADE_BY_PROFILE, "backend": settings.backend,

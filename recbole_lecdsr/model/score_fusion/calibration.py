@@ -1,7 +1,8 @@
 """Calibration samples: training interactions withheld from a model, on which its scores are weighed.
 
 They are the newest training targets of a quarter of the users, so that each is as far from what the model was trained
-on as a test target is.
+on as a test target is. In a split by time they are the newest training targets of all users, and everything from the
+earliest of them on is withheld, so that the model and its counts know of nothing later.
 """
 
 from __future__ import annotations
@@ -23,19 +24,23 @@ from recbole_lecdsr.data.event_log import EventLog
 from recbole_lecdsr.data.item_pool import DomainItems, UserItemIndex
 
 
-def calibration_targets(log: EventLog, target: np.ndarray) -> np.ndarray:
+def calibration_targets(log: EventLog, target: np.ndarray, by_time: bool = False) -> np.ndarray:
     """The newest training targets of some users: of a quarter of them, or of about 2,000 of very many.
 
     Args:
         log: the interactions.
         target: (S,) int64 indices of the training targets, ascending.
+        by_time: of all users, where the split is by time.
 
     Returns:
         (H,) int64 indices, ascending: as many of each of these users as it has test interactions, but never all of its
-        training targets.
+        training targets. With ``by_time`` about that number of those from one moment on, which are never all.
     """
     n_users = int(log.user.max()) + 1
-    chosen = target[log.user[target] % max(4, n_users // 2000) == 0]
+    part = max(4, n_users // 2000)
+    if by_time:
+        return _targets_of_newest_moments(log, target, int(np.sum(log.split == TEST)) // part)
+    chosen = target[log.user[target] % part == 0]
     user = log.user[chosen]
     number = np.minimum(
         np.bincount(log.user[log.split == TEST], minlength=n_users), np.bincount(user, minlength=n_users) - 1
@@ -44,14 +49,34 @@ def calibration_targets(log: EventLog, target: np.ndarray) -> np.ndarray:
     return chosen[age <= number[user]]
 
 
+def _targets_of_newest_moments(log: EventLog, target: np.ndarray, number: int) -> np.ndarray:
+    """The targets from one moment on: ``number``, or up to twice as many evenly spaced where times are equal."""
+    number = min(number, len(target) // 2)
+    if not number:
+        return target[:0]
+    time = log.time[target]
+    start = np.sort(time)[-number]
+    chosen = target[time >= start] if start > time.min() else target[:0]
+    return chosen[:: max(1, len(chosen) // number)]
+
+
+def _split_without(log: EventLog, calibration: np.ndarray, by_time: bool) -> np.ndarray:
+    """(E,) int8, the split with calibration targets, or all that is not earlier, counted as validation."""
+    split = log.split.copy()
+    split[calibration] = VALID
+    if by_time and len(calibration):
+        split[(split == TRAIN) & (log.time >= log.time[calibration].min())] = VALID
+    return split
+
+
 def withhold_calibration(dataset: CrossDomainSequentialDataset) -> CrossDomainSequentialDataset:
     """The data set without the calibration targets among its training interactions: they count as validation.
 
     Windows, ids and features are the same, and so are validation and test samples of ``dataset`` itself.
     """
-    split = dataset.log.split.copy()
-    split[calibration_targets(dataset.log, dataset.targets("train"))] = VALID
-    return dataset.with_split(split)
+    by_time = dataset.splits_by_time
+    targets = calibration_targets(dataset.log, dataset.targets("train"), by_time)
+    return dataset.with_split(_split_without(dataset.log, targets, by_time))
 
 
 class CalibrationSamples:
@@ -71,10 +96,8 @@ class CalibrationSamples:
         log = dataset.log
         self.batch_size, self.device = config["eval_batch_size"], config["device"]
         self.collator, self.item_field = SequenceCollator(config, dataset), config["ITEM_ID_FIELD"]
-        targets = calibration_targets(log, dataset.targets("train"))
-        split = log.split.copy()
-        split[targets] = VALID
-        self.log = replace(log, split=split)
+        targets = calibration_targets(log, dataset.targets("train"), dataset.splits_by_time)
+        self.log = replace(log, split=_split_without(log, targets, dataset.splits_by_time))
         self.targets = torch.from_numpy(targets)
         self.user, self.domain = (torch.from_numpy(part[targets]).long() for part in (log.user, log.domain))
         source, target = (torch.from_numpy(items) for items in dataset.domain_items)

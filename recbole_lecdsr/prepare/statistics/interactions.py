@@ -9,8 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from recbole_lecdsr.data.constants import TRAIN, VALID
-from recbole_lecdsr.data.splitting import split_counts
+from recbole_lecdsr.data.splitting import BY_USER, split_labels
 
 DEFAULT_SPLIT_RULE: Mapping[str, object] = {"LS": "valid_and_test"}
 
@@ -25,7 +24,7 @@ class Interactions:
         domain: (N,) int, 0 source, 1 target.
         time: (N,) float.
         ready_made_split: (N,) int, 0 train, 1 valid, 2 test; None if `split_rule` makes the splits.
-        split_rule: RecBole's ``eval_args.split``.
+        split_rule: RecBole's ``eval_args.split``, and its ``group_by`` where that is not ``user``.
         window_length: (N,) int, items in the precomputed window of each row; None if there are no such windows.
         window_item: (sum of window_length,) int, the windows' items, row after row. Items that are in windows only have
             numbers above those of ``item``.
@@ -57,17 +56,10 @@ class Interactions:
         """(N,) int8, the split of each row: the ready-made one, or the one that the rule makes."""
         if self.ready_made_split is not None:
             return self.ready_made_split.astype(np.int8)
-        user = self.user[self.order]
-        starts = np.flatnonzero(np.r_[True, user[1:] != user[:-1]]) if len(user) else np.zeros(0, dtype=np.int64)
-        length = np.diff(np.r_[starts, len(user)])
-        counts = split_counts(length - 1, dict(self.split_rule))
-        first_valid = starts + 1 + counts[:, TRAIN]
-        first_test = first_valid + counts[:, VALID]
-        position = np.arange(len(user))
-        label = (position >= np.repeat(first_valid, length)).astype(np.int8)
-        label += position >= np.repeat(first_test, length)
-        split = np.empty_like(label)
-        split[self.order] = label
+        rule = dict(self.split_rule)
+        group_by = rule.pop("group_by", BY_USER)
+        split = np.empty(len(self), dtype=np.int8)
+        split[self.order] = split_labels(self.user[self.order], self.time[self.order], rule, group_by)
         return split
 
 

@@ -119,7 +119,8 @@ def measure_pair(
             the rows have precomputed windows.
         item: name -> items with the column `ITEM` and columns of text; a domain without such a table is left out.
         split: name -> (rows,) int, the ready-made split of each row: 0 train, 1 valid, 2 test.
-        split_rule: RecBole's ``eval_args.split``, if the splits are not ready-made; None is ``LS: valid_and_test``.
+        split_rule: RecBole's ``eval_args.split``, and its ``group_by`` where that is not ``user``, if the splits are
+            not ready-made; None is ``LS: valid_and_test``.
     """
     interactions, item_tokens = _encode(inter, split, split_rule or DEFAULT_SPLIT_RULE)
     names = list(inter)
