@@ -7,6 +7,7 @@ Information Fusion 127 (2026) 103762, doi 10.1016/j.inffus.2025.103762. docs/mod
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.model.base import ITEM_TEXT, TIME, USER_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.causal_network import CausalNetwork
+from recbole_lecdsr.model.conditions import Conditions, DomainUse
 from recbole_lecdsr.model.parameters import LECDSR_PARAMETERS
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
 from recbole_lecdsr.model.ranking_losses import ALL_PAIRS_LOSSES, RANKING_LOSSES, SUMMED_LOSSES
@@ -119,6 +121,16 @@ class LeCDSR(CrossDomainSequentialRecommender):
             TIME: values["network"] == "causal" and values["time_embedding_size"] > 0,
         }
         return frozenset(name for name, is_wanted in wanted.items() if is_wanted)
+
+    @classmethod
+    def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
+        """See `CrossDomainSequentialRecommender.describe_conditions`."""
+        found = super().describe_conditions(values)
+        if values["network"] == "published":  # gates, no layers of attention
+            return replace(found, layers=None)
+        weighs_profile = not values["no_user_profile"]  # by domain
+        use: tuple[DomainUse, ...] = ("input", "parameters") if weighs_profile else ("input",)
+        return replace(found, target_domain=(*found.target_domain, *use))
 
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """Ranking loss, and λ times the alignment loss where λ > 0; the trainer adds them up."""
