@@ -11,10 +11,10 @@ CONDITIONS_HEAD = (
     "trained on",
 )  # fmt: skip
 CONDITIONS_NOTE = (
-    "All models rank the same candidates, which are of the target's domain. Texts: of items. Target's domain: how else "
-    "it enters, as a history of this domain alone, as an input, or by parameters for each domain. Counts: scores "
-    "contain counted interactions, as in score fusion and in models that only count. Window: the most interactions that are "
-    "read. Size: of the embedding of an item. A dash: there is none, or no parameter states it."
+    "All models rank the same candidates, which are of the target's domain. Texts: of items. Target's domain: how "
+    "else it enters, as a history of this domain alone, as an input, or by parameters for each domain. Counts: scores "
+    "contain counted interactions, as in score fusion and in models that only count. Window: the most interactions "
+    "that are read. Size: of the embedding of an item. A dash: there is none, or no parameter states it."
 )
 _NONE = "–"
 
