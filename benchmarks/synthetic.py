@@ -17,9 +17,9 @@ import recbole_lecdsr
 from recbole_lecdsr.data.constants import DOMAINS, PHASES
 from recbole_lecdsr.data.event_log import build_event_log
 from recbole_lecdsr.data.samples import sample_targets
+from recbole_lecdsr.model.aids import with_aids
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.lecdsr import LeCDSR
-from recbole_lecdsr.model.score_fusion.wrapper import with_score_fusion
 from recbole_lecdsr.property_files import PROPERTIES, merge, read_property_file
 from recbole_lecdsr.runs.environment import device_name, peak_memory_bytes
 
@@ -42,8 +42,8 @@ def settings(model: str, device: str, **changes: object) -> dict[str, object]:
 
 
 def model_class(config: Mapping[str, Any]) -> type[CrossDomainSequentialRecommender]:
-    """LeCDSR, with score fusion where the parameters switch it on, as `LeCDSRConfig` chooses it."""
-    return with_score_fusion(LeCDSR) if config["score_fusion"] else LeCDSR
+    """LeCDSR with the aids that the parameters switch on, as `LeCDSRConfig` chooses it."""
+    return with_aids(LeCDSR, config)
 
 
 class RandomDataset:

@@ -22,9 +22,9 @@ from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm.backends.redaction import refuse_secret_parameters
+from recbole_lecdsr.model.aids import with_aids
 from recbole_lecdsr.model.baselines.recbole import Baseline
 from recbole_lecdsr.model.registry import ModelClass, find_model, model_defaults, run_class
-from recbole_lecdsr.model.score_fusion.wrapper import with_score_fusion
 from recbole_lecdsr.property_files import (
     explain_missing_domain,
     merge,
@@ -67,7 +67,7 @@ class LeCDSRConfig(CDRConfig):
 
     Attributes:
         model_name: the model as named, with its variant; ``model`` is the name of its class.
-        model_class: the class that runs it, with score fusion if that is switched on.
+        model_class: the class that runs it, with the aids that are switched on.
         created: when the configuration was made, by `time.perf_counter`.
 
     Raises:
@@ -227,6 +227,11 @@ class LeCDSRConfig(CDRConfig):
             refuse_secret_parameters("llm", values["llm"])  # config.yaml and result.json would have it
         except UserError as error:
             errors.append(str(error))
+        if values["ema_decay"] and self._only_counts():
+            errors.append(
+                f"{self.model_name} is fitted in one pass and takes no steps whose weights could be averaged: set "
+                f"ema_decay to 0 (in a study by the label {self.model_name}:ema_decay=0)"
+            )
         if values["log_wandb"] is True and find_spec("wandb") is None:
             errors.append("log_wandb: True needs the package wandb: pip install wandb")
         return errors
@@ -280,8 +285,7 @@ class LeCDSRConfig(CDRConfig):
     def _finish(self) -> None:
         values = self.final_config_dict
         is_default = self._is_default()
-        if values["score_fusion"]:
-            self.model_class = with_score_fusion(self.model_class)  # type: ignore[arg-type]  # a class is hashable
+        self.model_class = with_aids(self.model_class, values)
         values["MODEL_TYPE"] = self.model_class.type
         mode = values["eval_args"]["mode"]
         if not isinstance(mode, Mapping):

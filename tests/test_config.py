@@ -197,8 +197,10 @@ def test_phases_of_a_models_own_train_on_the_samples_of_a_train_mode(pair):
 def test_a_model_that_is_fitted_in_one_pass_trains_one_epoch(pair):
     model = type("LeCDSR", (LeCDSR,), {"fitted_once": True})
     for given in ({}, {"epochs": 7}, {"train_epochs": ["BOTH:9"]}):
-        config = LeCDSRConfig(model, config_dict={**pair, **given}, command_line=[])
+        config = LeCDSRConfig(model, config_dict={**pair, "ema_decay": 0, **given}, command_line=[])
         assert config["train_epochs"] == ["BOTH:1"] and config["epochs"] == 1
+    with pytest.raises(UserError, match="fitted in one pass and takes no steps whose weights could be averaged"):
+        LeCDSRConfig(model, config_dict={**pair, "ema_decay": 0.9}, command_line=[])
 
 
 class Mine(LeCDSR):

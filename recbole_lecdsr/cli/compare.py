@@ -12,7 +12,11 @@ from recbole_lecdsr.cli.options import run_options
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.property_files import merge, split_command_line
 
-DEFAULT_MODELS = "LeCDSR,SASRec,GRU4Rec,NARM,BERT4Rec,HGN,TextSASRec,LightGCN,BPR,Pop"
+# The strong models are there alone and with score fusion, which is LeCDSR's default.
+DEFAULT_MODELS = (
+    "LeCDSR,LeCDSR:score_fusion=False,SASRec,SASRec:score_fusion=True,TextSASRec,TextSASRec:score_fusion=True,"
+    "GRU4Rec,NARM,BERT4Rec,HGN,LightGCN,BPR,Pop"
+)
 ABLATIONS = (
     "LeCDSR",
     "LeCDSR:no_user_profile=True",

@@ -11,7 +11,8 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from recbole_lecdsr.evaluation.sample_metrics import display_name
-from recbole_lecdsr.leaderboard import charts, page_rows
+from recbole_lecdsr.leaderboard import charts, condition_rows, page_rows
+from recbole_lecdsr.leaderboard.aids import aids
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, MissingMap
 from recbole_lecdsr.leaderboard.standings import TABLE_METRICS, TESTED_METRIC, Standings
 from recbole_lecdsr.leaderboard.statements import missing_runs, statements
@@ -47,6 +48,11 @@ def render_page(table: Standings, maps: Sequence[EmbeddingMap | MissingMap]) -> 
     environment.filters["breakable"] = breakable
     return environment.get_template("report.html").render(
         dataset=study.dataset,
+        aids=aids(study, table.labels),
+        conditions=condition_rows.condition_rows(table),
+        conditions_title=condition_rows.CONDITIONS_TITLE,
+        conditions_head=condition_rows.CONDITIONS_HEAD,
+        conditions_note=condition_rows.CONDITIONS_NOTE,
         reference=table.reference_name,
         parts=study.part_names,
         metrics=[display_name(metric) for metric in TABLE_METRICS],

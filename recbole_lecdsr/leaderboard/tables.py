@@ -14,6 +14,13 @@ from rich.table import Table
 
 from recbole_lecdsr.evaluation.sample_metrics import display_name
 from recbole_lecdsr.files import csv_text
+from recbole_lecdsr.leaderboard.aids import aids
+from recbole_lecdsr.leaderboard.condition_rows import (
+    CONDITIONS_HEAD,
+    CONDITIONS_NOTE,
+    CONDITIONS_TITLE,
+    condition_rows,
+)
 from recbole_lecdsr.leaderboard.slices import history_bins, popularity_bins
 from recbole_lecdsr.leaderboard.standings import (
     ALL_METRICS,
@@ -84,13 +91,14 @@ def to_markdown(table: Standings) -> str:
         ]
         for label in table.labels
     ]
-    lines = [f"# Leaderboard: {_escape_markdown(study.dataset)}", "", *_markdown_table(head, rows, left_columns=2), ""]
+    lines = [f"# Leaderboard: {_escape_markdown(study.dataset)}", "", _escape_markdown(aids(study, table.labels)), ""]
+    lines += [*_markdown_table(head, rows, left_columns=2), ""]
     lines += _comparison_lines(table)
     lines += [f"- **{heading}**: {_escape_markdown(text)}" for heading, text in statements(table).items()]
     missing = missing_runs(study)
     if missing:
         lines += ["", "## Not in the table", "", *(f"- {_escape_markdown(text)}" for text in missing)]
-    return "\n".join([*lines, *_slice_lines(table)]) + "\n"
+    return "\n".join([*lines, *_condition_lines(table), *_slice_lines(table)]) + "\n"
 
 
 def _comparison_lines(table: Standings) -> list[str]:
@@ -113,6 +121,14 @@ def _comparison_lines(table: Standings) -> list[str]:
     head = ["model", "domain", "difference", "95 % interval", "p (by user)", "p (Holm)", "p (Wilcoxon)"]
     title = f"## {display_name(TESTED_METRIC)} against {_escape_markdown(table.reference_name)}"
     return [title, "", *_markdown_table(head, rows, left_columns=2), ""]
+
+
+def _condition_lines(table: Standings) -> list[str]:
+    rows = [[_escape_markdown(cell) for cell in row] for row in condition_rows(table)]
+    if not rows:
+        return []
+    head = list(CONDITIONS_HEAD)
+    return ["", f"## {CONDITIONS_TITLE}", "", *_markdown_table(head, rows, left_columns=len(head)), "", CONDITIONS_NOTE]
 
 
 def _slice_lines(table: Standings) -> list[str]:
@@ -230,7 +246,7 @@ def to_latex(table: Standings) -> str:
             "% packages: booktabs, amssymb, graphicx",
             r"\begin{table*}",
             r"\centering",
-            rf"\caption{{Leaderboard on {escape_latex(study.dataset)}.}}",
+            rf"\caption{{Leaderboard on {escape_latex(study.dataset)}. {escape_latex(aids(study, table.labels))}}}",
             r"\resizebox{\textwidth}{!}{%",
             rf"\begin{{tabular}}{{l{'r' * width * len(parts)}}}",
             r"\toprule",
@@ -263,7 +279,7 @@ def terminal_table(study: Study) -> Table:
     caption = [f"{heading}: {notes[heading]}" for heading in ("Candidates", "Significance", "Noise floor")]
     caption += [f"not in the table: {text}" for text in missing_runs(study)]
     out = Table(
-        title=escape(f"{study.dataset}, test, seeds {', '.join(map(str, study.seeds))}"),
+        title=escape(f"{study.dataset}, test, seeds {', '.join(map(str, study.seeds))}. {aids(study, table.labels)}"),
         caption=escape("\n".join(caption)),
         title_justify="left",
         caption_justify="left",

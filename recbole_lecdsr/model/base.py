@@ -32,6 +32,15 @@ from recbole_lecdsr.data.constants import (
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.domain_windows import DomainWindows
 from recbole_lecdsr.data.train_loader import TrainLoader
+from recbole_lecdsr.model.conditions import (
+    INTERACTIONS,
+    SEQUENCES,
+    TARGETS,
+    Conditions,
+    first_number,
+    window_kinds,
+    with_phases,
+)
 from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.sequence_input import SequenceInput
 from recbole_lecdsr.schema import Parameter
@@ -139,6 +148,34 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
         """Which features beside ids the model reads: any of ``item_text``, ``user_text`` and ``time``."""
         return frozenset()
+
+    @classmethod
+    def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
+        """What the model reads, its size and what it is trained on, for the report of a comparison.
+
+        The default follows from `required_features`, `needs_history`, ``sequence``, ``train_samples`` and the usual
+        names of parameters. A model overrides what is otherwise, by `dataclasses.replace` of this.
+
+        Args:
+            values: the parameters of a run.
+        """
+        features, history = cls.required_features(values), window_kinds(values["sequence"])
+        trained_on, needed = INTERACTIONS, values["MIN_ITEM_LIST_LENGTH"]
+        if cls.needs_history:
+            trained_on = {"targets": TARGETS, "sequences": SEQUENCES}[values["train_samples"]]
+            trained_on += f"; of at least {needed} earlier interactions" if needed > 1 else ""
+        return Conditions(
+            item_texts=ITEM_TEXT in features,
+            user_profiles=USER_TEXT in features,
+            times=TIME in features,
+            target_domain=("history",) if "single" in history else (),
+            counts=False,
+            history=history if cls.needs_history else (),
+            window=values["MAX_ITEM_LIST_LENGTH"] if cls.needs_history else None,
+            embedding_size=first_number(values, ("embedding_size", "hidden_size")),
+            layers=first_number(values, ("attention_layers", "n_layers", "num_layers")),
+            trained_on=with_phases(trained_on, values["train_epochs"]),
+        )
 
     @classmethod
     def training_data(cls, dataset: CrossDomainSequentialDataset) -> CrossDomainSequentialDataset:

@@ -7,7 +7,7 @@ Information Fusion 127 (2026) 103762, doi 10.1016/j.inffus.2025.103762. docs/mod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.model.base import ITEM_TEXT, TIME, USER_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.causal_network import CausalNetwork
-from recbole_lecdsr.model.modules.weight_ema import WeightEMA
+from recbole_lecdsr.model.conditions import Conditions, DomainUse
 from recbole_lecdsr.model.parameters import LECDSR_PARAMETERS
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
 from recbole_lecdsr.model.ranking_losses import ALL_PAIRS_LOSSES, RANKING_LOSSES, SUMMED_LOSSES
@@ -40,8 +40,8 @@ class LeCDSR(CrossDomainSequentialRecommender):
     """Cross-domain profile, item texts and behaviour, fused into one query for each target.
 
     ``network: causal`` (the default) trains a `CausalNetwork` on whole sequences by a `SequenceObjective`;
-    ``network: published`` the paper's `LeCDSRNetwork` on windows by a `WindowObjective`. With ``ema_decay`` the
-    exponential moving average of the weights scores. docs/configuration.md has all parameters.
+    ``network: published`` the paper's `LeCDSRNetwork` on windows by a `WindowObjective`. docs/configuration.md has
+    all parameters.
     """
 
     hyperparameters = LECDSR_PARAMETERS
@@ -76,7 +76,6 @@ class LeCDSR(CrossDomainSequentialRecommender):
         self.network: CausalNetwork | LeCDSRNetwork = made.network
         self.objective: SequenceObjective | WindowObjective = made.objective
         self.training_target_field: str = made.target_field
-        self.ema = WeightEMA(self.network, config["ema_decay"]) if config["ema_decay"] else None
 
     def _make_causal(self, config: Any, network: dict[str, Any], objective: dict[str, Any]) -> _Trainable:
         made = CausalNetwork(
@@ -123,6 +122,16 @@ class LeCDSR(CrossDomainSequentialRecommender):
         }
         return frozenset(name for name, is_wanted in wanted.items() if is_wanted)
 
+    @classmethod
+    def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
+        """See `CrossDomainSequentialRecommender.describe_conditions`."""
+        found = super().describe_conditions(values)
+        if values["network"] == "published":  # gates, no layers of attention
+            return replace(found, layers=None)
+        weighs_profile = not values["no_user_profile"]  # by domain
+        use: tuple[DomainUse, ...] = ("input", "parameters") if weighs_profile else ("input",)
+        return replace(found, target_domain=(*found.target_domain, *use))
+
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """Ranking loss, and λ times the alignment loss where λ > 0; the trainer adds them up."""
         return self.objective(
@@ -133,21 +142,13 @@ class LeCDSR(CrossDomainSequentialRecommender):
         """See `CrossDomainSequentialRecommender.count_loss_terms`."""
         return self.objective.count_terms(self.sequence_input(interaction), interaction[self.training_target_field])
 
-    def after_step(self) -> None:
-        """Take the step into the moving average of the weights."""
-        if self.ema is not None:
-            self.ema.update(self.network)
-
     def query(self, interaction: Interaction) -> Tensor:
         """See `CrossDomainSequentialRecommender.query`."""
-        with self._scoring_weights():
-            return self.network.as_inner_product(self.network.query(self.sequence_input(interaction)))
+        return self.network.as_inner_product(self.network.query(self.sequence_input(interaction)))
 
     def item_vectors(self) -> Tensor:
         """See `CrossDomainSequentialRecommender.item_vectors`."""
-        with self._scoring_weights():
-            vectors = self.network.item_vectors()
-            return vectors.view_as(vectors)  # a view keeps the averages when the table itself gets its own values back
+        return self.network.item_vectors()
 
     def score_items(self, interaction: Interaction, items: Tensor) -> Tensor:
         """Scores of the same items for all samples; see `CrossDomainSequentialRecommender.score_items`."""
@@ -157,11 +158,7 @@ class LeCDSR(CrossDomainSequentialRecommender):
 
     def score(self, interaction: Interaction, candidates: Tensor | None) -> Tensor:
         """Scores of candidates (B, C), or of all items; see `CrossDomainSequentialRecommender.score`."""
-        with self._scoring_weights():
-            return self.network(self.sequence_input(interaction), candidates)
-
-    def _scoring_weights(self) -> AbstractContextManager[None]:
-        return nullcontext() if self.ema is None else self.ema.applied_to(self.network)
+        return self.network(self.sequence_input(interaction), candidates)
 
 
 def _tensor(matrix: np.ndarray) -> Tensor:

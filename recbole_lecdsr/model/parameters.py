@@ -78,14 +78,6 @@ _TRAINING = (
         maximum=1,
     ),
     Parameter(
-        "ema_decay",
-        float,
-        "Decay β of the moving average of the weights that scores. 0: the weights themselves.",
-        default=0.99,
-        minimum=0,
-        below=1,
-    ),
-    Parameter(
         "loss_type",
         str,
         "Ranking loss. all_pairs_hinge: hinge of each positive and the negatives of all samples of a batch, as the "

@@ -14,6 +14,7 @@ from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.metrics import DomainMetrics
 from recbole_lecdsr.json_files import check_seal, parse_plain, read_json_object, seal
+from recbole_lecdsr.model.conditions import Conditions
 from recbole_lecdsr.runs.run_directory import RUN_AGAIN, write_run_file
 from recbole_lecdsr.runs.training import EpochRecord
 
@@ -75,6 +76,8 @@ class RunResult:
         identity: digests of what the result follows from (`recbole_lecdsr.runs.identity.identify`); None in results of
             before identities were recorded.
         ranks_digest: of the content of ranks.npz; None in results of version 0.1.0.
+        conditions: what the model reads, its size and what it is trained on; None in results of before they were
+            recorded.
 
     Raises:
         ValueError: values that contradict each other, or parameters without those that every run has.
@@ -107,6 +110,7 @@ class RunResult:
     unseen_users: Mapping[str, Count] | None = None
     identity: Mapping[str, str | int] | None = None
     ranks_digest: str | None = None
+    conditions: Conditions | None = None
 
     def __post_init__(self) -> None:
         if set(self.domains) != set(DOMAINS):
@@ -191,4 +195,11 @@ class RunResult:
         """The content of result.json, plain data with format and checksum."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         history = [epoch.to_dict() for epoch in self.history]
-        return seal({**values, "candidates": vars(self.candidates).copy(), "history": history}, FORMAT)
+        plain = {"candidates": vars(self.candidates).copy(), "history": history}
+        if self.conditions is not None:
+            plain["conditions"] = {name: _plain(value) for name, value in vars(self.conditions).items()}
+        return seal({**values, **plain}, FORMAT)
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

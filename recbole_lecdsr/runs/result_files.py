@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from recbole_lecdsr import distributed
@@ -10,6 +12,7 @@ from recbole_lecdsr.data.constants import DOMAINS, TEST, TRAIN, VALID
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.samples import targets_of_unseen_users, targets_without_history
 from recbole_lecdsr.evaluation.metrics import training_popularity
+from recbole_lecdsr.model.conditions import Conditions
 from recbole_lecdsr.runs.environment import device_name, git_revision, peak_memory_bytes, versions
 from recbole_lecdsr.runs.identity import Identity
 from recbole_lecdsr.runs.ranks import write_ranks
@@ -99,4 +102,11 @@ def _make_result(
         },
         identity=identity,
         ranks_digest=ranks_digest,
+        conditions=_conditions(config, test_data),
     )
+
+
+def _conditions(config: LeCDSRConfig, test_data: EvalLoader) -> Conditions:
+    """Those of the model; precomputed windows have no times."""
+    conditions = config.model_class.describe_conditions(config.final_config_dict)
+    return replace(conditions, times=conditions.times and not test_data.dataset.precomputed_windows)

@@ -14,6 +14,16 @@ AIDS = (
         common=True,
     ),
     Parameter(
+        "ema_decay",
+        float,
+        "Decay β of the moving average of the weights that scores. 0: the weights themselves. For models that are "
+        "trained by steps.",
+        default=0.0,
+        minimum=0,
+        below=1,
+        common=True,
+    ),
+    Parameter(
         "no_item_semantics",
         bool,
         "Ablation: use no item texts, neither in the model nor in score fusion.",

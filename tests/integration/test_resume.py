@@ -13,6 +13,7 @@ from recbole_lecdsr.cli.compare import DEFAULT_MODELS
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.property_files import split_command_line
 from recbole_lecdsr.quick_start import make_trainer
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
@@ -170,10 +171,12 @@ def test_an_unfinished_run_that_starts_again_is_warned_of(pair, monkeypatch, cap
     assert "--resume=True" in caplog.text
 
 
-@pytest.mark.parametrize("model", DEFAULT_MODELS.split(","))
-def test_case_r11_every_model_of_a_comparison_resumes_to_the_result_of_the_unbroken_run(tmp_path, model):
+@pytest.mark.parametrize("label", DEFAULT_MODELS.split(","))
+def test_case_r11_every_model_of_a_comparison_resumes_to_the_result_of_the_unbroken_run(tmp_path, label):
     pair = write_pair(tmp_path / "dataset", random_events())
     settings = {name: value for name, value in pair.items() if not name.endswith("_size")} | {"stopping_step": 9}
+    model, _, changes = label.partition(":")
+    settings |= split_command_line([f"--{change}" for change in changes.split(":") if change])[0]
     unbroken = train(settings, model, train_epochs=["BOTH:3"], output_dir=str(tmp_path / "unbroken"))
     train(settings, model, train_epochs=["BOTH:1"], output_dir=str(tmp_path / "resumed"))
     resumed = train(settings, model, train_epochs=["BOTH:3"], output_dir=str(tmp_path / "resumed"), resume=True)

@@ -106,7 +106,7 @@ def test_the_best_epoch_of_each_domain_recommends_the_items_of_that_domain(shop)
     path = Path(outcome["run_directory"]) / run_directory.MODEL
     checkpoint = Checkpoint.load(path)
     best = checkpoint.best
-    best["target"].state_dict["ema.item_id/weight"] *= -1  # certainly another epoch
+    best["target"].state_dict["ema.network/item_id/weight"] *= -1  # certainly another epoch
     checkpoint.save(path)
     models, dataset = load_run(outcome["run_directory"])
     vocabulary = Vocabulary(dataset)

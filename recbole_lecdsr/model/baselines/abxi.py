@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +16,7 @@ from recbole_lecdsr.data.position_loader import BothDomainsLoader
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.abxi_network import ABXINetwork
 from recbole_lecdsr.model.causal_network import shift_left
+from recbole_lecdsr.model.conditions import Conditions
 from recbole_lecdsr.schema import Parameter
 
 _FIRST_RATE = 1e-5  # of the warm-up, as a factor
@@ -90,6 +92,11 @@ class ABXI(CrossDomainSequentialRecommender):
                 f"{values['attention_heads']}: change one of the two"
             )
         return errors
+
+    @classmethod
+    def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
+        """See `CrossDomainSequentialRecommender.describe_conditions`."""
+        return replace(super().describe_conditions(values), target_domain=("history", "parameters"), layers=1)
 
     # ------------------------------------------------------------------ training
 

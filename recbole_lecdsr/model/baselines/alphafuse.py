@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from recbole_lecdsr.model.baselines.alphafuse_network import (
     unit,
 )
 from recbole_lecdsr.model.baselines.alphafuse_tables import AdaptedTable, FusedTable, InitializedTable, ItemTable
+from recbole_lecdsr.model.conditions import Conditions
 from recbole_lecdsr.model.modules.whitening import Whitened, whiten
 from recbole_lecdsr.schema import Parameter
 
@@ -133,6 +135,11 @@ class AlphaFuse(CrossDomainSequentialRecommender):
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
         """See `CrossDomainSequentialRecommender.required_features`."""
         return frozenset({ITEM_TEXT})
+
+    @classmethod
+    def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
+        """See `CrossDomainSequentialRecommender.describe_conditions`."""
+        return replace(super().describe_conditions(values), layers=1)
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """The loss of ``loss_type``, a mean over the targets of the batch."""

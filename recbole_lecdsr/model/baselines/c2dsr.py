@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +16,7 @@ from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.c2dsr_network import C2DSRNetwork
 from recbole_lecdsr.model.baselines.c2dsr_rows import corrupt, split_streams, successor_pairs, training_rows
+from recbole_lecdsr.model.conditions import Conditions
 from recbole_lecdsr.model.modules.item_graph import ItemGraph
 from recbole_lecdsr.schema import Parameter
 
@@ -100,6 +102,18 @@ class C2DSR(CrossDomainSequentialRecommender):
                 f"{values['attention_heads']}: change one of the two"
             )
         return errors
+
+    @classmethod
+    def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
+        """See `CrossDomainSequentialRecommender.describe_conditions`."""
+        found, newest = super().describe_conditions(values), values["loss_positions"]
+        limits = [f"the newest {newest} places of a window"] if newest else []
+        limits += ["windows with targets of both domains"] if values["drop_one_sided"] else []
+        return replace(
+            found,
+            target_domain=("history", "parameters"),
+            trained_on="; ".join([found.trained_on, *(f"only {limit}" for limit in limits)]),
+        )
 
     @property
     def domain_items(self) -> tuple[Tensor, Tensor]:

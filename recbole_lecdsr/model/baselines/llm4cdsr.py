@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from recbole_lecdsr.model.base import ITEM_TEXT, USER_TEXT
 from recbole_lecdsr.model.baselines.llm4cdsr_network import LLM4CDSRNetwork, TrainingBatch
 from recbole_lecdsr.model.baselines.text_sequence_model import TextSequenceRecommender
 from recbole_lecdsr.model.baselines.training_histories import DomainHistories, newest_targets
+from recbole_lecdsr.model.conditions import Conditions
 from recbole_lecdsr.schema import Parameter
 
 
@@ -63,6 +65,11 @@ class LLM4CDSR(TextSequenceRecommender):
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
         """Item texts, and profiles where β > 0; see `CrossDomainSequentialRecommender.required_features`."""
         return frozenset({ITEM_TEXT, USER_TEXT} if values["user_align_weight"] else {ITEM_TEXT})
+
+    @classmethod
+    def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
+        """See `CrossDomainSequentialRecommender.describe_conditions`."""
+        return replace(super().describe_conditions(values), target_domain=("history", "parameters"))
 
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """loss_A, loss_B, and the weighted losses of items and users as far as their weights are positive."""

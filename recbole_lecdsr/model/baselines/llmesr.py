@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from recbole_lecdsr.model.baselines.llmesr_network import CROSS_HEADS, LLMESRNet
 from recbole_lecdsr.model.baselines.nearest_users import nearest_users
 from recbole_lecdsr.model.baselines.text_sequence_model import TextSequenceRecommender
 from recbole_lecdsr.model.baselines.training_histories import newest_targets, newest_windows
+from recbole_lecdsr.model.conditions import Conditions
 from recbole_lecdsr.schema import Parameter
 
 
@@ -82,6 +84,13 @@ class LLMESR(TextSequenceRecommender):
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
         """Item texts, and profiles where α > 0; see `CrossDomainSequentialRecommender.required_features`."""
         return frozenset({ITEM_TEXT, USER_TEXT} if values["user_loss_weight"] else {ITEM_TEXT})
+
+    @classmethod
+    def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
+        """See `CrossDomainSequentialRecommender.describe_conditions`."""
+        found = super().describe_conditions(values)
+        taught = "; histories of similar users teach" if values["user_loss_weight"] else ""
+        return replace(found, trained_on=found.trained_on + taught)
 
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """Loss of pairs, and the weighted losses of users and items as far as their weights are positive."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -29,12 +30,15 @@ from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.base import ITEM_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.acceleration import accelerate
 from recbole_lecdsr.model.baselines.attribute_state import AttributeState
+from recbole_lecdsr.model.conditions import INTERACTIONS, Conditions
 
 _PLACES = ("general_recommender", "sequential_recommender")
 # Models whose loss is no sum over the rows of a batch, beside those that only count (`ModelType.TRADITIONAL`).
 _NOT_DISTRIBUTED = {"CDAE", "ConvNCF", "ENMF", "FEARec", "NCEPLRec", "NCL", "SGL"}
 # Models that RecBole trains by a trainer of their own: alternating steps, or several stages.
 OWN_TRAINERS = {"NCL", "RaCT", "RecVAE"}
+_LAST_ITEM_ONLY = {"FPMC", "TransRec"}  # of a window
+_OTHER_EMBEDDING_SIZE = {"DMF", "DiffRec", "LDiffRec"}  # `embedding_size` is none of items
 # Components of the LLM embedding that models with item features get: RecBole embeds each of them.
 TEXT_SIZE = 32
 TEXT_FIELD = "text"
@@ -192,6 +196,22 @@ class Baseline(CrossDomainSequentialRecommender):
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
         """Item texts, where RecBole's model embeds item features."""
         return frozenset() if values.get("selected_features") is None else frozenset({ITEM_TEXT})
+
+    @classmethod
+    def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
+        """See `CrossDomainSequentialRecommender.describe_conditions`."""
+        name, found = cls.recbole_class.__name__, super().describe_conditions(values)
+        if cls.recbole_class.type == ModelType.TRADITIONAL:
+            return replace(
+                found,
+                counts=name != "Random",
+                embedding_size=None,
+                layers=None,
+                trained_on=f"{INTERACTIONS}, in one pass",
+            )
+        if name in _LAST_ITEM_ONLY:
+            found = replace(found, window=1)
+        return replace(found, embedding_size=None) if name in _OTHER_EMBEDDING_SIZE else found
 
     def get_extra_state(self) -> dict[str, Any]:
         """What RecBole's model keeps outside its parameters, for the checkpoint."""

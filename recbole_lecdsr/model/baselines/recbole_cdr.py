@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +23,7 @@ from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.attribute_state import AttributeState
+from recbole_lecdsr.model.conditions import Conditions, first_number
 
 CDR_PACKAGE = "recbole_cdr.model.cross_domain_recommender"
 CDR_MODELS = ("CMF", "CLFM", "BiTGCF", "CoNet", "DTCDR", "DeepAPF", "EMCDR", "SSCDR", "NATR", "DCDCSR")
@@ -97,6 +99,17 @@ class CDRBaseline(CrossDomainSequentialRecommender):
         """That of the framework's class; where it has none, what RecBole makes of ``loss_type``."""
         by_loss = InputType.POINTWISE if values.get("loss_type") == "CE" else InputType.PAIRWISE
         return getattr(cls.cdr_class, "input_type", by_loss)
+
+    @classmethod
+    def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
+        """See `CrossDomainSequentialRecommender.describe_conditions`."""
+        sizes = ("embedding_size", "target_embedding_size", "target_item_embedding_size")
+        is_cmf = any(base.__name__ == "CMF" for base in cls.cdr_class.__mro__)  # one factorisation of both domains
+        return replace(
+            super().describe_conditions(values),
+            target_domain=() if is_cmf else ("parameters",),  # `sequence` has no effect
+            embedding_size=first_number(values, sizes),
+        )
 
     # ------------------------------------------------------------------ phases and state
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +16,7 @@ from recbole_lecdsr.data.position_loader import PositionLoader
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.tricdr_columns import TrainingColumns, training_columns
 from recbole_lecdsr.model.baselines.tricdr_network import TriCDRNetwork
+from recbole_lecdsr.model.conditions import Conditions
 from recbole_lecdsr.schema import Parameter
 
 _PARAMETERS = (
@@ -111,6 +113,11 @@ class TriCDR(CrossDomainSequentialRecommender):
         if values["train_neg_sample_args"]["shared"]:
             errors.append(f"{cls.__name__} has negatives of each position: use train_neg_sample_args.shared: False")
         return errors
+
+    @classmethod
+    def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
+        """See `CrossDomainSequentialRecommender.describe_conditions`."""
+        return replace(super().describe_conditions(values), target_domain=("history", "parameters"))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """All parameters, with the published moving averages of Adam."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, cached_property
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.event_log import EventLog
 from recbole_lecdsr.model.base import ITEM_TEXT, CrossDomainSequentialRecommender
+from recbole_lecdsr.model.conditions import DOMAIN_USES, Conditions
 from recbole_lecdsr.model.score_fusion.calibration import CalibrationSamples, withhold_calibration
 from recbole_lecdsr.model.score_fusion.candidate_features import CandidateFeatures
 from recbole_lecdsr.model.score_fusion.feature_cache import FeatureCache
@@ -59,6 +61,19 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
         """What the model needs, and item texts unless ``no_item_semantics``."""
         return super().required_features(values) | (frozenset() if values["no_item_semantics"] else {ITEM_TEXT})
+
+    @classmethod
+    def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
+        """See `CrossDomainSequentialRecommender.describe_conditions`."""
+        found = super().describe_conditions(values)
+        use = {*found.target_domain, "history", "parameters"}  # similarity to its interactions; weights of its own
+        return replace(
+            found,
+            times=True,
+            target_domain=tuple(one for one in DOMAIN_USES if one in use),
+            counts=True,
+            withholds_calibration=True,
+        )
 
     @classmethod
     def training_data(cls, dataset: CrossDomainSequentialDataset) -> CrossDomainSequentialDataset:

@@ -14,6 +14,7 @@ from recbole_lecdsr.quick_start import load_data_and_model, load_dataset, run_le
 from tests.helpers.pairs import random_events, write_pair
 
 MODELS = ["SASRec", "GRU4Rec", "LightGCN", "BPR", "Pop", "EASE", "TextSASRec", "LeCDSR-paper"]
+RIVALS = ["ABXI", "C2DSR", "TriCDR", "LLM4CDSR", "LLMESR", "UniSRec", "AlphaFuse"]
 
 
 @pytest.fixture
@@ -27,9 +28,11 @@ def prepared(settings, model, **changes):
     return data, data.config.model_class(data.config, data).eval(), data_preparation(data.config, data)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [*MODELS, *RIVALS])
 def test_any_model_trains_with_it_and_is_read_back(settings, model):
     run = run_lecdsr(model, config_dict={**settings, "train_epochs": ["BOTH:1"]}, command_line=[])
+    for domain in ("source", "target"):
+        assert np.isfinite(list(run["result"]["test"][domain].values())).all()
     config, read, _, _, _, test = load_data_and_model(f"{run['run_directory']}/model.pth")
     assert isinstance(read, ScoreFusionMixin) and type(read).__name__ == model.partition("-")[0]
     assert read.score_fusion.weight.any(dim=1).all(), "fitted, saved and read back"
