@@ -75,7 +75,7 @@ def contents() -> dict[Path, bytes]:
 
 
 @pytest.mark.parametrize("number", range(N_RENAMED))
-def test_case_r8_files_of_an_embed_that_was_killed_are_those_of_one_job_or_are_refused(settings, number):
+def test_case_r08_files_of_an_embed_that_was_killed_are_those_of_one_job_or_are_refused(settings, number):
     changes = {"embedding_reduction": "pca", "embedding_reduction_size": 3}
     embed(settings, encoder="one", **changes)
     before = contents()
@@ -118,7 +118,7 @@ def test_a_failure_while_writing_leaves_all_files_as_they_were(settings, monkeyp
     ],
     ids=str,
 )
-def test_case_r8_domains_embedded_in_different_ways_are_refused_and_users_warned_of(
+def test_case_r08_domains_embedded_in_different_ways_are_refused_and_users_warned_of(
     settings, caplog, changes, differing
 ):
     embed(settings, encoder="one")

@@ -59,7 +59,7 @@ def kill_before_rename(number: int, settings, **changes) -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("before", [None, {}, {"eval_args": OTHER_SPLIT}], ids=["first", "same split", "other split"])
-def test_case_r9_a_restart_resumes_and_embed_never_accepts_profiles_of_another_split(settings, number, before):
+def test_case_r09_a_restart_resumes_and_embed_never_accepts_profiles_of_another_split(settings, number, before):
     if before is not None:
         profile(settings, llm={"max_history_tokens": 20}, **before)
     kill_before_rename(number, settings)
@@ -77,14 +77,14 @@ def test_case_r9_a_restart_resumes_and_embed_never_accepts_profiles_of_another_s
         read_profiles(load(settings, eval_args=OTHER_SPLIT))
 
 
-def test_case_r9_profiles_without_their_sidecar_are_not_embedded(settings):
+def test_case_r09_profiles_without_their_sidecar_are_not_embedded(settings):
     profile(settings)
     SIDECAR.unlink()
     with pytest.raises(UserError, match=r"profiles\.jsonl was made by `profile`.*profiles\.jsonl\.json is missing"):
         read_profiles(load(settings, eval_args=OTHER_SPLIT))
 
 
-def test_case_r9_a_sidecar_without_a_checksum_is_not_believed(settings):
+def test_case_r09_a_sidecar_without_a_checksum_is_not_believed(settings):
     profile(settings)
     content = {name: value for name, value in json.loads(SIDECAR.read_text()).items() if name != "sha256"}
     SIDECAR.write_text(json.dumps(content))
