@@ -169,19 +169,18 @@ class SparseCooccurrence(nn.Module):
     def _add_to_rows(
         self, score: Tensor, history: History, domain: int, items: Tensor, terms: Sequence[tuple[float, Tensor]]
     ) -> None:
-        size = len(score)
-        near = self._near(history)
+        # A row for each item: what is near to an item is then a sum of whole rows, and parts are added as rows are.
+        near = self._near(history).transposed_dense()
         (unit, weights), *smoothing = terms
-        score += near.scaled_log1p(1 / unit, weights).dense().view(2, size, -1).sum(dim=0).index_select(1, items)
+        added = sum_parts(near.index_select(0, items).div_(unit).log1p_(), weights)
         for unit, weights in smoothing:
-            bags = self.nearest[items], near.dense().T.contiguous()
-            smoothed = F.embedding_bag(*bags, mode="sum", per_sample_weights=self.share[items]).T.contiguous()
-            smoothed = smoothed.view(2, size, -1)
+            nearest = self.nearest[items]
+            smoothed = F.embedding_bag(nearest, near, mode="sum", per_sample_weights=self.share[items])
             for code, place in self._places(items, domain):
-                every = self._through_own_texts(history, code).dense().view(2, size, -1)
-                smoothed += every.index_select(2, place.clamp(min=0)).mul_(place >= 0)
-            for part, weight in zip(smoothed.div_(unit).log1p_(), weights.tolist(), strict=True):
-                score.add_(part, alpha=weight)
+                every = self._through_own_texts(history, code).transposed_dense()
+                smoothed += every.index_select(0, place.clamp(min=0)).mul_((place >= 0).unsqueeze(1))
+            added += sum_parts(smoothed.div_(unit).log1p_(), weights)
+        score += added.T
 
     def _places(self, items: Tensor, domain: int) -> list[tuple[int, Tensor]]:
         """The domains that the items are of, that of the targets first, and the columns of the items: -1 for those of
@@ -192,6 +191,12 @@ class SparseCooccurrence(nn.Module):
         if (elsewhere >= 0).any():
             places.append((1 - domain, elsewhere))
         return places
+
+
+def sum_parts(values: Tensor, weights: Tensor) -> Tensor:
+    """Σ_p weight_p · values of part p, the columns being those of two parts: (C, 2 R) and (2,) -> (C, R)."""
+    one, other = values.chunk(2, dim=1)
+    return torch.addcmul(one * weights[0], other, weights[1])
 
 
 def gather_columns(every: Tensor, column: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ _LIMIT = 1 << 30  # bytes kept
 
 
 class FeatureCache:
-    """Keeps the features of batches from the second time on that the same batch comes.
+    """Keeps the features of batches as long as there is room: those of validation come first and come again.
 
-    Test samples come once and are not kept. A batch is known by the SHA-256 of its windows and candidates.
+    A batch is known by the SHA-256 of its windows and candidates.
 
     Args:
         limit: bytes of features that are kept at most; the features of further batches are computed each time.
@@ -23,7 +23,6 @@ class FeatureCache:
 
     def __init__(self, limit: int = _LIMIT):
         self.room = limit
-        self._seen: set[bytes] = set()
         self._kept: dict[bytes, Tensor] = {}
 
     def features(
@@ -41,9 +40,7 @@ class FeatureCache:
             return self._kept[key]
         values = compute(inputs, candidates)
         size = values.numel() * values.element_size()
-        if key not in self._seen:
-            self._seen.add(key)
-        elif size <= self.room:
+        if size <= self.room:
             self.room -= size
             self._kept[key] = values
         return values

@@ -10,10 +10,10 @@ from all training interactions have seen them, though.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_lecdsr.model.score_fusion.candidate_features import CandidateFeatures, max_cells
+from recbole_lecdsr.model.score_fusion.map_weights import fit_map_weights
 from recbole_lecdsr.model.score_fusion.shared_items import FusionWeights, fuse_shared_items_
 from recbole_lecdsr.model.sequence_input import SequenceInput
 
@@ -90,7 +90,7 @@ class ScoreFusion(nn.Module):
         return score
 
     def fit(self, score: Tensor, features: Tensor, domain: Tensor) -> None:
-        """Choose α, β and γ of each domain by `fit_map_weights`.
+        """Choose α, β and γ of each domain by `fit_map_weights`, starting at the present ones.
 
         Args:
             score: r, (S, C) float32; column 0 is the target, minus infinity marks what is no candidate.
@@ -99,7 +99,8 @@ class ScoreFusion(nn.Module):
         """
         for code in range(2):
             chosen = torch.nonzero(domain == code).squeeze(1)
-            found = fit_map_weights(score[chosen], features[:, chosen], self.features.num_popularity)
+            start = torch.cat([self.weight[code], self.trust[code], self.scale[code : code + 1]])
+            found = fit_map_weights(score[chosen], features[:, chosen], self.features.num_popularity, start)
             self.weight[code], self.trust[code], self.scale[code] = found
 
 
@@ -119,43 +120,3 @@ def fuse_scores(score: Tensor, features: Tensor, weight: Tensor, trust: Tensor, 
     trusted = torch.einsum("kbc,bk->bc", features[: trust.shape[1]], trust) + scale.unsqueeze(1)
     fused = torch.addcmul(torch.einsum("kbc,bk->bc", features, weight), score, trusted)
     return fused.masked_fill_(score == -torch.inf, -torch.inf)
-
-
-@torch.enable_grad()
-def fit_map_weights(score: Tensor, features: Tensor, num_trust: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Maximum a posteriori weights of `fuse_scores`: likelihood of the targets among their candidates, normal prior.
-
-    The prior has unit variance and mean 0 for α and γ and 1 for β.
-
-    Args:
-        score: r, (S, C) float32; column 0 is the target, minus infinity marks what is no candidate.
-        features: φ, (K, S, C) float32.
-        num_trust: K'.
-
-    Returns:
-        α, (K,), γ, (K',), and β, scalar; those of the prior where there is no sample or a score is no number.
-    """
-    sizes = [len(features), num_trust, 1]
-    values = torch.zeros(sum(sizes), device=score.device)
-    values[-1] = 1
-    hidden = score == -torch.inf
-    # Scores that are no numbers teach nothing; evaluation refuses them.
-    if len(score) and (score.isfinite() | hidden).all() and not hidden[:, 0].any():
-        prior = values.clone()
-        values.requires_grad_()
-        optimizer = torch.optim.LBFGS([values], max_iter=50, line_search_fn="strong_wolfe")
-        target = torch.zeros(len(score), dtype=torch.int64, device=score.device)
-        score = score.masked_fill(hidden, 0.0)
-        design = torch.cat([features, score * features[:num_trust], score[None]])
-
-        def loss() -> Tensor:
-            optimizer.zero_grad()
-            logits = torch.einsum("ksc,k->sc", design, values).masked_fill(hidden, -torch.inf)
-            total = F.cross_entropy(logits, target, reduction="sum") + (values - prior).square().sum() / 2
-            total = total / len(score)
-            total.backward()
-            return total
-
-        optimizer.step(loss)
-    weight, trust, scale = values.detach().split(sizes)
-    return weight, trust, scale.squeeze(0)

@@ -12,7 +12,7 @@ from recbole_lecdsr.model.score_fusion.cooccurrence import History
 from recbole_lecdsr.model.score_fusion.text_neighbors import sharpen_
 from recbole_lecdsr.model.sequence_input import SequenceInput
 
-_FEWEST_ITEMS = 64  # at a time: a product of matrices should not be narrower
+_FEWEST_ITEMS, _MOST_ITEMS = 64, 512  # at a time: narrower products of matrices are slower, and so are wider ones
 
 
 class FusionWeights(NamedTuple):
@@ -59,8 +59,9 @@ def fuse_shared_items_(
     by_popularity, by_counts, *by_texts = weights.weight.split(sizes)
     texts = _HistoryTexts(history, features.vector) if features.has_texts else None
     height = max(len(rows), 0 if texts is None else len(texts.vector))
-    for part in torch.arange(len(items)).split(max(_FEWEST_ITEMS, 2 * max_cells(score) // height)):
-        columns = slice(int(part[0]), int(part[-1]) + 1)
+    width = max(_FEWEST_ITEMS, min(_MOST_ITEMS, 2 * max_cells(score) // height))
+    for start in range(0, len(items), width):
+        columns = slice(start, start + width)
         tile, ids = score[:, columns], items[columns]
         hidden = tile == -torch.inf
         popularity = features.popularity_of_all(time_bin, ids)
@@ -68,7 +69,7 @@ def fuse_shared_items_(
         added = torch.einsum("kqc,k->qc", popularity, by_popularity)
         if texts is not None:
             added += by_texts[2] * features.missing[ids]
-        tile.mul_(trust[bin_of_row]).add_(added[bin_of_row])
+        tile.mul_(trust.index_select(0, bin_of_row)).add_(added.index_select(0, bin_of_row))
         if texts is not None:
             for near, weight in zip(texts.similarity(features.vector[ids]), by_texts[0].tolist(), strict=True):
                 tile.add_(near.div_(UNIT).log1p_(), alpha=weight)

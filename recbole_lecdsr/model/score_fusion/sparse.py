@@ -30,24 +30,15 @@ class SparseRows:
             return cls(scipy.sparse.csr_array(parts, shape=shape))
         return cls(torch.sparse_coo_tensor(torch.stack([row, column]), value, shape, check_invariants=False))
 
-    def scaled_log1p(self, scale: float, weights: Tensor) -> SparseRows:
-        """weight_p · log(1 + scale · entry) of the entries, p being the part of the row: the rows are those of P parts
-        one below the other, weights (P,). What is zero stays zero."""
-        if isinstance(self.rows, Tensor):
-            rows = self.rows.coalesce()
-            part = rows.indices()[0].div(rows.shape[0] // len(weights), rounding_mode="floor")
-            value = (rows.values() * scale).log1p_() * weights[part]
-            return SparseRows(torch.sparse_coo_tensor(rows.indices(), value, rows.shape, check_invariants=False))
-        rows = self.rows
-        value = (torch.from_numpy(rows.data) * scale).log1p_()
-        ends = rows.indptr[:: rows.shape[0] // len(weights)].tolist()
-        for weight, start, end in zip(weights, ends, ends[1:], strict=False):
-            value[start:end] *= weight
-        return SparseRows(scipy.sparse.csr_array((value.numpy(), rows.indices, rows.indptr), shape=rows.shape))
-
     def dense(self) -> Tensor:
         """(R, n) float32."""
         return self.rows.to_dense() if isinstance(self.rows, Tensor) else torch.from_numpy(self.rows.toarray())
+
+    def transposed_dense(self) -> Tensor:
+        """(n, R) float32, contiguous."""
+        if isinstance(self.rows, Tensor):
+            return self.rows.to_dense().T.contiguous()
+        return torch.from_numpy(self.rows.T.tocsr().toarray())
 
 
 class SparseMatrix(nn.Module):

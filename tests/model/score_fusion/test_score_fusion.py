@@ -13,7 +13,8 @@ from recbole_lecdsr.model.modules.pca import principal_components
 from recbole_lecdsr.model.score_fusion import candidate_features, cooccurrence, shared_items
 from recbole_lecdsr.model.score_fusion.calibration import CalibrationSamples, calibration_targets
 from recbole_lecdsr.model.score_fusion.candidate_features import CandidateFeatures
-from recbole_lecdsr.model.score_fusion.score_fusion import ScoreFusion, fit_map_weights, fuse_scores
+from recbole_lecdsr.model.score_fusion.map_weights import fit_map_weights
+from recbole_lecdsr.model.score_fusion.score_fusion import ScoreFusion, fuse_scores
 from recbole_lecdsr.model.score_fusion.text_neighbors import find_text_neighbors
 from recbole_lecdsr.model.sequence_input import SequenceInput
 from recbole_lecdsr.quick_start import load_dataset, run_lecdsr
@@ -183,6 +184,31 @@ def test_the_weights_are_the_most_likely():
     found = fit_map_weights(score.masked_fill(hidden, -torch.inf), features, 1)
     for part, expected in zip(found, true, strict=True):
         assert part.shape == expected.shape and torch.allclose(part, expected, atol=0.1)
+
+
+def test_the_weights_are_the_same_from_any_start_and_in_any_order_of_the_samples():
+    torch.manual_seed(0)
+    score, features = torch.randn(300, 40) * 5, torch.rand(3, 300, 40) * 7
+    score[:, 0] += 3
+    found = torch.cat([part.view(-1) for part in fit_map_weights(score, features, 2)])
+    order = torch.randperm(300)
+    for start in (torch.randn(6), found * 1.1):
+        again = torch.cat([part.view(-1) for part in fit_map_weights(score[order], features[:, order], 2, start)])
+        assert torch.allclose(again, found, atol=1e-5)
+    # The gradient of the negative log posterior, in float64, against the curvature of the prior alone.
+    design = torch.cat([features, score * features[:2], score[None]]).double()
+    values = found.double().requires_grad_()
+    prior = (values - torch.tensor([0.0] * 5 + [1.0])).square().sum() / 2
+    loss = prior - torch.einsum("ksc,k->sc", design, values).log_softmax(dim=1)[:, 0].sum()
+    loss.backward()
+    assert values.grad.abs().max() < 0.05
+
+
+@pytest.mark.parametrize("size", [1e4, 1e15, 1e30])
+def test_very_large_scores_give_weights_that_are_numbers(size):
+    torch.manual_seed(0)
+    found = fit_map_weights(torch.randn(50, 20) * size, torch.rand(2, 50, 20), 1)
+    assert all(part.isfinite().all() for part in found)
 
 
 def test_without_samples_the_network_alone_scores():
