@@ -31,21 +31,34 @@ def in_batch_alignment(item: Tensor, semantics: Tensor, temperature: float) -> T
 
 
 class _BothWays(torch.autograd.Function):
-    """Mean cross-entropy of the diagonal of logits (N, N) in its row and in its column."""
+    """Mean cross-entropy of the diagonal of logits (N, N) in its row and in its column.
+
+    The gradient is made along with the value, from the same exponentials.
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:
-        row, column = torch.logsumexp(logits, dim=1, keepdim=True), torch.logsumexp(logits, dim=0)
-        ctx.save_for_backward(logits, row, column)
+        share, row_total, row = _exponentials(logits, dim=1)
+        of_column, column_total, column = _exponentials(logits, dim=0)
+        share.mul_(0.5 / row_total).addcmul_(of_column, 0.5 / column_total)
+        share.diagonal().sub_(1)
+        ctx.save_for_backward(share)
         return (row.mean() + column.mean()) / 2 - logits.diagonal().mean()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        logits, row, column = ctx.saved_tensors
-        share = (logits - row).exp_().add_((logits - column).exp_()).div_(2)
-        share.diagonal().sub_(1)
-        return share.mul_(grad / len(logits))
+        (share,) = ctx.saved_tensors
+        return share * (grad / len(share))
+
+
+def _exponentials(logits: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The exponentials of logits less the largest along an axis, their sum, and the logarithm of the sum for the logits
+    as they are."""
+    largest = logits.amax(dim=dim, keepdim=True)
+    exponentials = (logits - largest).exp_()
+    total = exponentials.sum(dim=dim, keepdim=True)
+    return exponentials, total, largest + total.log()
 
 
 def contrast_by_similarity(one: Tensor, other: Tensor, temperature: float = 1.0) -> Tensor:
