@@ -10,25 +10,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-class _Gram(torch.autograd.Function):
-    """X Xᵀ of each matrix of a batch, with one product in the gradient where autograd would take two."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        ctx.save_for_backward(rows)
-        return rows @ rows.transpose(1, 2)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (rows,) = ctx.saved_tensors
-        return (grad + grad.transpose(1, 2)) @ rows
-
-
 def in_batch_alignment(item: Tensor, semantics: Tensor, temperature: float) -> Tensor:
     """Contrastive loss between the E and the T of distinct items, in both directions (docs/models.md, eq. 18).
 
-    Unlike `alignment`, which works within a window, it has cosines of as many items as a batch holds, so that its size
-    and its gradient do not depend on how long the vectors are.
+    Unlike `alignment_sum`, which works within a window, it has cosines of as many items as a batch holds, so that its
+    size and its gradient do not depend on how long the vectors are.
 
     Args:
         item: E, (N, d).
@@ -45,21 +31,34 @@ def in_batch_alignment(item: Tensor, semantics: Tensor, temperature: float) -> T
 
 
 class _BothWays(torch.autograd.Function):
-    """Mean cross-entropy of the diagonal of logits (N, N) in its row and in its column."""
+    """Mean cross-entropy of the diagonal of logits (N, N) in its row and in its column.
+
+    The gradient is made along with the value, from the same exponentials.
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:
-        row, column = torch.logsumexp(logits, dim=1, keepdim=True), torch.logsumexp(logits, dim=0)
-        ctx.save_for_backward(logits, row, column)
+        share, row_total, row = _exponentials(logits, dim=1)
+        of_column, column_total, column = _exponentials(logits, dim=0)
+        share.mul_(0.5 / row_total).addcmul_(of_column, 0.5 / column_total)
+        share.diagonal().sub_(1)
+        ctx.save_for_backward(share)
         return (row.mean() + column.mean()) / 2 - logits.diagonal().mean()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        logits, row, column = ctx.saved_tensors
-        share = (logits - row).exp_().add_((logits - column).exp_()).div_(2)
-        share.diagonal().sub_(1)
-        return share.mul_(grad / len(logits))
+        (share,) = ctx.saved_tensors
+        return share * (grad / len(share))
+
+
+def _exponentials(logits: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The exponentials of logits less the largest along an axis, their sum, and the logarithm of the sum for the logits
+    as they are."""
+    largest = logits.amax(dim=dim, keepdim=True)
+    exponentials = (logits - largest).exp_()
+    total = exponentials.sum(dim=dim, keepdim=True)
+    return exponentials, total, largest + total.log()
 
 
 def contrast_by_similarity(one: Tensor, other: Tensor, temperature: float = 1.0) -> Tensor:
@@ -87,24 +86,22 @@ def contrast_by_similarity(one: Tensor, other: Tensor, temperature: float = 1.0)
         return -(targets * log_probability).sum() / (2 * len(one))
 
 
-def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
+def alignment_sum(gram: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
     """Contrastive loss with soft targets between the E and the T of one window (docs/models.md, eq. 16 and 17).
 
     Published total: align(E, T) + align(T, E), which is twice align(E, T) because logits, their transpose and
-    the targets only change places.
+    the targets only change places. The loss is a mean over positions, of which this is the sum.
 
     Args:
-        item: E, (B, L, d).
-        semantics: T, (B, L, d).
+        gram: inner products of the rows of E and, below them, T of each window, (B, 2L, 2L).
         temperature: τ₂.
         mask: (B, L) bool; padded positions are then neither rows nor columns. None counts them, as published.
 
     Returns:
-        Scalar, mean over B and the (real) positions; 0 where there is none.
+        Scalar, the sum over B and the (real) positions.
     """
-    length = item.shape[1]
-    with torch.autocast(item.device.type, enabled=False):
-        gram = _Gram.apply(torch.cat([item.float(), semantics.float()], dim=1)) / temperature
+    length = gram.shape[1] // 2
+    gram = gram / temperature
     logits = gram[:, :length, length:]
     target_logits = (gram[:, :length, :length] + gram[:, length:, length:]) / 2
     rows, columns = logits, logits.transpose(1, 2)
@@ -118,4 +115,4 @@ def alignment(item: Tensor, semantics: Tensor, temperature: float, mask: Tensor 
     if mask is not None:
         log_probability = log_probability.masked_fill(hidden, 0.0)  # before the product: 0 · ∞ has no gradient
     per_position = -(targets * log_probability).sum(dim=-1)  # 2 · ½[CE + CE]
-    return per_position.mean() if mask is None else (per_position * mask).sum() / mask.sum().clamp(min=1)
+    return per_position.sum() if mask is None else (per_position * mask).sum()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from recbole_lecdsr.model.modules.attention import AttentionBlock, TimeEmbedding
 from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
+from recbole_lecdsr.model.modules.dropout import Dropout
 from recbole_lecdsr.model.modules.layers import Adapter
 from recbole_lecdsr.model.modules.pca import principal_components
 from recbole_lecdsr.model.modules.spectral_fusion import Items, SpectralGate
@@ -46,6 +47,7 @@ class CausalNetwork(nn.Module):
             interaction is interpolated, so that what is bought at that time can be queried; 0 for no times.
     """
 
+    has_text: Tensor  # of items, or None
     item_text: Tensor  # x, or None
     user_text: Tensor  # y, or None
 
@@ -77,6 +79,8 @@ class CausalNetwork(nn.Module):
         self.query_time = TimeEmbedding(time_embedding_size, embedding_size) if time_embedding_size else None
         self.register_buffer("item_text", item_embedding, persistent=False)
         self.register_buffer("user_text", user_embedding, persistent=False)
+        has_text = None if item_embedding is None else item_embedding.ne(0).any(dim=1)
+        self.register_buffer("has_text", has_text, persistent=False)  # (n_items,) bool
         self.item_adapter: Adapter | None = None
         if item_embedding is not None and (semantic_fusion or aligned):
             self.item_adapter = Adapter(item_embedding.shape[1], hidden_size, embedding_size)
@@ -89,7 +93,7 @@ class CausalNetwork(nn.Module):
             AttentionBlock(embedding_size, attention_heads, dropout) for _ in range(attention_layers)
         )
         self.output_norm = nn.LayerNorm(embedding_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.profile_dropout = profile_dropout
         self.reset_parameters(init_from_text)
 
@@ -116,8 +120,11 @@ class CausalNetwork(nn.Module):
 
     def items(self, item: Tensor) -> Items:
         """E and T of the given items, (N,) int64."""
-        semantics = None if self.item_adapter is None else self.item_adapter(self.item_text[item])
-        return Items(self.item_id(item), semantics)
+        return Items(self.item_id(item), self.semantics(item))
+
+    def semantics(self, item: Tensor) -> Tensor | None:
+        """T of the given items, (N,) int64 -> (N, d)."""
+        return None if self.item_adapter is None else self.item_adapter(self.item_text[item])
 
     def states(self, embedded: Tensor, real: Tensor, next_domain: Tensor, relative_time: Tensor) -> Tensor:
         """State after each interaction (docs/models.md, eq. 23 to 25).

@@ -9,22 +9,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
-from recbole_lecdsr.model.modules.layers import Adapter, FeatureGate, InstanceGate, masked, masked_mean
+from recbole_lecdsr.model.modules.gates import FeatureGate, InstanceGate
+from recbole_lecdsr.model.modules.layers import Adapter
 from recbole_lecdsr.model.modules.spectral_fusion import SemanticFusion
+from recbole_lecdsr.model.modules.window_encoder import Windows, encode_windows
 from recbole_lecdsr.model.sequence_input import SequenceInput
-
-# On a CPU a batch passes the gates in chunks of this many bytes of E: the intermediate results then stay in its
-# cache and come from reused memory instead of fresh pages (benchmarks/training_step.py).
-_CHUNK_BYTES = 1 << 20
 
 
 class Encoded(NamedTuple):
-    """What a window becomes: the query (B, d); E and T (B, L, d), or T None; mask (B, L) or None."""
+    """What a batch of windows becomes: the queries (B, d), and the alignment loss (eq. 16 and 17), 0 if not wanted."""
 
     query: Tensor
-    item: Tensor
-    semantics: Tensor | None
-    mask: Tensor | None
+    alignment: Tensor
 
 
 class LeCDSRNetwork(nn.Module):
@@ -87,61 +83,39 @@ class LeCDSRNetwork(nn.Module):
             if parameter.dim() >= 2 and name != "fusion.filter":
                 nn.init.xavier_normal_(parameter)
 
-    def semantics(self, item_seq: Tensor) -> Tensor:
-        """T = A_item(x_s), (B, L) int -> (B, L, d); the adapter runs once per distinct item of the batch."""
-        distinct, index = torch.unique(item_seq, return_inverse=True)
-        return F.embedding(index, self.item_adapter(self.item_text[distinct]))
-
     def user(self, user: Tensor) -> Tensor:
         """U, (B,) int -> (B, d)."""
         return self.user_id(user) if self.user_text is None else self.user_adapter(self.user_text[user])
 
-    def encode(self, item_seq: Tensor, position: Tensor, user: Tensor) -> Encoded:
+    def encode(
+        self, item_seq: Tensor, position: Tensor, user: Tensor, align_temperature: float | None = None
+    ) -> Encoded:
         """Encode a batch of windows.
 
         Args:
             item_seq: s, (B, L) int64, left-padded with 0, newest last.
             position: p, (B, L) int64, counted backwards within each domain.
             user: (B,) int64.
+            align_temperature: τ₂ of the alignment loss, a mean over B and the (real) positions; None for no such loss.
         """
-        mask = item_seq.ne(0) if self.mask_padding else None
-        item = masked(self.item_id(item_seq), mask)
-        semantics = None if self.item_text is None else masked(self.semantics(item_seq), mask)
-        position = self.instance_gate.position_logits(self.position.weight, position)
-        rows = len(item)
-        if item.device.type == "cpu":
-            rows = max(1, _CHUNK_BYTES // (item[0].numel() * item.element_size()))
+        distinct, index = torch.unique(item_seq, return_inverse=True)  # the adapter runs once for each
+        semantics = None if self.item_text is None else self.item_adapter(self.item_text[distinct])
         profile = self.user(user)
-        chunks = []
-        for start in range(0, max(len(item), 1), rows):
-            part = slice(start, start + rows)
-            chunks.append(
-                self._query(
-                    item[part],
-                    None if semantics is None else semantics[part],
-                    profile[part],
-                    position[part],
-                    None if mask is None else mask[part],
-                )
-            )
-        return Encoded(torch.cat(chunks), item, semantics, mask)
-
-    def _query(
-        self,
-        item: Tensor,
-        semantics: Tensor | None,
-        profile: Tensor,
-        position: Tensor,
-        mask: Tensor | None,
-    ) -> Tensor:
-        """E, T, U, P·v_p and mask of some rows of a batch -> their queries."""
-        if self.fusion is not None:
-            fused = self.fusion(item, semantics, mask)
-            gated = self.feature_gate(fused, profile)
-        else:
-            fused = item
-            gated = self.feature_gate(item, profile, semantics)
-        return profile + self.instance_gate(gated, profile, position, mask) + masked_mean(fused, mask)
+        feature_logits = self.feature_gate.user(profile) + self.feature_gate.item.bias
+        if self.fusion is None and semantics is not None:
+            feature_logits = feature_logits + self.feature_gate.item.bias  # T passes the linear map too
+        mask = item_seq.ne(0) if self.mask_padding else None
+        pooled, align = encode_windows(
+            Windows(index, mask, self.fusion, None if semantics is None else align_temperature),
+            self.item_id(distinct),
+            semantics,
+            feature=self.feature_gate.item.weight,
+            feature_logits=feature_logits,
+            instance=self.instance_gate.item,
+            instance_logits=self.instance_gate.logits(profile, self.position.weight, position),
+        )
+        positions = item_seq.numel() if mask is None else mask.sum()
+        return Encoded(profile + pooled, align / torch.as_tensor(positions).clamp(min=1))
 
     def forward(self, inputs: SequenceInput, candidates: Tensor | None = None) -> Tensor:
         """Scores of candidates (B, C) int64, or of all items; result as of `score`."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from recbole_lecdsr import distributed
 from recbole_lecdsr.model.alignment import in_batch_alignment
 from recbole_lecdsr.model.causal_network import CausalNetwork, shift_left
+from recbole_lecdsr.model.modules.spectral_fusion import Items
 from recbole_lecdsr.model.ranking_losses import RankingLoss
 from recbole_lecdsr.model.sequence_input import SequenceInput
 
@@ -64,8 +65,15 @@ class SequenceObjective:
         sequence_index, positive_index, negative_index = index.split(
             [item_seq.numel(), len(positive), negative.numel()]
         )
-        items = self.network.items(distinct)
-        embedded = F.embedding(sequence_index.view(item_seq.shape), self.network.fuse(items))
+        identity = self.network.item_id(distinct)
+        # Texts of the items of the sequences, which come first, and of those that are aligned; negatives need none.
+        read, sequence_index = torch.unique(sequence_index, return_inverse=True)
+        aligned = self._draw_aligned(distinct) if self.align_weight else distinct[:0]
+        others = torch.searchsorted(distinct, aligned) if distributed.world_size() == 1 else read[:0]
+        texts = torch.cat([read, others[torch.isin(others, read, invert=True)]])
+        semantics = self.network.semantics(distinct[texts])
+        in_sequences = Items(identity.index_select(0, read), None if semantics is None else semantics[: len(read)])
+        embedded = F.embedding(sequence_index.view(item_seq.shape), self.network.fuse(in_sequences))
         state = self.network.states(embedded, item_seq.ne(0), next_domain, time_seq)[row, column]
         query = self.network.queries(state, domain, inputs.user[row])
 
@@ -73,17 +81,24 @@ class SequenceObjective:
         negative_index = negative_index.view(negative.shape)
         for code in range(2):
             of_domain = torch.nonzero(domain == code).squeeze(1)
-            score = query.index_select(0, of_domain) @ F.embedding(negative_index[code], items.identity).T
+            score = query.index_select(0, of_domain) @ F.embedding(negative_index[code], identity).T
             hidden = negative[code] == positive[of_domain].unsqueeze(1)
             hidden |= negative[code] == 0
             # Not minus infinity: where a domain has a single item nothing else would be left.
             scores.append(score.float().masked_fill_(hidden, torch.finfo(torch.float32).min / 1e4))
             order.append(of_domain)
-        positive_score = (query * F.embedding(positive_index, items.identity)).sum(dim=1).float()
+        positive_score = (query * F.embedding(positive_index, identity)).sum(dim=1).float()
         ranking = self.ranking_loss(positive_score[torch.cat(order)], torch.cat(scores), self.temperature)
-        if not self.align_weight or items.semantics is None:
+        if not self.align_weight or semantics is None:
             return (ranking,)
-        return ranking, self.align_weight * self._alignment(items.identity, items.semantics, distinct)
+        if distributed.world_size() > 1:
+            items = self.network.items(aligned)
+        else:
+            place = torch.empty_like(distinct).index_copy_(0, texts, torch.arange(len(texts), device=texts.device))
+            items = Items(identity.index_select(0, others), semantics.index_select(0, place[others]))
+        assert items.semantics is not None, "there are semantics of the rows of this process"
+        align = in_batch_alignment(items.identity, items.semantics, self.align_temperature)
+        return ranking, self.align_weight * align
 
     def count_terms(self, inputs: SequenceInput, target: Tensor) -> tuple[Tensor | int, ...]:
         """How many terms each part of the loss is a mean over: targets, and 1 for the alignment, which each of several
@@ -91,17 +106,11 @@ class SequenceObjective:
         targets = target.ne(0).sum()
         return (targets, 1) if self.align_weight else (targets,)
 
-    def _alignment(self, identity: Tensor, semantics: Tensor, item: Tensor) -> Tensor:
-        """Alignment of a sample of the items that have a text, of all processes: an item is told from the others of the
+    def _draw_aligned(self, item: Tensor) -> Tensor:
+        """A sample of the items that have a text, of all processes, (A,) int64: an item is told from the others of the
         batch, so that its loss depends on which they are."""
+        if self.network.item_adapter is None:
+            return item[:0]
         every = distributed.unite(item, len(self.network.item_text))
-        known = every[self.network.item_text[every].ne(0).any(dim=1)]
-        known = known[torch.randperm(len(known), device=known.device)[:_ALIGNED_ITEMS]]
-        if distributed.world_size() > 1:
-            items = self.network.items(known)
-            assert items.semantics is not None, "there are semantics of the rows of this process"
-            identity, semantics = items.identity, items.semantics
-        else:
-            row = torch.searchsorted(item, known)
-            identity, semantics = identity[row], semantics[row]
-        return in_batch_alignment(identity, semantics, self.align_temperature)
+        known = every[self.network.has_text[every]]
+        return known[torch.randperm(len(known), device=known.device)[:_ALIGNED_ITEMS]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recbole_lecdsr.model.alignment import alignment
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
 from recbole_lecdsr.model.ranking_losses import RankingLoss
 from recbole_lecdsr.model.sequence_input import SequenceInput
@@ -48,13 +47,13 @@ class WindowObjective:
         Returns:
             the ranking loss and, where λ > 0, the weighted alignment loss: scalars.
         """
-        encoded = self.network.encode(inputs.item_seq, inputs.position, inputs.user)
+        aligned = bool(self.align_weight) and self.network.item_text is not None
+        encoded = self.network.encode(
+            inputs.item_seq, inputs.position, inputs.user, self.align_temperature if aligned else None
+        )
         scores = self._scores(encoded.query, target.unsqueeze(1), negative, inputs.domain)
         ranking = self.ranking_loss(*scores, self.temperature)
-        if not self.align_weight or encoded.semantics is None:
-            return (ranking,)
-        align = alignment(encoded.item, encoded.semantics, self.align_temperature, encoded.mask)
-        return ranking, self.align_weight * align
+        return (ranking, self.align_weight * encoded.alignment) if aligned else (ranking,)
 
     def count_terms(self, inputs: SequenceInput, target: Tensor) -> tuple[Tensor | int, ...]:
         """How many terms each part of the loss is a mean over; arguments as of a call: targets, and positions, with

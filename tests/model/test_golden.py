@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_lecdsr.model.alignment import alignment
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
 from recbole_lecdsr.model.ranking_losses import RANKING_LOSSES
 
@@ -83,12 +82,9 @@ def test_published_scores_losses_and_gradients_are_reproduced(golden, variant, l
             if name in ours:
                 ours[name].copy_(weights[theirs].reshape(ours[name].shape))
 
-    encoded = network.encode(inputs["item_seq"], inputs["position"], inputs["user"])
+    encoded = network.encode(inputs["item_seq"], inputs["position"], inputs["user"], TAU_ALIGN)
     scores = network.score(encoded.query, inputs["candidates"])
-    ranking = RANKING_LOSSES[loss](scores[:, 0], scores[:, 1:], TAU)
-    align = torch.zeros(())
-    if encoded.semantics is not None:
-        align = alignment(encoded.item, encoded.semantics, TAU_ALIGN)
+    ranking, align = RANKING_LOSSES[loss](scores[:, 0], scores[:, 1:], TAU), encoded.alignment
     total = ranking + LAMBDA * align
     total.backward()
 

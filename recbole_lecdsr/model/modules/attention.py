@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_lecdsr.model.modules.dropout import Dropout
+
 
 class AttentionBlock(nn.Module):
     """Pre-norm self-attention and feed-forward layer of a transformer (docs/models.md, eq. 24)."""
@@ -19,7 +21,7 @@ class AttentionBlock(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(embedding_size, embedding_size), nn.GELU(), nn.Linear(embedding_size, embedding_size)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor, allowed: Tensor) -> Tensor:
         """Attend.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-
-from recbole_lecdsr.model.modules.layers import masked
 
 
 class Items(NamedTuple):
@@ -81,41 +80,43 @@ def _multiply(a: Tensor, b: Tensor, conjugate: bool = False, out: Tensor | None 
     return out
 
 
-class _SpectralFusion(torch.autograd.Function):
-    """I = irfft(rfft(E) ⊙ C) and M = irfft(rfft(E) ⊙ rfft(T)) along L, ortho-normal, with real matrices for both
-    transforms. The gradients by hand take half the passes over memory that autograd's would."""
+class FusionWeights(NamedTuple):
+    """What the published fusion learns, or the gradients of that: the filter C as real and imaginary parts, (2F, d),
+    and weight (1, d) and bias (1,) of the gates of I and of M."""
 
-    @staticmethod
-    def forward(
-        ctx: Any, item: Tensor, semantics: Tensor, spectrum: Tensor, fourier: Tensor, inverse: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        item_hat, semantics_hat = torch.matmul(fourier, item), torch.matmul(fourier, semantics)
-        ctx.save_for_backward(item_hat, semantics_hat, spectrum, fourier, inverse)
-        product = _multiply(item_hat, spectrum)
-        filtered = torch.matmul(inverse, product)
-        return filtered, torch.matmul(inverse, _multiply(item_hat, semantics_hat, out=product))
+    spectrum: Tensor
+    item: Tensor
+    item_bias: Tensor
+    fusion: Tensor
+    fusion_bias: Tensor
 
-    @staticmethod
-    def backward(ctx: Any, grad_filtered: Tensor, grad_fused: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        item_hat, semantics_hat, spectrum, fourier, inverse = ctx.saved_tensors
-        filtered_hat, fused_hat = torch.matmul(inverse.T, grad_filtered), torch.matmul(inverse.T, grad_fused)
-        product = _multiply(filtered_hat, item_hat, conjugate=True)
-        grad_spectrum = product.sum(dim=0)
-        grad_semantics = torch.matmul(fourier.T, _multiply(fused_hat, item_hat, conjugate=True, out=product))
-        _multiply(fused_hat, semantics_hat, conjugate=True, out=product)
-        _multiply(filtered_hat, spectrum, conjugate=True, out=product, add=True)
-        return torch.matmul(fourier.T, product), grad_semantics, grad_spectrum, None, None
+
+class Fused(NamedTuple):
+    """Ê of some windows and what its gradient needs: the spectra of E and T, (B, 2F, d), I and M, and their gates."""
+
+    result: Tensor
+    item_hat: Tensor
+    semantics_hat: Tensor
+    filtered: Tensor
+    fused: Tensor
+    item_gate: Tensor
+    fusion_gate: Tensor
 
 
 class SemanticFusion(nn.Module):
     """ID embeddings and item semantics fused in the frequency domain (docs/models.md, eq. 3 to 5).
 
     A learned complex filter of shape (L // 2 + 1, d) acts on the IDs alone, and the spectrum of the semantics
-    acts on them as a second, item-dependent filter; one scalar gate per position weighs each of the two.
+    acts on them as a second, item-dependent filter; one scalar gate per position weighs each of the two:
+    I = irfft(rfft(E) ⊙ C), M = irfft(rfft(E) ⊙ rfft(T)) along L, and Ê = g_I I + g_M M.
 
     The transforms are products with small real matrices: at the lengths of windows they are three times as fast as
-    FFTs along a middle axis, and know no complex numbers, which half precision lacks.
+    FFTs along a middle axis, and know no complex numbers, which half precision lacks. `fuse` and its gradient by hand
+    take half the passes over memory that autograd's would.
     """
+
+    fourier: Tensor
+    inverse: Tensor
 
     def __init__(self, max_length: int, embedding_size: int):
         super().__init__()
@@ -126,22 +127,57 @@ class SemanticFusion(nn.Module):
         self.register_buffer("fourier", forward, persistent=False)
         self.register_buffer("inverse", inverse, persistent=False)
 
-    def forward(self, item: Tensor, semantics: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Fuse E and T.
+    def weights(self) -> FusionWeights:
+        """The parameters, of which autograd knows."""
+        return FusionWeights(
+            torch.cat(self.filter.unbind(dim=-1)),
+            self.item_gate.weight,
+            self.item_gate.bias,
+            self.fusion_gate.weight,
+            self.fusion_gate.bias,
+        )
+
+    def fuse(self, item: Tensor, semantics: Tensor, weights: FusionWeights) -> Fused:
+        """Fuse E and T, (B, L, d) float32 each, zero where masked. Not differentiable; `fuse_backward` is."""
+        item_hat, semantics_hat = torch.matmul(self.fourier, item), torch.matmul(self.fourier, semantics)
+        product = _multiply(item_hat, weights.spectrum)
+        filtered = torch.matmul(self.inverse, product)
+        fused = torch.matmul(self.inverse, _multiply(item_hat, semantics_hat, out=product))
+        item_gate = F.linear(filtered, weights.item, weights.item_bias).sigmoid_()
+        fusion_gate = F.linear(fused, weights.fusion, weights.fusion_bias).sigmoid_()
+        result = torch.mul(filtered, item_gate).addcmul_(fused, fusion_gate)
+        return Fused(result, item_hat, semantics_hat, filtered, fused, item_gate, fusion_gate)
+
+    def fuse_backward(
+        self, grad: Tensor, made: Fused, weights: FusionWeights, grads: FusionWeights
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients by E and T, (B, L, d) each; those of the weights are added to ``grads``.
 
         Args:
-            item: E, (B, L, d), zero where masked.
-            semantics: T, (B, L, d), zero where masked.
-            mask: (B, L) bool or None.
-
-        Returns:
-            Ê, (B, L, d), float32.
+            grad: of Ê, (B, L, d).
+            made: by `fuse`; I and M are overwritten.
+            weights: of the fusion.
+            grads: in the shapes of the weights.
         """
-        with torch.autocast(item.device.type, enabled=False):
-            spectrum = torch.cat(self.filter.unbind(dim=-1))
-            filtered, fused = _SpectralFusion.apply(
-                item.float(), semantics.float(), spectrum, self.fourier, self.inverse
-            )
-            result = filtered * self.item_gate(filtered).sigmoid()
-            result = torch.addcmul(result, fused, self.fusion_gate(fused).sigmoid())
-            return masked(result, mask)
+        by_filtered = _gate_backward(grad, made.filtered, made.item_gate, weights.item, grads.item, grads.item_bias)
+        by_fused = _gate_backward(grad, made.fused, made.fusion_gate, weights.fusion, grads.fusion, grads.fusion_bias)
+        filtered_hat, fused_hat = torch.matmul(self.inverse.T, by_filtered), torch.matmul(self.inverse.T, by_fused)
+        product = _multiply(filtered_hat, made.item_hat, conjugate=True)
+        grads.spectrum.add_(product.sum(dim=0))
+        by_semantics = torch.matmul(self.fourier.T, _multiply(fused_hat, made.item_hat, conjugate=True, out=product))
+        _multiply(fused_hat, made.semantics_hat, conjugate=True, out=product)
+        _multiply(filtered_hat, weights.spectrum, conjugate=True, out=product, add=True)
+        return torch.matmul(self.fourier.T, product), by_semantics
+
+
+def _gate_backward(
+    grad: Tensor, values: Tensor, gate: Tensor, weight: Tensor, grad_weight: Tensor, grad_bias: Tensor
+) -> Tensor:
+    """Gradient of values ⊙ σ(values · weight + bias), (B, L, d), by its values; the others are added to what is given.
+
+    ``gate`` is the σ, (B, L, 1). The result is in place of the values.
+    """
+    grad_logit = (grad * values).sum(dim=-1, keepdim=True).mul_(gate - gate * gate)
+    grad_weight.addmm_(grad_logit.view(1, -1), values.view(-1, values.shape[-1]))
+    grad_bias.add_(grad_logit.sum())
+    return torch.mul(grad, gate, out=values).addcmul_(grad_logit, weight)

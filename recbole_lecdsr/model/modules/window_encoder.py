@@ -1,0 +1,227 @@
+"""From items of windows to what the published network adds to a profile, in chunks that stay in a CPU's cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from recbole_lecdsr.model.alignment import alignment_sum
+from recbole_lecdsr.model.modules.gates import Pooled, pool, pool_backward
+from recbole_lecdsr.model.modules.spectral_fusion import FusionWeights, SemanticFusion
+
+# On a CPU a batch is encoded in chunks of this many bytes of E: intermediate results then stay in its cache and come
+# from reused memory instead of fresh pages (benchmarks/training_step.py).
+_CHUNK_BYTES = 1 << 20
+
+
+class Windows(NamedTuple):
+    """Windows as rows of tables of distinct items, with what is fixed about their encoding.
+
+    Attributes:
+        place: (B, L) int64, rows of E and T.
+        mask: (B, L) bool, or None to treat padding as an interaction.
+        fusion: or None for the variant in which T enters at the feature gate alone.
+        align_temperature: τ₂; None for no alignment loss.
+    """
+
+    place: Tensor
+    mask: Tensor | None
+    fusion: SemanticFusion | None
+    align_temperature: float | None
+
+
+class _Chunk(NamedTuple):
+    """E and T of some windows, (R, L, d) float32 and zero where masked, and the argument of the feature gate's map."""
+
+    rows: slice
+    item: Tensor
+    semantics: Tensor | None
+    mask: Tensor | None
+
+    def joined(self) -> Tensor:
+        """(R, 2L, d)."""
+        assert self.semantics is not None, "there is no alignment without texts"
+        return torch.cat([self.item, self.semantics], dim=1)
+
+
+def _chunks(windows: Windows, identity: Tensor, semantics: Tensor | None) -> Iterator[_Chunk]:
+    place, mask = windows.place, windows.mask
+    rows = max(1, len(place))
+    if place.device.type == "cpu":
+        rows = max(1, _CHUNK_BYTES // (place.shape[1] * identity.shape[1] * identity.element_size()))
+    for start in range(0, len(place), rows):
+        part = slice(start, start + rows)
+        of_part = None if mask is None else mask[part]
+        text = None if semantics is None else _select(semantics, place[part], of_part)
+        yield _Chunk(part, _select(identity, place[part], of_part), text, of_part)
+
+
+def _select(table: Tensor, index: Tensor, mask: Tensor | None) -> Tensor:
+    selected = table.index_select(0, index.reshape(-1)).float().view(*index.shape, -1)
+    return selected if mask is None else selected.mul_(mask.unsqueeze(-1))
+
+
+def _add_rows(table: Tensor, index: Tensor, mask: Tensor | None, rows: Tensor) -> None:
+    """The gradient of `_select`, (B, L, d), added to that of the table."""
+    if mask is not None:
+        rows = rows * mask.unsqueeze(-1)
+    table.index_add_(0, index.reshape(-1), rows.reshape(index.numel(), -1))
+
+
+class _EncodeWindows(torch.autograd.Function):
+    """`encode_windows` with gradients by hand.
+
+    Of tensors of (B, L, d) only the feature gate is kept; E, T and their fusion are made a second time for the
+    gradient, which costs a twentieth of the step and saves half of its memory. The gradients of E and T are added up
+    by distinct item.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        windows: Windows,
+        dtype: torch.dtype,
+        identity: Tensor,
+        semantics: Tensor | None,
+        feature: Tensor,
+        feature_logits: Tensor,
+        instance: Tensor,
+        instance_logits: Tensor,
+        *fusion: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        keep = any(ctx.needs_input_grad)
+        result, total = torch.empty_like(feature_logits), feature_logits.new_zeros(())
+        kept: list[Tensor] = []
+        for chunk in _chunks(windows, identity, semantics):
+            if windows.align_temperature is not None:
+                loss, grad_gram = _align(chunk, windows.align_temperature, keep)
+                total += loss
+                kept.extend(grad_gram)
+            item, source = chunk.item, chunk.item
+            if windows.fusion is not None and chunk.semantics is not None:
+                item = source = windows.fusion.fuse(chunk.item, chunk.semantics, FusionWeights(*fusion)).result
+            elif chunk.semantics is not None:
+                source = chunk.item + chunk.semantics
+            logits = _product(source, feature.T, dtype).add_(feature_logits[chunk.rows].unsqueeze(1))
+            made = pool(item, logits, instance, instance_logits[chunk.rows], chunk.mask)
+            result[chunk.rows] = made.result
+            if keep:
+                kept.extend(made)
+        ctx.windows, ctx.dtype = windows, dtype
+        ctx.count = len(Pooled._fields) + (windows.align_temperature is not None)
+        ctx.save_for_backward(identity, semantics, feature, instance, *fusion, *kept)
+        ctx.weights = 4 + len(fusion)
+        return result, total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, grad_total: Tensor) -> tuple[Tensor | None, ...]:
+        windows, dtype = ctx.windows, ctx.dtype
+        identity, semantics, feature, instance, *fusion = ctx.saved_tensors[: ctx.weights]
+        kept = iter(ctx.saved_tensors[ctx.weights :])
+        weights = FusionWeights(*fusion) if fusion else None
+        by_identity, by_feature, by_instance, *by_fusion = (
+            torch.zeros_like(weight, dtype=torch.float32) for weight in (identity, feature, instance, *fusion)
+        )
+        by_semantics = None if semantics is None else torch.zeros_like(semantics, dtype=torch.float32)
+        by_feature_logits = torch.empty_like(grad)
+        by_instance_logits = grad.new_empty(windows.place.shape)
+        for chunk in _chunks(windows, identity, semantics):
+            grad_gram = next(kept) if windows.align_temperature is not None else None
+            made = Pooled(*(next(kept) for _ in Pooled._fields))
+            fused = None
+            item, source = chunk.item, chunk.item
+            if weights is not None:
+                fused = windows.fusion.fuse(chunk.item, chunk.semantics, weights)
+                item = source = fused.result
+            elif chunk.semantics is not None:
+                source = chunk.item + chunk.semantics
+            by_item, by_logits, by_instance_logits[chunk.rows] = pool_backward(
+                grad[chunk.rows], item, made, instance, by_instance
+            )
+            by_feature_logits[chunk.rows] = by_logits.sum(dim=1)
+            by_source = _product_backward(source, by_logits, feature, dtype, by_feature)
+            by_item += by_source
+            by_text = by_source
+            if fused is not None:
+                by_item, by_text = windows.fusion.fuse_backward(by_item, fused, weights, FusionWeights(*by_fusion))
+            if grad_gram is not None:
+                both = torch.bmm(grad_gram * grad_total, chunk.joined())
+                by_item += both[:, : windows.place.shape[1]]
+                by_text += both[:, windows.place.shape[1] :]
+            _add_rows(by_identity, windows.place[chunk.rows], chunk.mask, by_item)
+            if by_semantics is not None:
+                _add_rows(by_semantics, windows.place[chunk.rows], chunk.mask, by_text)
+        return (
+            None, None, by_identity, None if by_semantics is None else by_semantics.to(semantics.dtype),
+            by_feature, by_feature_logits, by_instance, by_instance_logits, *by_fusion,
+        )  # fmt: skip
+
+
+def _align(chunk: _Chunk, temperature: float, keep: bool) -> tuple[Tensor, list[Tensor]]:
+    """Sum of the alignment loss and, to keep, the matrices whose products with E and T are its gradient."""
+    joined = chunk.joined()
+    gram = torch.bmm(joined, joined.transpose(1, 2))
+    with torch.set_grad_enabled(keep):
+        gram.requires_grad_(keep)
+        loss = alignment_sum(gram, temperature, chunk.mask)
+    if not keep:
+        return loss, []
+    (grad,) = torch.autograd.grad(loss, gram)
+    return loss.detach(), [grad + grad.transpose(1, 2)]
+
+
+def _product(rows: Tensor, matrix: Tensor, dtype: torch.dtype) -> Tensor:
+    """(R, L, d) float32 and (d, d) -> (R, L, d) float32, multiplied as numbers of a type."""
+    return (rows.view(-1, rows.shape[-1]).to(dtype) @ matrix.to(dtype)).float().view_as(rows)
+
+
+def _product_backward(rows: Tensor, grad: Tensor, weight: Tensor, dtype: torch.dtype, by_weight: Tensor) -> Tensor:
+    """Gradient of `_product` with ``weight.T`` by its rows; the other is added to ``by_weight``."""
+    flat = grad.view(-1, grad.shape[-1]).to(dtype)
+    rows = rows.view(-1, rows.shape[-1])
+    if dtype == by_weight.dtype:
+        by_weight.addmm_(flat.T, rows)
+    else:
+        by_weight.add_(flat.T @ rows.to(dtype))
+    return (flat @ weight.to(dtype)).float().view_as(grad)
+
+
+def encode_windows(
+    windows: Windows,
+    identity: Tensor,
+    semantics: Tensor | None,
+    *,
+    feature: Tensor,
+    feature_logits: Tensor,
+    instance: Tensor,
+    instance_logits: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Fuse E and T, pass them through both gates, and align them with each other.
+
+    With autocast the product of the feature gate is of lower precision, all else float32.
+
+    Args:
+        windows: of n distinct items.
+        identity: E of these items, (n, d).
+        semantics: their T, (n, d), or None. Without fusion it passes the feature gate's linear map as E does.
+        feature: that map, (d, d).
+        feature_logits: what else the feature gate adds up, (B, d).
+        instance: v_i, (d, 1).
+        instance_logits: from `InstanceGate.logits`, (B, L).
+
+    Returns:
+        (B, d) float32, what is added to the profiles; scalar, `alignment_sum`, 0 where none is wanted.
+    """
+    device = identity.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+    with torch.autocast(device, enabled=False):
+        fusion = () if windows.fusion is None else windows.fusion.weights()
+        return _EncodeWindows.apply(
+            windows, dtype, identity, semantics, feature, feature_logits.float(), instance, instance_logits.float(),
+            *fusion,
+        )  # fmt: skip
