@@ -59,6 +59,8 @@ class RandomDataset:
         min_history: earlier interactions that a training sample needs.
     """
 
+    splits_by_time = False
+
     def __init__(self, *, n_users: int, n_source: int, n_target: int, llm_size: int, min_history: int):
         rng = np.random.default_rng(0)
         self.num_total_user, self.num_total_item = n_users + 1, n_source + n_target + 1
