@@ -18,7 +18,8 @@ class _CandidateScores(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, weight: Tensor, candidates: Tensor) -> Tensor:
         ctx.save_for_backward(query, weight, candidates)
-        if query.device.type == "cpu":
+        # A sparse matrix has no more entries than cells.
+        if query.device.type == "cpu" and candidates.shape[1] <= len(weight):
             return _sampled_products(query, weight, candidates)
         rows = max(1, _CHUNK_BYTES // (candidates.shape[1] * weight.shape[1] * weight.element_size()))
         scores = query.new_empty(candidates.shape)
