@@ -122,14 +122,16 @@ def test_damage_follows_from_the_generator_and_changes_nearly_every_file():
 
 # ------------------------------------------------------------------ round trips
 
+# Without the next-line character, which PyYAML writes into keys as it is and reads as a blank.
+_TEXT = st.text(st.characters(exclude_characters="\x85", exclude_categories=["Cs"]))
 _VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
     max_leaves=6,
 )
 
 
-@given(st.dictionaries(st.text(min_size=1), _VALUES, max_size=4))
+@given(st.dictionaries(_TEXT.filter(bool), _VALUES, max_size=4))
 def test_property_files_are_read_as_they_were_written(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("yaml") / "run.yaml"
     path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")

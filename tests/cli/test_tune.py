@@ -31,9 +31,9 @@ def test_the_best_settings_are_a_property_file_that_repeats_the_best_validation_
     phases = []
     stock = CrossDomainSequentialTrainer.rank
 
-    def rank(self, eval_data, show_progress=False):
+    def rank(self, eval_data, *arguments):
         phases.append(eval_data.phase)
-        return stock(self, eval_data, show_progress)
+        return stock(self, eval_data, *arguments)
 
     monkeypatch.setattr(CrossDomainSequentialTrainer, "rank", rank)
     assert main(["--config_files", "base.yaml", "--space", "space.yaml", "--trials", "3", "--seed=3"]) == 0
