@@ -61,7 +61,7 @@ def read_domain(
             ours = atomic_file.read(path, {field: "token"}, field_separator, encoding)
             assert frame[field].tolist() == ours[field].tolist(), f"{field} of .{suffix} differs for RecBole"
             for column in frame:
-                if column.endswith("vector"):
+                if column.endswith("vector") and not pd.api.types.is_numeric_dtype(frame[column]):
                     [
                         float(number)
                         for text in frame[column].fillna("")

@@ -21,7 +21,7 @@ def read_header(path: Path) -> list[str]:
     """Names of the columns.
 
     Raises:
-        OSError, pa.ArrowException: a file that cannot be read.
+        OSError, pa.ArrowException, UnicodeDecodeError: a file that cannot be read.
     """
     return pa.parquet.read_schema(path).names
 
@@ -37,7 +37,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
         with pa.parquet.ParquetFile(path) as file:
             table = file.read(columns=list(columns))
         return pa.table({name: _to_text(table[name], path, name) for name in columns})
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
 
 

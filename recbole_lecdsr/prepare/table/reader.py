@@ -70,7 +70,7 @@ def read_header(path: str | Path) -> list[str]:
         raise UserError(f"{path} does not exist" if not path.exists() else f"{path} is not a file: name files")
     try:
         names = parquet.read_header(path) if suffix == _PARQUET_SUFFIX else delimited.read_header(path, suffix)
-    except (*delimited.READ_ERRORS, pa.ArrowException) as error:
+    except (*delimited.READ_ERRORS, pa.ArrowException, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as {suffix[1:]}: {error}") from None
     if suffix == _PARQUET_SUFFIX:
         return names
