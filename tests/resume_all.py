@@ -156,7 +156,7 @@ def check(model: str, settings: Mapping[str, object], epochs: int, threads: int,
         if isinstance(found, Failure):
             notes.append(f"after {checkpoint.stem}: {found.message}")
         elif Path(found.run_directory) != target.parent:
-            notes.append(f"after {checkpoint.stem}: not resumed, but started anew in {found.run_directory}")
+            notes.append(f"after {checkpoint.stem}: not resumed, but restarted in {found.run_directory}")
         elif differing := differences(expected.digests, found.digests):
             notes.append(f"after {checkpoint.stem}: {differing}")
     shutil.rmtree(folder / model)

@@ -12,7 +12,7 @@ from recbole_lecdsr.data.train_loader import TrainLoader
 class PositionLoader(TrainLoader):
     """`TrainLoader` whose sequences have N negatives of the target's domain at each position that has a target.
 
-    They are drawn for each position and each epoch anew, never the target, and with ``exclude_user_items`` no item that
+    Each position has its own, different in each epoch, never the target, and with ``exclude_user_items`` no item that
     the user has had in training. The field is (B, L, N) int64, 0 where there is no target. Rows of ``train_samples:
     targets`` are those of `TrainLoader`.
     """

@@ -19,6 +19,7 @@ from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.model.base import ITEM_TEXT, TIME, USER_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.causal_network import CausalNetwork
 from recbole_lecdsr.model.conditions import Conditions, DomainUse
+from recbole_lecdsr.model.head_check import check_heads
 from recbole_lecdsr.model.parameters import LECDSR_PARAMETERS
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
 from recbole_lecdsr.model.ranking_losses import ALL_PAIRS_LOSSES, RANKING_LOSSES, SUMMED_LOSSES
@@ -105,11 +106,8 @@ class LeCDSR(CrossDomainSequentialRecommender):
                 f"network: {network} with train_samples: {samples}: the causal network learns from sequences and the "
                 "published one from targets, so change one of the two"
             )
-        if network == "causal" and values["embedding_size"] % values["attention_heads"]:
-            errors.append(
-                f"embedding_size {values['embedding_size']} is not a multiple of attention_heads "
-                f"{values['attention_heads']}: change one of the two"
-            )
+        if network == "causal":
+            errors += check_heads(values)
         return errors
 
     @classmethod

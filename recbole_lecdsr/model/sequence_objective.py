@@ -107,8 +107,10 @@ class SequenceObjective:
         return (targets, 1) if self.align_weight else (targets,)
 
     def _draw_aligned(self, item: Tensor) -> Tensor:
-        """A sample of the items that have a text, of all processes, (A,) int64: an item is told from the others of the
-        batch, so that its loss depends on which they are."""
+        """A sample of the items that have a text, of all processes, (A,) int64.
+
+        The loss contrasts an item with the others of the sample, so each process needs the whole of it.
+        """
         if self.network.item_adapter is None:
             return item[:0]
         every = distributed.unite(item, len(self.network.item_text))

@@ -17,6 +17,7 @@ from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.abxi_network import ABXINetwork
 from recbole_lecdsr.model.causal_network import shift_left
 from recbole_lecdsr.model.conditions import Conditions
+from recbole_lecdsr.model.head_check import check_heads
 from recbole_lecdsr.schema import Parameter
 
 _FIRST_RATE = 1e-5  # of the warm-up, as a factor
@@ -86,11 +87,7 @@ class ABXI(CrossDomainSequentialRecommender):
         errors = super().check_parameters(values)
         if values["train_neg_sample_args"]["shared"]:
             errors.append(f"{cls.__name__} needs negatives of each position: set train_neg_sample_args.shared to False")
-        if values["embedding_size"] % values["attention_heads"]:
-            errors.append(
-                f"embedding_size {values['embedding_size']} is not a multiple of attention_heads "
-                f"{values['attention_heads']}: change one of the two"
-            )
+        errors += check_heads(values)
         return errors
 
     @classmethod

@@ -31,6 +31,7 @@ from recbole_lecdsr.model.baselines.alphafuse_network import (
 )
 from recbole_lecdsr.model.baselines.alphafuse_tables import AdaptedTable, FusedTable, InitializedTable, ItemTable
 from recbole_lecdsr.model.conditions import Conditions
+from recbole_lecdsr.model.head_check import check_heads
 from recbole_lecdsr.model.modules.whitening import Whitened, whiten
 from recbole_lecdsr.schema import Parameter
 
@@ -117,10 +118,7 @@ class AlphaFuse(CrossDomainSequentialRecommender):
         """Settings that do not go together; see `CrossDomainSequentialRecommender.check_parameters`."""
         errors = super().check_parameters(values)
         size = values["embedding_size"]
-        if size % values["n_heads"]:
-            errors.append(
-                f"embedding_size {size} is not a multiple of n_heads {values['n_heads']}: change one of the two"
-            )
+        errors += check_heads(values, "n_heads")
         if values["null_threshold"] is None and values["id_size"] > size:
             errors.append(f"id_size {values['id_size']} is larger than embedding_size {size}: change one of the two")
         if values["no_item_semantics"]:

@@ -17,6 +17,7 @@ from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.c2dsr_network import C2DSRNetwork
 from recbole_lecdsr.model.baselines.c2dsr_rows import corrupt, split_streams, successor_pairs, training_rows
 from recbole_lecdsr.model.conditions import Conditions
+from recbole_lecdsr.model.head_check import check_heads
 from recbole_lecdsr.model.modules.item_graph import ItemGraph
 from recbole_lecdsr.schema import Parameter
 
@@ -60,7 +61,7 @@ class C2DSR(CrossDomainSequentialRecommender):
     """Contrastive cross-domain sequential recommendation: a mixed and two single-domain encoders over an item graph.
 
     Two losses are logged: λ times the next-item losses, and 1 − λ times the infomax losses. Corrupted sequences are
-    drawn anew in each step.
+    different in each step.
     """
 
     hyperparameters = _PARAMETERS
@@ -96,11 +97,7 @@ class C2DSR(CrossDomainSequentialRecommender):
         errors = super().check_parameters(values)
         if values["sequence"] == "single":
             errors.append(f"{cls.__name__} reads both domains and cannot read sequence: single; use mixed")
-        if values["embedding_size"] % values["attention_heads"]:
-            errors.append(
-                f"embedding_size {values['embedding_size']} is not a multiple of attention_heads "
-                f"{values['attention_heads']}: change one of the two"
-            )
+        errors += check_heads(values)
         return errors
 
     @classmethod

@@ -14,6 +14,7 @@ from torch import Tensor
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.position_loader import PositionLoader
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
+from recbole_lecdsr.model.head_check import check_heads
 from recbole_lecdsr.schema import Parameter
 
 
@@ -59,10 +60,7 @@ class TextSequenceRecommender(CrossDomainSequentialRecommender):
             errors.append(f"{name} is a model of item texts: set no_item_semantics to False")
         if values["train_neg_sample_args"]["shared"]:
             errors.append(f"{name} has negatives of each position: set train_neg_sample_args.shared to False")
-        size, heads = values["embedding_size"], values["attention_heads"]
-        if size % heads:
-            errors.append(f"embedding_size {size} is not a multiple of attention_heads {heads}: change one of the two")
-        return errors
+        return errors + check_heads(values)
 
     @abstractmethod
     def make_item_vectors(self) -> Tensor:

@@ -17,6 +17,7 @@ from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.tricdr_columns import TrainingColumns, training_columns
 from recbole_lecdsr.model.baselines.tricdr_network import TriCDRNetwork
 from recbole_lecdsr.model.conditions import Conditions
+from recbole_lecdsr.model.head_check import check_heads
 from recbole_lecdsr.schema import Parameter
 
 _PARAMETERS = (
@@ -105,11 +106,7 @@ class TriCDR(CrossDomainSequentialRecommender):
     def check_parameters(cls, values: Mapping[str, Any]) -> list[str]:
         """See `CrossDomainSequentialRecommender.check_parameters`."""
         errors = super().check_parameters(values)
-        if values["embedding_size"] % values["attention_heads"]:
-            errors.append(
-                f"embedding_size {values['embedding_size']} is not a multiple of attention_heads "
-                f"{values['attention_heads']}: change one of the two"
-            )
+        errors += check_heads(values)
         if values["train_neg_sample_args"]["shared"]:
             errors.append(f"{cls.__name__} has negatives of each position: use train_neg_sample_args.shared: False")
         return errors

@@ -23,6 +23,7 @@ from recbole_lecdsr.data.embeddings import embedding_file
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.base import ITEM_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.unisrec_network import KEPT, UniSRecNetwork
+from recbole_lecdsr.model.head_check import check_heads
 from recbole_lecdsr.schema import Parameter
 
 PRETRAIN = "PRETRAIN"
@@ -128,11 +129,7 @@ class UniSRec(CrossDomainSequentialRecommender):
     def check_parameters(cls, values: Mapping[str, Any]) -> list[str]:
         """Settings that do not go together; see `CrossDomainSequentialRecommender.check_parameters`."""
         errors = super().check_parameters(values)
-        if values["embedding_size"] % values["n_heads"]:
-            errors.append(
-                f"embedding_size {values['embedding_size']} is not a multiple of n_heads {values['n_heads']}: change "
-                "one of the two"
-            )
+        errors += check_heads(values, "n_heads")
         if values["no_item_semantics"]:
             errors.append(f"{cls.__name__} has no items without their texts: leave no_item_semantics: False")
         if distributed.is_distributed() and any(PRETRAIN in str(phase) for phase in values["train_epochs"]):

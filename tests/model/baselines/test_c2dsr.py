@@ -206,7 +206,7 @@ def test_rows_without_places_of_both_domains_are_known():
     assert rows.is_two_sided.tolist() == [True]
 
 
-def test_corrupted_sequences_replace_one_domain_and_are_drawn_anew():
+def test_corrupted_sequences_replace_one_domain_and_differ_from_draw_to_draw():
     items = torch.arange(1, 11), torch.arange(11, 31)
     torch.manual_seed(0)
     mixed = torch.randint(1, 31, (50, 8))
