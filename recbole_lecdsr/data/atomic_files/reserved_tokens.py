@@ -15,7 +15,9 @@ RESERVED = (
 )  # fmt: skip
 LONGEST_TOKEN = 256  # characters; arrays of tokens give each the width of the longest
 _RESERVED = frozenset(RESERVED)
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")  # the last: a byte order mark
+# A regular expression; the last character is a byte order mark.
+CONTROL_CHARACTER = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]"
+_CONTROL = re.compile(CONTROL_CHARACTER)
 _QUOTED = re.compile(r'"([^"]|"")*"')
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole_lecdsr.data.atomic_files.reserved_tokens import LONGEST_TOKEN, RESERVED
+from recbole_lecdsr.data.atomic_files.reserved_tokens import CONTROL_CHARACTER, LONGEST_TOKEN, RESERVED
 from recbole_lecdsr.prepare.table.bad_rows import BadRows
 
 
@@ -51,7 +51,7 @@ def find_token_problems(values: pa.Array) -> list[TokenProblem]:
     rules = [
         (pc.equal(pc.utf8_trim_whitespace(values), ""), "is empty", "fill the cell or delete the row"),
         (
-            pc.match_substring_regex(values, r"[\p{Cc}\x{2028}\x{2029}]"),
+            pc.match_substring_regex(values, CONTROL_CHARACTER),
             "{} holds a tab, a line break or another control character",
             "atomic files separate cells and rows by them: replace it",
         ),
