@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_CHUNK_BYTES = 8 << 20  # of gathered rows at a time: stays in a CPU's last cache
+# Of gathered rows at a time: on a CPU what a core's own cache holds, elsewhere what costs little memory.
+_CPU_CHUNK_BYTES, _CHUNK_BYTES = 1 << 20, 64 << 20
 
 
 class _CandidateScores(torch.autograd.Function):
@@ -17,11 +18,14 @@ class _CandidateScores(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, weight: Tensor, candidates: Tensor) -> Tensor:
         ctx.save_for_backward(query, weight, candidates)
-        rows = max(1, _CHUNK_BYTES // (candidates.shape[1] * weight.shape[1] * weight.element_size()))
+        chunk = _CPU_CHUNK_BYTES if weight.device.type == "cpu" else _CHUNK_BYTES
+        rows = max(1, chunk // max(1, candidates.shape[1] * weight.shape[1] * weight.element_size()))
         scores = query.new_empty(candidates.shape)
         for start in range(0, len(query), rows):
             part = slice(start, start + rows)
-            torch.bmm(F.embedding(candidates[part], weight), query[part].unsqueeze(-1), out=scores[part].unsqueeze(-1))
+            # A product of row vectors: with column vectors it takes a multiple of the time on a CPU.
+            gathered = F.embedding(candidates[part], weight).transpose(1, 2)
+            torch.bmm(query[part].unsqueeze(1), gathered, out=scores[part].unsqueeze(1))
         return scores
 
     @staticmethod
