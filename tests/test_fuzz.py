@@ -38,6 +38,7 @@ MENDED = [
     ("item and user", 11, 105),  # a byte order mark before the first row
     ("windows", 11, 2039),  # a quoted window, which RecBole unquotes
     ("table events.csv, bad lines skipped", 21, 98),  # a byte order mark as an item
+    ("answer store", 22, 2215),  # UTF-16
     ("table parquet", 14, 110),  # names of columns that are not UTF-8
     ("property file", 12, 1833),  # brackets nested 100,000 deep, read in minutes
     ("domain in gbk", 12, 1464),  # a name of a column of 140,000 characters

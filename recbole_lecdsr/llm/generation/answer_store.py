@@ -77,7 +77,7 @@ class Record:
                 another type, or that is ``valid`` without an answer or a vector.
         """
         try:
-            values = json.loads(line)
+            values = json.loads(line.decode("utf-8-sig"))  # from bytes, JSON in UTF-16 is read as well
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
         if not isinstance(values, Mapping) or not all(isinstance(values.get(name), str) for name in ("key", "status")):
