@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[1]
+from tests.helpers.pages import CHECKOUT, texts
+
 PACKAGE = CHECKOUT / "recbole_lecdsr"
 
 # A part of the package imports only parts to its left, and parts that it shares a field with; `|` separates two parts
@@ -213,15 +214,6 @@ def test_a_probe_of_a_model_is_recognised(code, expected):
 
 
 # ------------------------------------------------------------------ citations
-
-
-def texts() -> list[Path]:
-    """Every file of the repository that may cite a page."""
-    folders = ["benchmarks", "dataset/movielens", "docs", "examples", "properties", "recbole_lecdsr", "tests"]
-    found = [path for path in CHECKOUT.iterdir() if path.is_file()]
-    found += [path for folder in folders for path in (CHECKOUT / folder).rglob("*")]
-    kinds = (".py", ".md", ".yaml", ".toml", ".txt")
-    return sorted(path for path in found if path.suffix in kinds or path.name == "Makefile")
 
 
 def written_files() -> set[str]:

@@ -1,9 +1,8 @@
-"""The figures of the report, as plain data for plotly.js; the page sets the colours of text and axes."""
+"""Figures of the report: validation, ablations, cost and maps of embeddings. The page sets colours of text and axes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,86 +10,10 @@ import numpy as np
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.evaluation.sample_metrics import display_name
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, Projection
-from recbole_lecdsr.leaderboard.slices import Bins, history_bins, popularity_bins
-from recbole_lecdsr.leaderboard.standings import (
-    TESTED_METRIC,
-    Standings,
-    group_means,
-    groups_of_part,
-    slice_means,
-)
+from recbole_lecdsr.leaderboard.figure import COLOURS, DECIMALS, Figure, Trace, View, plain_numbers, style_of
+from recbole_lecdsr.leaderboard.standings import TESTED_METRIC, Standings
 from recbole_lecdsr.leaderboard.statements import DEVICES_DIFFER
 from recbole_lecdsr.runs.result import RunResult
-
-# Distinguishable with most kinds of colour vision; the first is the first model's. Further models repeat the colours
-# with another dash and marker.
-COLOURS = ("#2f6fde", "#e07b39", "#2a9d74", "#b65fcf", "#d64550", "#8a6d3b", "#1f9bb5", "#c2a300", "#7f7f7f", "#e377c2")
-DASHES = ("solid", "dash", "dot")
-MARKERS = ("circle", "square", "diamond")
-_DECIMALS = 5
-
-Trace = dict[str, Any]  # of plotly.js
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """One picture of a figure.
-
-    Attributes:
-        name: on the button that shows it.
-        data, layout: plotly's traces and layout.
-    """
-
-    name: str
-    data: list[Trace]
-    layout: dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Figure:
-    """A figure of the page, with a button for each of its views.
-
-    Attributes:
-        key: id of its element in the page.
-        title, text: heading and caption.
-        views: at least one; the first is shown at the start.
-        height: in pixels.
-    """
-
-    key: str
-    title: str
-    text: str
-    views: list[View]
-    height: int = 380
-
-    def as_plain_data(self) -> dict[str, Any]:
-        """The figure as values that JSON can hold."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Style:
-    """How a model is drawn in all figures."""
-
-    colour: str
-    dash: str
-    marker: str
-
-
-def _style(table: Standings, label: str) -> Style:
-    index = table.study.models.index(label)
-    round_of_colours = index // len(COLOURS)
-    return Style(
-        COLOURS[index % len(COLOURS)],
-        DASHES[round_of_colours % len(DASHES)],
-        MARKERS[round_of_colours % len(MARKERS)],
-    )
-
-
-def _plain_numbers(values: Iterable[float]) -> list[float | None]:
-    """Rounded numbers for JSON, None in place of nan and infinity."""
-    return [round(float(value), _DECIMALS) if np.isfinite(value) else None for value in values]
-
 
 # ---------------------------------------------------------------------- validation
 
@@ -113,7 +36,7 @@ def validation_curves(table: Standings) -> Figure | None:
 
 def _curves(table: Standings, label: str, part: str, metric: str) -> list[Trace]:
     """A trace for each finished seed; ``part`` is a domain, or empty for the mean of the domains."""
-    style, name = _style(table, label), table.study.model_name(label)
+    style, name = style_of(table, label), table.study.model_name(label)
     domains = set(DOMAINS) & table.study.samples.parts.keys()
     traces: list[Trace] = []
     for run in table.study.finished_runs(label):
@@ -135,7 +58,7 @@ def _curves(table: Standings, label: str, part: str, metric: str) -> list[Trace]
         traces.append(
             {
                 "type": "scatter", "mode": "lines+markers", "name": name, "legendgroup": name,
-                "showlegend": not traces, "x": [x for x, _ in points], "y": _plain_numbers(y for _, y in points),
+                "showlegend": not traces, "x": [x for x, _ in points], "y": plain_numbers(y for _, y in points),
                 "line": {"color": style.colour, "width": 1.5, "dash": style.dash},
                 "marker": {"color": style.colour, "symbol": style.marker,
                            "size": [7 if x in selected else 0 for x, _ in points], "line": {"width": 0}},
@@ -160,11 +83,11 @@ def ablations(table: Standings) -> Figure | None:
         data: list[Trace] = [
             {
                 "type": "bar", "orientation": "h", "y": [change for change, _ in rows],
-                "x": _plain_numbers(c.difference for _, c in rows),
+                "x": plain_numbers(c.difference for _, c in rows),
                 "marker": {"color": [COLOURS[0] if c.difference >= 0 else COLOURS[1] for _, c in rows]},
                 "error_x": {"type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "color": "#808080",
-                            "array": _plain_numbers(c.high - c.difference for _, c in rows),
-                            "arrayminus": _plain_numbers(c.difference - c.low for _, c in rows)},
+                            "array": plain_numbers(c.high - c.difference for _, c in rows),
+                            "arrayminus": plain_numbers(c.difference - c.low for _, c in rows)},
                 "hovertemplate": "%{y}: %{x:+.4f}<extra></extra>", "showlegend": False,
             }
         ]  # fmt: skip
@@ -185,104 +108,6 @@ def ablations(table: Standings) -> Figure | None:
         "users, not corrected. Grey: the difference between two single runs of one model with different seeds."
     )
     return Figure("ablations", "Ablations", text, views, 140 + 44 * len(variants)) if views else None
-
-
-# ---------------------------------------------------------------------- slices
-
-
-def by_group(table: Standings) -> Figure:
-    """The tested metric by kind of test sample, one line of points for each kind."""
-    parts = [part for part in table.study.samples.parts if table.labels_scoring(part)]
-    text = (
-        "Head items: the most popular fifth of the target items that have a training interaction; tail items: the "
-        "others; cold items have none. Short histories: up to the median number of earlier interactions; long ones: "
-        "more. Same domain: the user's last interaction is in the domain of the target; domain switch: in the other."
-    )
-    if table.study.samples.same_domain is None:
-        text += " These runs are of a version that did not record that domain, so domain switches are not shown."
-    return Figure("groups", "By kind of sample", text, [_group_view(table, part) for part in parts], 440)
-
-
-def _group_view(table: Standings, part: str) -> View:
-    groups = groups_of_part(table.study, part)
-    names = [f"{one.name} {one.values}".rstrip() + f"<br>n = {one.chosen.sum():,}" for one in groups]
-    data: list[Trace] = []
-    for label in table.labels_scoring(part):
-        style = _style(table, label)
-        rows = group_means(table.study, label, part, groups)
-        sd = np.std(rows, axis=0, ddof=1) if len(rows) > 1 else np.full(len(names), np.nan)
-        data.append(
-            {
-                "type": "scatter", "mode": "markers", "name": table.study.model_name(label), "y": names,
-                "x": _plain_numbers(np.mean(rows, axis=0)),
-                "marker": {"color": style.colour, "symbol": style.marker, "size": 8},
-                "error_x": {"type": "data", "array": _plain_numbers(sd), "thickness": 1, "width": 3,
-                            "visible": len(rows) > 1},
-                "hovertemplate": "%{x:.4f}<extra>%{fullData.name}</extra>",
-            }
-        )  # fmt: skip
-    layout = {
-        "xaxis": {"title": {"text": display_name(TESTED_METRIC)}, "rangemode": "tozero"},
-        "yaxis": {"type": "category", "autorange": "reversed", "automargin": True, "tickfont": {"size": 11}},
-    }
-    return View(table.study.part_names[part], data, layout)
-
-
-def by_history(table: Standings) -> Figure:
-    """The tested metric by the number of earlier interactions of the user."""
-    samples = table.study.samples
-    views = []
-    for part, chosen in samples.parts.items():
-        if table.labels_scoring(part):
-            bins = history_bins(samples.history[chosen])
-            views.append(_slice_view(table, part, bins, names=bins.ranges, axis="earlier interactions of the user"))
-    text = "Test samples in five bins of about equal size, by the number of the user's earlier interactions."
-    return Figure("history", "By history length", text, views, 440)
-
-
-def by_popularity(table: Standings) -> Figure:
-    """The tested metric by the training interactions of the target item."""
-    samples = table.study.samples
-    views = []
-    for part, chosen in samples.parts.items():
-        if not table.labels_scoring(part):
-            continue
-        bins = popularity_bins(samples.popularity[chosen], samples.item[chosen])
-        names = ["<b>cold</b><br>0" if high == 0 else f"tail<br>{name}"
-                 for name, high in zip(bins.ranges, bins.high, strict=True)]  # fmt: skip
-        if bins.high[-1] > 0:
-            names[-1] = f"<b>head</b><br>{bins.ranges[-1]}"
-        views.append(_slice_view(table, part, bins, names=names, axis="training interactions of the target item"))
-    text = (
-        "Cold items have no training interaction. The other target items are in up to five bins of about equally many "
-        "items: the long tail holds the least popular 80\u00a0% of them, the head the others."
-    )
-    return Figure("popularity", "By item popularity", text, views, 440)
-
-
-def _slice_view(table: Standings, part: str, bins: Bins, *, names: Sequence[str], axis: str) -> View:
-    categories = [f"{name}<br>n = {size:,}" for name, size in zip(names, bins.size, strict=True)]
-    data: list[Trace] = []
-    for label in table.labels_scoring(part):
-        style = _style(table, label)
-        rows = slice_means(table.study, label, part, bins)
-        sd = np.std(rows, axis=0, ddof=1) if len(rows) > 1 else np.full(len(categories), np.nan)
-        data.append(
-            {
-                "type": "scatter", "mode": "lines+markers", "name": table.study.model_name(label), "x": categories,
-                "y": _plain_numbers(np.mean(rows, axis=0)),
-                "line": {"color": style.colour, "dash": style.dash, "width": 1.5},
-                "marker": {"color": style.colour, "symbol": style.marker, "size": 7},
-                "error_y": {"type": "data", "array": _plain_numbers(sd), "thickness": 1, "width": 3,
-                            "visible": len(rows) > 1},
-                "hovertemplate": "%{y:.4f}<extra>%{fullData.name}</extra>",
-            }
-        )  # fmt: skip
-    layout = {
-        "xaxis": {"title": {"text": axis}, "type": "category", "tickangle": 0, "tickfont": {"size": 11}},
-        "yaxis": {"title": {"text": display_name(TESTED_METRIC)}, "rangemode": "tozero"},
-    }
-    return View(table.study.part_names[part], data, layout)
 
 
 # ---------------------------------------------------------------------- cost
@@ -315,15 +140,15 @@ def _cost_view(
     data: list[Trace] = []
     values = []
     for label in table.labels_scoring(part):
-        style = _style(table, label)
+        style = style_of(table, label)
         value = float(np.mean([measure(run.result) for run in table.study.finished_runs(label)]))
         # A model without training takes no time, and a logarithmic axis has no zero.
-        value = round(max(value, 0.01) if log else value, _DECIMALS)
+        value = round(max(value, 0.01) if log else value, DECIMALS)
         values.append(value)
         data.append(
             {
                 "type": "scatter", "mode": "markers", "name": table.study.model_name(label), "x": [value],
-                "y": _plain_numbers([table.mean_and_sd(label, part, TESTED_METRIC)[0]]),
+                "y": plain_numbers([table.mean_and_sd(label, part, TESTED_METRIC)[0]]),
                 "marker": {"color": style.colour, "symbol": style.marker, "size": 11},
                 "hovertemplate": "%{x:,.3~f}, %{y:.4f}<extra>%{fullData.name}</extra>",
             }

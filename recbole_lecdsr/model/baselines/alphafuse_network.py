@@ -1,7 +1,7 @@
 """The network and the losses of AlphaFuse: one block of self-attention, of which the newest state is read.
 
 Source: Hu, Zhang, Liu, Cai, Yang, Wang, "AlphaFuse: Learn ID embeddings for sequential recommendation in null space of
-language embeddings", SIGIR 2025, arXiv 2504.19218, and its released code. docs/models.md has the equations.
+language embeddings", SIGIR 2025, arXiv 2504.19218, and its released code. docs/models.md, 13, has the equations.
 
 Notation: B batch, L window length, d size of an item vector, N negatives of each sample. Windows are left-padded.
 """

@@ -1,7 +1,7 @@
 """The item tables of AlphaFuse and of its two variants WhitenRec and LLMInit.
 
 Source: Hu, Zhang, Liu, Cai, Yang, Wang, "AlphaFuse: Learn ID embeddings for sequential recommendation in null space of
-language embeddings", SIGIR 2025, arXiv 2504.19218, and its released code. docs/models.md has the equations.
+language embeddings", SIGIR 2025, arXiv 2504.19218, and its released code. docs/models.md, 13, has the equations.
 
 Notation: n_items items, padding included; d size of an item vector, m dimensions with an ID. Frozen vectors follow from
 the data set and are not in a checkpoint.

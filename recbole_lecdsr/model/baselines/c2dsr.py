@@ -1,4 +1,4 @@
-"""C2DSR as a model of the contract (docs/models.md, C2DSR)."""
+"""C2DSR as a model of the contract (docs/models.md, 16)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C2DSR's network and losses (docs/models.md, C2DSR).
+"""C2DSR's network and losses (docs/models.md, 16).
 
 Source: Cao, Cong, Sheng, Liu, Wang, "Contrastive cross-domain sequential recommendation", CIKM 2022,
 doi 10.1145/3511808.3557262.

@@ -1,4 +1,4 @@
-"""LLM4CDSR: two domains bridged by item texts, with user profiles as a teacher (docs/models.md, "LLM4CDSR")."""
+"""LLM4CDSR: two domains bridged by item texts, with user profiles as a teacher (docs/models.md, 14)."""
 
 from __future__ import annotations
 

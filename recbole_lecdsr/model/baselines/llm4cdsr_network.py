@@ -1,7 +1,7 @@
 """LLM4CDSR's network and losses.
 
 Source: Liu et al., "Bridge the domains: Large language models enhanced cross-domain sequential recommendation",
-SIGIR 2025, arXiv 2504.18383. docs/models.md, "LLM4CDSR", has the equations.
+SIGIR 2025, arXiv 2504.18383. docs/models.md, 14, has the equations.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""LLM-ESR: two views of each item, and users who learn from similar users (docs/models.md, "LLM-ESR")."""
+"""LLM-ESR: two views of each item, and users who learn from similar users (docs/models.md, 15)."""
 
 from __future__ import annotations
 

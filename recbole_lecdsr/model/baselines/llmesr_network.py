@@ -1,7 +1,7 @@
 """LLM-ESR's network, with SASRec as its backbone, and its losses.
 
 Source: Liu et al., "LLM-ESR: Large language models enhancement for long-tailed sequential recommendation",
-NeurIPS 2024, arXiv 2405.20646. docs/models.md, "LLM-ESR", has the equations.
+NeurIPS 2024, arXiv 2405.20646. docs/models.md, 15, has the equations.
 """
 
 from __future__ import annotations

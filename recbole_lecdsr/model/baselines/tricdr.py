@@ -1,4 +1,4 @@
-"""Tri-CDR as a model of the contract (docs/models.md, Tri-CDR)."""
+"""Tri-CDR as a model of the contract (docs/models.md, 17)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tri-CDR's network and losses for one target domain (docs/models.md, Tri-CDR).
+"""Tri-CDR's network and losses for one target domain (docs/models.md, 17).
 
 Source: Ma, Xie, Meng, Chen, Zhang, Lin, Zhou, "Triple sequence learning for cross-domain recommendation", ACM TOIS
 2024, doi 10.1145/3638351.

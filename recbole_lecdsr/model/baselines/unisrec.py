@@ -1,7 +1,7 @@
 """UniSRec: items as adapted texts, pre-trained by contrastive losses or trained from scratch.
 
 Source: Hou, Mu, Zhao, Li, Ding, Wen, "Towards universal sequence representation learning for recommender systems",
-KDD 2022, arXiv 2206.05941. docs/models.md has the equations.
+KDD 2022, arXiv 2206.05941. docs/models.md, 12, has the equations.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The adaptor of UniSRec: a mixture of experts from LLM embeddings to the space of the model.
 
-Source: Hou et al., KDD 2022, arXiv 2206.05941 (docs/models.md).
+Source: Hou et al., KDD 2022, arXiv 2206.05941 (docs/models.md, 12.1).
 
 Notation: D size of an LLM embedding, d embedding size, K experts, N any number of texts.
 """

@@ -1,7 +1,7 @@
 """The network and the losses of UniSRec.
 
 Source: Hou, Mu, Zhao, Li, Ding, Wen, "Towards universal sequence representation learning for recommender systems",
-KDD 2022, arXiv 2206.05941. docs/models.md has the equations.
+KDD 2022, arXiv 2206.05941. docs/models.md, 12, has the equations.
 
 Notation: B batch, L window length, d embedding size, D size of an LLM embedding, K experts, Q targets of a window, T
 targets of a batch. Windows are left-padded.

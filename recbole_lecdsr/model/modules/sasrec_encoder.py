@@ -2,7 +2,7 @@
 
 Source: Kang and McAuley, "Self-attentive sequential recommendation", ICDM 2018; the form with attention from a
 normalised query to inputs that are not, and with padding that is zero and yet takes part in the softmax, is that of the
-four publications (docs/models.md).
+four publications (docs/models.md, 14.1).
 """
 
 from __future__ import annotations

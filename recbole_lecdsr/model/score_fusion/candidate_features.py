@@ -1,6 +1,6 @@
 """Features of candidate items that are counted, not trained: recency-weighted popularity and similarity to the history.
 
-docs/models.md, "Score fusion", has the definitions.
+docs/models.md, 7.1, has the definitions.
 """
 
 from __future__ import annotations
