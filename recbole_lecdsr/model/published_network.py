@@ -106,7 +106,7 @@ class LeCDSRNetwork(nn.Module):
             feature_logits = feature_logits + self.feature_gate.item.bias  # T passes the linear map too
         mask = item_seq.ne(0) if self.mask_padding else None
         pooled, align = encode_windows(
-            Windows(index, mask, self.fusion, None if semantics is None else align_temperature),
+            Windows(index, len(distinct), mask, self.fusion, None if semantics is None else align_temperature),
             self.item_id(distinct),
             semantics,
             feature=self.feature_gate.item.weight,

@@ -23,53 +23,59 @@ class Windows(NamedTuple):
 
     Attributes:
         place: (B, L) int64, rows of E and T.
+        n_items: n, number of these rows.
         mask: (B, L) bool, or None to treat padding as an interaction.
         fusion: or None for the variant in which T enters at the feature gate alone.
         align_temperature: τ₂; None for no alignment loss.
     """
 
     place: Tensor
+    n_items: int
     mask: Tensor | None
     fusion: SemanticFusion | None
     align_temperature: float | None
 
 
 class _Chunk(NamedTuple):
-    """E and T of some windows, (R, L, d) float32 and zero where masked, and the argument of the feature gate's map."""
+    """E and T of some windows, side by side and zero where masked: without texts E alone.
+
+    Attributes:
+        rows: of the batch, R of them.
+        place: (R, 2L) or (R, L) int64, rows of the table that `_join` makes.
+        joined: (R, 2L, d) or (R, L, d) float32.
+        mask: (R, L) bool or None.
+    """
 
     rows: slice
-    item: Tensor
-    semantics: Tensor | None
+    place: Tensor
+    joined: Tensor
     mask: Tensor | None
 
-    def joined(self) -> Tensor:
-        """(R, 2L, d)."""
-        assert self.semantics is not None, "there is no alignment without texts"
-        return torch.cat([self.item, self.semantics], dim=1)
+
+def _join(identity: Tensor, semantics: Tensor | None) -> Tensor:
+    """E and T of the distinct items in one table, (2n, d) or (n, d) float32."""
+    return identity.float() if semantics is None else torch.cat([identity.float(), semantics.float()])
 
 
-def _chunks(windows: Windows, identity: Tensor, semantics: Tensor | None) -> Iterator[_Chunk]:
+def _chunks(windows: Windows, table: Tensor) -> Iterator[_Chunk]:
     place, mask = windows.place, windows.mask
     rows = max(1, len(place))
     if place.device.type == "cpu":
-        rows = max(1, _CHUNK_BYTES // (place.shape[1] * identity.shape[1] * identity.element_size()))
+        rows = max(1, _CHUNK_BYTES // (place.shape[1] * table.shape[1] * table.element_size()))
+    parts = len(table) // windows.n_items
     for start in range(0, len(place), rows):
         part = slice(start, start + rows)
+        index = place[part] if parts == 1 else torch.cat([place[part], place[part] + windows.n_items], dim=1)
+        joined = table.index_select(0, index.view(-1)).view(*index.shape, -1)
         of_part = None if mask is None else mask[part]
-        text = None if semantics is None else _select(semantics, place[part], of_part)
-        yield _Chunk(part, _select(identity, place[part], of_part), text, of_part)
+        if of_part is not None:
+            joined *= of_part.repeat(1, parts).unsqueeze(-1)
+        yield _Chunk(part, index, joined, of_part)
 
 
-def _select(table: Tensor, index: Tensor, mask: Tensor | None) -> Tensor:
-    selected = table.index_select(0, index.reshape(-1)).float().view(*index.shape, -1)
-    return selected if mask is None else selected.mul_(mask.unsqueeze(-1))
-
-
-def _add_rows(table: Tensor, index: Tensor, mask: Tensor | None, rows: Tensor) -> None:
-    """The gradient of `_select`, (B, L, d), added to that of the table."""
-    if mask is not None:
-        rows = rows * mask.unsqueeze(-1)
-    table.index_add_(0, index.reshape(-1), rows.reshape(index.numel(), -1))
+def _split(joined: Tensor, length: int) -> tuple[Tensor, Tensor | None]:
+    """E and T, (R, L, d) each, of what is side by side; T is None without texts."""
+    return joined[:, :length], joined[:, length:] if joined.shape[1] > length else None
 
 
 class _EncodeWindows(torch.autograd.Function):
@@ -94,18 +100,20 @@ class _EncodeWindows(torch.autograd.Function):
         *fusion: Tensor,
     ) -> tuple[Tensor, Tensor]:
         keep = any(ctx.needs_input_grad)
+        length = windows.place.shape[1]
         result, total = torch.empty_like(feature_logits), feature_logits.new_zeros(())
         kept: list[Tensor] = []
-        for chunk in _chunks(windows, identity, semantics):
+        for chunk in _chunks(windows, _join(identity, semantics)):
             if windows.align_temperature is not None:
                 loss, grad_gram = _align(chunk, windows.align_temperature, keep)
                 total += loss
                 kept.extend(grad_gram)
-            item, source = chunk.item, chunk.item
-            if windows.fusion is not None and chunk.semantics is not None:
-                item = source = windows.fusion.fuse(chunk.item, chunk.semantics, FusionWeights(*fusion)).result
-            elif chunk.semantics is not None:
-                source = chunk.item + chunk.semantics
+            item, text = _split(chunk.joined, length)
+            source = item
+            if windows.fusion is not None and text is not None:
+                item = source = windows.fusion.fuse(item, text, FusionWeights(*fusion)).result
+            elif text is not None:
+                source = item + text
             logits = _product(source, feature.T, dtype).add_(feature_logits[chunk.rows].unsqueeze(1))
             made = pool(item, logits, instance, instance_logits[chunk.rows], chunk.mask)
             result[chunk.rows] = made.result
@@ -124,22 +132,23 @@ class _EncodeWindows(torch.autograd.Function):
         identity, semantics, feature, instance, *fusion = ctx.saved_tensors[: ctx.weights]
         kept = iter(ctx.saved_tensors[ctx.weights :])
         weights = FusionWeights(*fusion) if fusion else None
-        by_identity, by_feature, by_instance, *by_fusion = (
-            torch.zeros_like(weight, dtype=torch.float32) for weight in (identity, feature, instance, *fusion)
+        table, length = _join(identity, semantics), windows.place.shape[1]
+        by_table, by_feature, by_instance, *by_fusion = (
+            torch.zeros_like(weight, dtype=torch.float32) for weight in (table, feature, instance, *fusion)
         )
-        by_semantics = None if semantics is None else torch.zeros_like(semantics, dtype=torch.float32)
         by_feature_logits = torch.empty_like(grad)
         by_instance_logits = grad.new_empty(windows.place.shape)
-        for chunk in _chunks(windows, identity, semantics):
+        for chunk in _chunks(windows, table):
             grad_gram = next(kept) if windows.align_temperature is not None else None
             made = Pooled(*(next(kept) for _ in Pooled._fields))
             fused = None
-            item, source = chunk.item, chunk.item
+            item, text = _split(chunk.joined, length)
+            source = item
             if weights is not None:
-                fused = windows.fusion.fuse(chunk.item, chunk.semantics, weights)
+                fused = windows.fusion.fuse(item, text, weights)
                 item = source = fused.result
-            elif chunk.semantics is not None:
-                source = chunk.item + chunk.semantics
+            elif text is not None:
+                source = item + text
             by_item, by_logits, by_instance_logits[chunk.rows] = pool_backward(
                 grad[chunk.rows], item, made, instance, by_instance
             )
@@ -150,21 +159,24 @@ class _EncodeWindows(torch.autograd.Function):
             if fused is not None:
                 by_item, by_text = windows.fusion.fuse_backward(by_item, fused, weights, FusionWeights(*by_fusion))
             if grad_gram is not None:
-                both = torch.bmm(grad_gram * grad_total, chunk.joined())
-                by_item += both[:, : windows.place.shape[1]]
-                by_text += both[:, windows.place.shape[1] :]
-            _add_rows(by_identity, windows.place[chunk.rows], chunk.mask, by_item)
-            if by_semantics is not None:
-                _add_rows(by_semantics, windows.place[chunk.rows], chunk.mask, by_text)
+                by_joined = torch.bmm(grad_gram * grad_total, chunk.joined)
+                by_joined[:, :length] += by_item
+                by_joined[:, length:] += by_text
+            else:
+                by_joined = by_item if text is None else torch.cat([by_item, by_text], dim=1)
+            if chunk.mask is not None:
+                by_joined *= chunk.mask.repeat(1, by_joined.shape[1] // length).unsqueeze(-1)
+            by_table.index_add_(0, chunk.place.view(-1), by_joined.view(-1, table.shape[1]))
+        by_identity, by_semantics = by_table[: windows.n_items], by_table[windows.n_items :]
         return (
-            None, None, by_identity, None if by_semantics is None else by_semantics.to(semantics.dtype),
+            None, None, by_identity, None if semantics is None else by_semantics.to(semantics.dtype),
             by_feature, by_feature_logits, by_instance, by_instance_logits, *by_fusion,
         )  # fmt: skip
 
 
 def _align(chunk: _Chunk, temperature: float, keep: bool) -> tuple[Tensor, list[Tensor]]:
     """Sum of the alignment loss and, to keep, the matrices whose products with E and T are its gradient."""
-    joined = chunk.joined()
+    joined = chunk.joined
     gram = torch.bmm(joined, joined.transpose(1, 2))
     with torch.set_grad_enabled(keep):
         gram.requires_grad_(keep)
