@@ -39,6 +39,7 @@ MENDED = [
     ("windows", 11, 2039),  # a quoted window, which RecBole unquotes
     ("table events.csv, bad lines skipped", 21, 98),  # a byte order mark as an item
     ("answer store", 22, 2215),  # UTF-16
+    ("table parquet", 23, 431),  # values that are not UTF-8
     ("table parquet", 14, 110),  # names of columns that are not UTF-8
     ("property file", 12, 1833),  # brackets nested 100,000 deep, read in minutes
     ("domain in gbk", 12, 1464),  # a name of a column of 140,000 characters

@@ -36,7 +36,9 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
         # Not read_table, which adds columns that it derives from folder names.
         with pa.parquet.ParquetFile(path) as file:
             table = file.read(columns=list(columns))
-        return pa.table({name: _to_text(table[name], path, name) for name in columns})
+        table = pa.table({name: _to_text(table[name], path, name) for name in columns})
+        table.validate(full=True)  # text of a damaged file may not be UTF-8
+        return table
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
 
