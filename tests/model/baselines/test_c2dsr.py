@@ -22,8 +22,6 @@ from recbole_lecdsr.model.baselines.c2dsr_rows import (
     successor_pairs,
     training_rows,
 )
-from recbole_lecdsr.model.modules import full_softmax
-from recbole_lecdsr.model.modules.full_softmax import full_softmax_loss
 from recbole_lecdsr.model.modules.item_graph import ItemGraph
 from recbole_lecdsr.model.modules.streams import newest_so_far, positions_from_oldest
 from recbole_lecdsr.quick_start import load_data_and_model
@@ -233,20 +231,6 @@ def test_the_graph_counts_training_interactions_after_their_predecessors():
 
 
 # ------------------------------------------------------------------ parts
-
-
-def test_the_softmax_in_chunks_is_the_cross_entropy(monkeypatch):
-    torch.manual_seed(0)
-    parts = [torch.randn(*shape, dtype=torch.float32, requires_grad=True) for shape in ((7, 4), (9, 4), (9,), (7,))]
-    query, weight, bias, extra = parts
-    target = torch.randint(9, (7,))
-    expected = F.cross_entropy(torch.cat([query @ weight.T + bias, extra[:, None]], dim=1), target, reduction="sum")
-    gradients = torch.autograd.grad(3 * expected, parts)
-    for chunk in (1, 9 * 4 * 3, 1 << 20):
-        monkeypatch.setattr(full_softmax, "_CHUNK_BYTES", chunk)
-        loss = full_softmax_loss(query, weight, bias, extra, target)
-        torch.testing.assert_close(loss, expected)
-        torch.testing.assert_close(torch.autograd.grad(3 * loss, parts), gradients)
 
 
 def test_dropout_of_the_graph_leaves_the_mean_and_drops_whole_entries():

@@ -17,7 +17,6 @@ from recbole_lecdsr.data.loaders import data_preparation
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.baselines.unisrec import UniSRec
 from recbole_lecdsr.model.baselines.unisrec_network import UniSRecNetwork, in_batch_softmax, item_drop
-from recbole_lecdsr.model.modules.item_softmax import item_softmax
 from recbole_lecdsr.model.modules.streams import positions_from_oldest
 from recbole_lecdsr.quick_start import load_dataset
 from tests.helpers.golden import Golden, assert_reproduced, load_weights, relative
@@ -354,18 +353,6 @@ def test_in_batch_softmax_by_hand():
         ]
     )
     assert ours.item() == pytest.approx(without.mean().item())
-
-
-def test_the_softmax_in_blocks_is_the_cross_entropy(monkeypatch):
-    monkeypatch.setattr("recbole_lecdsr.model.modules.item_softmax._BLOCK_BYTES", 4 * 9 * 2)  # two rows at a time
-    torch.manual_seed(0)
-    query, vectors = (torch.randn(size, 4, requires_grad=True) for size in (5, 9))
-    target = torch.tensor([0, 8, 3, 3, 1])
-    loss, expected = item_softmax(query, vectors, target), F.cross_entropy(query @ vectors.T, target)
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
-    for own, others in zip(*(torch.autograd.grad(2 * one, (query, vectors)) for one in (loss, expected)), strict=True):
-        assert torch.allclose(own, others, atol=1e-6)
-    assert item_softmax(query[:0], vectors, target[:0]).item() == 0
 
 
 # ------------------------------------------------------------------ runs
