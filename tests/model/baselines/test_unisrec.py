@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from recbole_cdr.utils import get_model
 from torch import Tensor
 
 from recbole_lecdsr import distributed
@@ -220,17 +219,6 @@ def network(**changes) -> UniSRecNetwork:
 WINDOWS = torch.tensor([[0, 0, 0, 1, 2, 3], [0, 4, 5, 6, 7, 8], [4, 9, 10, 11, 1, 2]])
 
 
-def test_a_state_depends_on_no_later_interaction():
-    net, columns = network().eval(), torch.arange(6).expand(3, -1)
-    changed = WINDOWS.clone()
-    changed[:, 4:] = 11
-    one, other = (
-        net.states(net.inputs(net.adapt(windows)[0], windows), windows.ne(0), columns) for windows in (WINDOWS, changed)
-    )
-    assert torch.allclose(one[:, :4], other[:, :4], atol=1e-6)
-    assert not torch.allclose(one[:, 4:], other[:, 4:], atol=1e-3)
-
-
 def test_padding_changes_no_state_and_an_empty_window_has_a_finite_one():
     net = network().eval()
     query = net.query(WINDOWS, net.adapted_table())
@@ -377,10 +365,9 @@ def losses(outcome: dict) -> list[float]:
 
 
 @pytest.mark.parametrize("changes", [
-    {}, {"item_form": "inductive", "train_samples": "targets"}, {"as_released": True, "adaptor_dropout_prob": 0.2},
+    {"item_form": "inductive", "train_samples": "targets"}, {"as_released": True, "adaptor_dropout_prob": 0.2},
 ], ids=str)  # fmt: skip
-def test_the_loss_falls_and_both_domains_are_scored(settings, changes):
-    assert get_model("UniSRec") is UniSRec
+def test_the_loss_of_its_variants_falls_and_both_domains_are_scored(settings, changes):
     outcome = train({**settings, **changes}, "UniSRec", train_epochs=["BOTH:4"])
     assert losses(outcome)[-1] < losses(outcome)[0]
     assert {name.partition("_")[0] for name in outcome["test_result"]} >= {"source", "target"}
