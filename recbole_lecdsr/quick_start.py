@@ -22,7 +22,7 @@ from recbole_lecdsr.property_files import merge
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.environment import environment
 from recbole_lecdsr.runs.identity import (
-    VECTORS,
+    SCORING_VECTORS,
     differing_parts,
     identify,
     name_parts,
@@ -239,7 +239,7 @@ def restore(
 def _check_vectors(config: LeCDSRConfig, checkpoint: Checkpoint) -> None:
     """Refuse item vectors that the weights were not trained with, which are not in the checkpoint; warn of new user
     vectors."""
-    changed = differing_parts(checkpoint.identity, vector_digests(config), VECTORS)
+    changed = differing_parts(checkpoint.identity, vector_digests(config), SCORING_VECTORS)
     if items := [part for part in changed if part != "user_vectors"]:
         raise UserError(
             f"the weights were trained with other {name_parts(items, config)} than those in {config['pair_path']}: "

@@ -63,8 +63,7 @@ DROPOUT = 0.2  # where a model's default is none
 # Values of a model's own parameters that make it draw more, or that it needs on so few items.
 OWN = {
     "DiffRec": {"sampling_noise": True}, "LDiffRec": {"sampling_noise": True},
-    # These read the item of a batch when they score, so they cannot rank sampled candidates.
-    **{name: {"reranker_CAN_NUM": 5, "eval_args": {"mode": "full"}} for name in ("GRU4RecCPR", "SASRecCPR")},
+    **{name: {"reranker_CAN_NUM": 5} for name in ("GRU4RecCPR", "SASRecCPR")},
 }  # fmt: skip
 
 Digests = dict[str, str]

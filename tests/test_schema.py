@@ -283,7 +283,6 @@ def test_what_is_not_supported_may_be_given_if_it_asks_for_nothing():
         ({"topk": [3]}, "valid_metric must be one of metrics ['Hit', 'NDCG', 'MRR'] at one of topk [3], not 'NDCG@10'"),
         ({"valid_metric": "NDCG"}, "valid_metric must be one of metrics"),
         ({"refit": True, "selection": "per_domain_best"}, "refit: True trains one model again"),
-        ({"refit": True, "train_epochs": ["SOURCE:1", "BOTH:1"]}, "refit: True trains one model again"),
         ({"train_neg_sample_args": {"shared": True, "distribution": "popularity"}}, "train_neg_sample_args.shared: "),
         ({"USER_ID_FIELD": "item_id"}, "USER_ID_FIELD and ITEM_ID_FIELD are the same column 'item_id'"),
         ({"USER_ID_FIELD": "uid"}, "load_col.inter must include uid, with the columns of users, items and times, not"),

@@ -1,4 +1,4 @@
-"""Codes of splits and domains, and names of the fields that the plugin adds to a batch."""
+"""Codes of splits and domains, names of features and of the fields that the plugin adds to a batch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ RELATIVE_TIME_FIELD = "relative_time"
 DOMAIN_ITEM_FIELD = "domain_item"
 DOMAIN_PLACE_FIELD = "domain_place"
 PLACE_FIELD = "place"
+
+# What a model may read besides ids.
+ITEM_TEXT, USER_TEXT, TIME = "item_text", "user_text", "time"
 
 TRAIN, VALID, TEST = 0, 1, 2
 CONTEXT = -1  # an interaction of a precomputed window, which is never a target

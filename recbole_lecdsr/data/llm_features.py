@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recbole_lecdsr.data.constants import DOMAINS
+from recbole_lecdsr.data.constants import DOMAINS, ITEM_TEXT, USER_TEXT
 from recbole_lecdsr.data.embeddings import embedding_file
 from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
 from recbole_lecdsr.data.embeddings.provenance import check_embedding_files, read_provenance
@@ -58,7 +58,7 @@ class LLMFeatures:
                 count=data.num_total_item,
                 known=data.file_tokens[domain].items,
                 label=f"{domain} items",
-                ablation="no_item_semantics",
+                feature=ITEM_TEXT,
             )
             for domain in DOMAINS
         )
@@ -87,7 +87,7 @@ class LLMFeatures:
             count=data.num_total_user,
             known=data.file_tokens["source"].users | data.file_tokens["target"].users,
             label="users",
-            ablation="no_user_profile",
+            feature=USER_TEXT,
         )
 
     def _read_rows(
@@ -99,7 +99,7 @@ class LLMFeatures:
         count: int,
         known: Collection[str],
         label: str,
-        ablation: str,
+        feature: str,
     ) -> np.ndarray:
         """(count, D) float32 in the order of the ids; records and logs their coverage.
 
@@ -110,13 +110,16 @@ class LLMFeatures:
             count: number of ids, padding included.
             known: every token of the data set's files.
             label: whose embeddings they are, for coverage and log.
-            ablation: the parameter that does without them, for the error.
+            feature: what they are to a model, for the error.
         """
         if not path.exists():
             options = [f" --{name}={self._config[name]}" for name in EMBEDDING_FILES if self._config[name]]
+            model = self._config.model_class
+            setting = model.setting_without(feature, self._config.final_config_dict)
             raise UserError(
                 f"{path} does not exist: make it with `run_lecdsr.py embed --dataset {self._config['dataset']}"
-                f"{''.join(options)}`, or train without it by --{ablation}=True"
+                f"{''.join(options)}`"
+                + (f", or train without it by {setting}" if setting else f"; {model.__name__} cannot do without it")
             )
         rows, found = embedding_file.align(
             embedding_file.read_embedding(path, id_field=id_field), ids, count, known=known

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recbole_lecdsr.config import LeCDSRConfig
-from recbole_lecdsr.data.constants import DOMAINS
-from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
+from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES
 from recbole_lecdsr.errors import DiskError, NotInstalledError, UserError
 from recbole_lecdsr.files import report_disk_errors, write_whole
 from recbole_lecdsr.leaderboard.locks import try_lock
@@ -27,14 +26,22 @@ from recbole_lecdsr.leaderboard.row_parameters import (
 )
 from recbole_lecdsr.leaderboard.study import ERROR_FILE
 from recbole_lecdsr.leaderboard.study_description import RUNS_FOLDER, StudyDescription, label_folder, run_folder
-from recbole_lecdsr.model.base import ITEM_TEXT, USER_TEXT
 from recbole_lecdsr.model.registry import find_model
 from recbole_lecdsr.property_files import merge, split_command_line
 from recbole_lecdsr.quick_start import load_dataset, run_lecdsr
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.comparison import can_continue
 from recbole_lecdsr.runs.environment import reset_peak_memory
-from recbole_lecdsr.runs.identity import DATA, VECTORS, differing_parts, identify, name_parts, vector_digests
+from recbole_lecdsr.runs.identity import (
+    DATA,
+    SCORING_VECTORS,
+    VECTORS,
+    differing_parts,
+    embedding_files,
+    identify,
+    name_parts,
+    vector_digests,
+)
 from recbole_lecdsr.runs.run_directory import MODEL, RESULT
 
 logger = logging.getLogger(__name__)
@@ -198,12 +205,14 @@ def check_embedding_files(tasks: Sequence[Task]) -> None:
     """
     command_of_missing: dict[Path, str] = {}
     for config in (task.config for task in tasks):
-        features = config.model_class.required_features(config.final_config_dict)
-        paths = [item_embedding_file(config, domain) for domain in DOMAINS] if ITEM_TEXT in features else []
-        paths += [user_embedding_file(config)] if USER_TEXT in features else []
-        options = "".join(f" --{key}={config[key]}" for key in EMBEDDING_FILES if config[key])
-        command = f"run_lecdsr.py embed --dataset {config.dataset}{options}"
-        command_of_missing |= {path: command for path in paths if not path.exists()}
+        for part, path in embedding_files(config).items():
+            if path.exists():
+                continue
+            names = {key: config[key] for key in EMBEDDING_FILES if config[key]}
+            if part not in SCORING_VECTORS:  # a further file of other item texts
+                names["item_embedding_file"] = path.name
+            options = "".join(f" --{key}={name}" for key, name in names.items())
+            command_of_missing[path] = f"run_lecdsr.py embed --dataset {config.dataset}{options}"
     if command_of_missing:
         raise UserError(
             "\n".join(

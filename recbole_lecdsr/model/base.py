@@ -25,9 +25,12 @@ from recbole_lecdsr.data.constants import (
     DOMAIN_ITEM_FIELD,
     DOMAIN_PLACE_FIELD,
     DOMAINS,
+    ITEM_TEXT,
     PLACE_FIELD,
     RELATIVE_TIME_FIELD,
     TARGET_FIELD,
+    TIME,
+    USER_TEXT,
 )
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.domain_windows import DomainWindows
@@ -45,8 +48,6 @@ from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.sequence_input import SequenceInput
 from recbole_lecdsr.schema import Parameter
 
-ITEM_TEXT, USER_TEXT, TIME = "item_text", "user_text", "time"
-
 
 class CrossDomainSequentialRecommender(CrossDomainRecommender):
     """Base class of every model that the plugin trains.
@@ -63,6 +64,10 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
             each target, with negatives) and ``sequences`` (a row for each sequence, with a target at every position).
         reads_domain_windows: whether the model reads a window of each domain beside the mixed one; it then needs
             ``sequence: mixed_and_single``.
+        feature_switches: feature of `required_features` -> the parameter and its value with which the model does
+            without it. A switch counts where `required_features` then leaves the feature out.
+        augmented_item_file: the parameter that names a file of vectors of augmented item texts, beside those of the
+            texts, in each domain's folder; None for a model that reads none.
         phases: train modes of the model's own, such as ``{"PRETRAIN": "BOTH"}``: the name for ``train_epochs`` and
             `set_phase`, and RecBole-CDR's mode whose samples the phase trains on.
         needs_history: what a training target teaches depends on the interactions before it, so that a user's first
@@ -88,6 +93,8 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     train_loader: ClassVar[type] = TrainLoader
     train_samples: ClassVar[tuple[str, ...]] = ("targets",)
     reads_domain_windows: ClassVar[bool] = False
+    feature_switches: ClassVar[Mapping[str, tuple[str, Any]]] = {ITEM_TEXT: ("no_item_semantics", True)}
+    augmented_item_file: ClassVar[str | None] = None
     phases: ClassVar[Mapping[str, str]] = {}
     needs_history: ClassVar[bool] = True
     fitted_once: ClassVar[bool] = False
@@ -148,6 +155,20 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
         """Which features beside ids the model reads: any of ``item_text``, ``user_text`` and ``time``."""
         return frozenset()
+
+    @classmethod
+    def setting_without(cls, feature: str, values: Mapping[str, Any]) -> str | None:
+        """How a run does without a feature, as on the command line; None where the model cannot (`feature_switches`).
+
+        Args:
+            feature: one of `required_features`.
+            values: the parameters of the run.
+        """
+        if feature not in cls.feature_switches:
+            return None
+        name, value = cls.feature_switches[feature]
+        is_without = feature not in cls.required_features({**values, name: value})
+        return f"--{name}={value}" if is_without else None
 
     @classmethod
     def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:

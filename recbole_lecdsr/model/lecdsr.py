@@ -46,6 +46,10 @@ class LeCDSR(CrossDomainSequentialRecommender):
     """
 
     hyperparameters = LECDSR_PARAMETERS
+    feature_switches: ClassVar[Mapping[str, tuple[str, Any]]] = {
+        ITEM_TEXT: ("no_item_semantics", True),
+        USER_TEXT: ("no_user_profile", True),
+    }
     train_samples: ClassVar[tuple[str, ...]] = ("targets", "sequences")
     uses_every_parameter = True
     has_inner_product_scores = True

@@ -40,11 +40,15 @@ _NAMES = {
     "source_item_vectors": "item vectors of {source}",
     "target_item_vectors": "item vectors of {target}",
     "user_vectors": "user vectors",
+    "source_augmented_vectors": "augmented item vectors of {source}",
+    "target_augmented_vectors": "augmented item vectors of {target}",
     "candidates": "candidates",
 }
 # Parts that follow from files of the data set, whatever the model.
 DATA = ("interactions", "users", "items")
-VECTORS = ("source_item_vectors", "target_item_vectors", "user_vectors")
+# Parts that follow from embedding files: those that scoring reads, and all.
+SCORING_VECTORS = ("source_item_vectors", "target_item_vectors", "user_vectors")
+VECTORS = (*SCORING_VECTORS, "source_augmented_vectors", "target_augmented_vectors")
 
 
 def identify(config: LeCDSRConfig, data: CrossDomainSequentialDataset, *, saved: bool = True) -> Identity:
@@ -60,8 +64,7 @@ def identify(config: LeCDSRConfig, data: CrossDomainSequentialDataset, *, saved:
 
     Returns:
         ``digest`` of the whole, then the parts: ``result_format``, ``parameters``, ``seed``, ``tested`` (``selected``
-        or ``last``), ``interactions``, ``users``, ``items``, ``candidates`` and, where they are read,
-        ``source_item_vectors``, ``target_item_vectors``, ``user_vectors``.
+        or ``last``), ``interactions``, ``users``, ``items``, ``candidates`` and those of `VECTORS` that are read.
 
     Raises:
         UserError: an embedding file that cannot be read.
@@ -85,19 +88,27 @@ def _candidate_digest(config: LeCDSRConfig, data: CrossDomainSequentialDataset, 
     return candidate_digest(spec, phase, log=data.log, targets=data.targets(phase), domain_items=data.domain_items)
 
 
+def embedding_files(config: LeCDSRConfig) -> dict[str, Path]:
+    """The embedding files that the model reads: part of `VECTORS` -> path, whether or not the file exists."""
+    model_class = config.model_class
+    features, augmented = model_class.required_features(config.final_config_dict), model_class.augmented_item_file
+    paths: dict[str, Path] = {}
+    if ITEM_TEXT in features:
+        paths |= {f"{domain}_item_vectors": item_embedding_file(config, domain) for domain in DOMAINS}
+    if USER_TEXT in features:
+        paths["user_vectors"] = user_embedding_file(config)
+    if augmented is not None and config[augmented] is not None:
+        paths |= {f"{domain}_augmented_vectors": item_embedding_file(config, domain, augmented) for domain in DOMAINS}
+    return paths
+
+
 def vector_digests(config: LeCDSRConfig) -> dict[str, str]:
     """The parts of an identity for the embedding files that the model reads and that exist.
 
     Raises:
         UserError: a file that cannot be read.
     """
-    features = config.model_class.required_features(config.final_config_dict)
-    paths: dict[str, Path] = {}
-    if ITEM_TEXT in features:
-        paths |= {f"{domain}_item_vectors": item_embedding_file(config, domain) for domain in DOMAINS}
-    if USER_TEXT in features:
-        paths["user_vectors"] = user_embedding_file(config)
-    return {name: source_digest(path) for name, path in paths.items() if path.exists()}
+    return {name: source_digest(path) for name, path in embedding_files(config).items() if path.exists()}
 
 
 def differing_parts(one: Identity, other: Identity, parts: Sequence[str] | None = None) -> list[str]:

@@ -6,6 +6,7 @@ Imports neither a framework nor torch, so that ``--help`` is fast. What a model 
 from recbole_lecdsr.schema.combinations import validate_combinations
 from recbole_lecdsr.schema.groups import GROUPS, PARAMETERS, Group, find, leaves, walk
 from recbole_lecdsr.schema.influence import WITHOUT_INFLUENCE, digest_values, influential, parameter_digest
+from recbole_lecdsr.schema.llm_features import is_file_name
 from recbole_lecdsr.schema.parameter import Parameter, from_default
 from recbole_lecdsr.schema.property_text import default_properties, yaml_text
 from recbole_lecdsr.schema.reference import describe, parameter_table, table
@@ -34,6 +35,7 @@ __all__ = [
     "find",
     "from_default",
     "influential",
+    "is_file_name",
     "leaves",
     "normalize_lists",
     "parameter_digest",

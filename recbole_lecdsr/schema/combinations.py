@@ -102,13 +102,10 @@ def _negatives(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _refit(values: Mapping[str, Any]) -> Iterator[str]:
-    phases = values.get("train_epochs")
-    if values.get("refit") is True and (
-        values.get("selection") == "per_domain_best" or (isinstance(phases, list) and len(phases) > 1)
-    ):
+    if values.get("refit") is True and values.get("selection") == "per_domain_best":
         yield (
-            "refit: True trains one model again for the number of epochs that validation selected: it needs selection: "
-            "mean and a single phase in train_epochs"
+            "refit: True trains one model again for the number of epochs that validation selected, and selection: "
+            "per_domain_best selects one for each domain: use selection: mean"
         )
 
 

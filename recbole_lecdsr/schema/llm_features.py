@@ -8,7 +8,8 @@ from collections.abc import Callable
 from recbole_lecdsr.schema.parameter import Parameter
 
 
-def _named(ending: str) -> Callable[[str], object]:
+def is_file_name(ending: str) -> Callable[[str], object]:
+    """What `Parameter.accepts` of a name of a file, without a folder, that ends so."""
     return re.compile(rf"[^/\\]*{re.escape(ending)}").fullmatch
 
 
@@ -95,7 +96,7 @@ LLM_FEATURES = (
         str,
         "File of item vectors in each domain's folder, instead of <domain>.itememb. `embed` writes it, runs read it.",
         optional=True,
-        accepts=_named(".itememb"),
+        accepts=is_file_name(".itememb"),
         expected="the name of a file, without a folder, that ends in .itememb, such as e5.itememb",
     ),
     Parameter(
@@ -104,7 +105,7 @@ LLM_FEATURES = (
         "File of user vectors in the folder of the pair, instead of <dataset>.useremb. `embed` writes it, runs read "
         "it.",
         optional=True,
-        accepts=_named(".useremb"),
+        accepts=is_file_name(".useremb"),
         expected="the name of a file, without a folder, that ends in .useremb, such as history.useremb",
     ),
 )

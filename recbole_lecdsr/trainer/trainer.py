@@ -188,7 +188,10 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
     def refit(
         self, model: CrossDomainSequentialRecommender, train_data: TrainLoader, show_progress: bool = False
     ) -> None:
-        """Train a fresh model for as many epochs as the selected one took, without validation; it replaces the other.
+        """Train a fresh model as the selected one was trained, without validation; it replaces the other.
+
+        The last phase has as many epochs as the selected model took. A phase before it has as many as it had, selected
+        or not, since the next phase began with the weights of its last epoch.
 
         Args:
             model: on the device of the run.
@@ -199,14 +202,19 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
             UserError: as of `fit`.
         """
         selected = self.selection.best[MEAN]
-        self.logger.info("retraining on training and validation interactions: %d epochs", selected.epoch + 1)
+        trained = [record.phase for record in self.history]
+        epochs = [*(trained.count(phase) for phase in range(self.phase)), selected.epoch + 1]
+        listed = ", ".join(f"{name}:{number}" for name, number in zip(self.phase_names, epochs, strict=True))
+        self.logger.info("retraining on training and validation interactions: %s", listed)
         self.model = model
         self.optimizer = self._build_optimizer()
         history, cur_step = self.history, self.cur_step
         self.history, self.cur_step = [], 0
-        self._start_phase(train_data, resumed=False)
-        for epoch in range(selected.epoch + 1):
-            self._train_epoch(train_data, epoch, show_progress=show_progress)
+        for phase, number in enumerate(epochs):
+            self.phase = phase
+            self._start_phase(train_data, resumed=False)
+            for epoch in range(number):
+                self._train_epoch(train_data, epoch, show_progress=show_progress)
         self.history, self.cur_step = history, cur_step
         self.selection.keep(selected.epoch, selected.score, selected.valid, self.model)
         self.refitted = True

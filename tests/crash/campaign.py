@@ -77,7 +77,8 @@ class Trial:
 
     def _run(self, work: Path, restart: bool = False, **options: object) -> Ended:
         command = [*self.job.command, *(self.job.restart if restart else ())]
-        return run(command, work, environment=self.environment, before=self.job.before, **options)  # type: ignore
+        given = {"environment": self.environment, "before": self.job.before, **options}
+        return run(command, work, **given)  # type: ignore[arg-type]  # each option has a type of its own
 
     def _require_success(self, ended: Ended) -> None:
         if ended.status:

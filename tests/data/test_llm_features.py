@@ -9,6 +9,7 @@ import pytest
 
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.quick_start import load_dataset
 from tests.helpers.pairs import write_vectors
 from tests.helpers.runs import load
 from tests.helpers.token_pair import ITEMS, USERS, assert_aligned, shuffled_vectors, vector
@@ -99,11 +100,43 @@ def test_embeddings_of_two_sizes_are_an_error_with_the_file(token_pair, tmp_path
         load(token_pair).item_embedding()
 
 
+ITEMS_OF_SOURCE, PROFILES = "source/source.itememb", "pair.useremb"
+# What a model reads, and how it does without, if it can.
+SETTINGS = [
+    ("LeCDSR", ITEMS_OF_SOURCE, "--no_item_semantics=True"),
+    ("LeCDSR", PROFILES, "--no_user_profile=True"),
+    ("TextSASRec", ITEMS_OF_SOURCE, "--no_item_semantics=True"),
+    ("LLM4CDSR", PROFILES, "--user_align_weight=0"),
+    ("LLMESR", PROFILES, "--user_loss_weight=0"),
+    ("LLM4CDSR", ITEMS_OF_SOURCE, None),
+    ("LLMESR", ITEMS_OF_SOURCE, None),
+    ("UniSRec", ITEMS_OF_SOURCE, None),
+    ("AlphaFuse", ITEMS_OF_SOURCE, None),
+    ("SASRecF", ITEMS_OF_SOURCE, None),
+]
+OF_FUSION = ("SASRec", ITEMS_OF_SOURCE, "--no_item_semantics=True")
+
+
 @pytest.mark.parametrize(
-    ("name", "flag"), [("source/source.itememb", "no_item_semantics"), ("pair.useremb", "no_user_profile")]
+    ("score_fusion", "model", "name", "setting"),
+    [*((False, *one) for one in SETTINGS), *((True, *one) for one in (*SETTINGS, OF_FUSION))],
 )
-def test_a_missing_embedding_says_how_to_make_it_and_how_to_do_without(token_pair, tmp_path, name, flag):
+def test_a_missing_embedding_says_how_to_make_it_and_how_the_model_does_without(
+    token_pair, tmp_path, model, name, setting, score_fusion
+):
+    of_lecdsr = ("adapter_hidden_size", "embedding_size", "train_neg_sample_args")
+    settings = {key: value for key, value in token_pair.items() if key not in of_lecdsr}
+    settings |= {"score_fusion": score_fusion}
     (tmp_path / "dataset" / "pair" / name).unlink()
-    dataset = load(token_pair)
-    with pytest.raises(UserError, match=rf"{Path(name).name} does not exist: .*embed --dataset pair.*--{flag}=True"):
-        _ = dataset.item_embedding() if "item" in name else dataset.user_embedding()
+
+    def make(*command_line: str) -> None:
+        data = load_dataset(model, config_dict=settings, command_line=command_line)
+        data.config.model_class(data.config, data)
+
+    with pytest.raises(UserError, match=rf"{Path(name).name} does not exist: .*embed --dataset pair") as error:
+        make()
+    if setting is None:
+        assert str(error.value).endswith(f"`; {model} cannot do without it")
+    else:
+        assert str(error.value).endswith(f"`, or train without it by {setting}")
+        make(setting)

@@ -43,6 +43,39 @@ def test_the_tested_model_is_that_of_a_training_on_all_but_the_test_events(pair,
     assert not np.array_equal(ours["ranks"]["rank"], before["ranks"]["rank"]), "else the test shows nothing"
 
 
+@pytest.mark.parametrize(
+    ("model", "phases"),
+    [
+        ("UniSRec", ["PRETRAIN:2", "BOTH:3"]),
+        ("UniSRec", ["PRETRAIN:30", "BOTH:2"]),  # pre-training ends early
+        ("LeCDSR", ["SOURCE:2", "TARGET:1", "BOTH:2"]),
+    ],
+    ids=str,
+)
+def test_every_phase_is_repeated_with_the_epochs_that_the_tested_weights_took(pair, tmp_path, model, phases):
+    """Of the last phase those of the selected epoch, of those before it all: the last phase begins with their end."""
+    changes = {"adaptor_dropout_prob": 0.0, "n_experts": 2} if model == "UniSRec" else {}
+    if model == "UniSRec":
+        pair = {
+            name: value for name, value in pair.items() if name not in ("adapter_hidden_size", "train_neg_sample_args")
+        }
+    settings = {**pair, **changes, "stopping_step": 1, "train_epochs": phases}
+    outcome = train(settings, model, refit=True)
+    trained = [epoch["phase"] for epoch in outcome["result"]["history"]]
+    epochs = [trained.count(phase) for phase in range(len(phases) - 1)] + [outcome["result"]["best_epoch"]["mean"] + 1]
+    assert max(epochs) < 30
+    names = [phase.partition(":")[0] for phase in phases]
+    alone = train(
+        settings, model, output_dir=str(tmp_path / "alone"), eval_args={"split": {"LS": "test_only"}},
+        train_epochs=[f"{name}:{number}" for name, number in zip(names, epochs, strict=True)],
+    )  # fmt: skip
+    ours, expected = (read_run(run["run_directory"]) for run in (outcome, alone))
+    assert_same_weights(ours["weights"], expected["weights"])
+    np.testing.assert_array_equal(ours["ranks"]["rank"], expected["ranks"]["rank"])
+    again = train(settings, model, refit=True, resume=True)
+    assert again["result"]["test"] == outcome["result"]["test"]
+
+
 def test_case_r29_a_refitted_model_has_the_times_of_its_training_wherever_it_scores(pair, tmp_path):
     """Those of training and validation interactions, which it was trained on: in the test, read back and resumed."""
     settings = {**pair, **write_pair(tmp_path / "staggered", staggered_events()), "output_dir": pair["output_dir"]}
@@ -112,9 +145,6 @@ def test_no_test_event_reaches_it(pair, tmp_path):
     assert_same_weights(*(read_run(run["run_directory"])["weights"] for run in (one, two)))
 
 
-@pytest.mark.parametrize(
-    "changes", [{"selection": "per_domain_best"}, {"train_epochs": ["SOURCE:1", "BOTH:1"]}], ids=str
-)
-def test_it_needs_one_chosen_number_of_epochs(pair, changes):
-    with pytest.raises(UserError, match="refit: True trains one model again"):
-        train({**pair, **changes}, refit=True)
+def test_it_needs_one_selected_number_of_epochs(pair):
+    with pytest.raises(UserError, match=r"refit: True trains one model again .* use selection: mean"):
+        train(pair, refit=True, selection="per_domain_best")

@@ -64,6 +64,13 @@ def test_embedding_files_that_a_model_reads_must_exist_before_anything_runs(tmp_
     assert "`run_lecdsr.py embed --dataset pair --user_embedding_file=other.useremb …`" in others
     with pytest.raises(UserError, match=r"pair\.useremb does not exist"):
         check("LeCDSR:no_item_semantics=True")
+    with pytest.raises(UserError) as caught:
+        check("UniSRec:word_drop_file=drops.itememb")
+    items, *augmented = str(caught.value).splitlines()
+    assert items.startswith(str(folder / "source" / "source.itememb"))
+    for line, domain in zip(augmented, ("source", "target"), strict=True):
+        assert line.startswith(str(folder / domain / "drops.itememb"))
+        assert "`run_lecdsr.py embed --dataset pair --item_embedding_file=drops.itememb …`" in line
 
 
 def test_all_models_have_the_same_candidates_and_finished_runs_are_not_repeated(tmp_path, settings, monkeypatch):

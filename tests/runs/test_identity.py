@@ -13,6 +13,7 @@ from recbole_cdr.quick_start import run_recbole_cdr
 
 from recbole_lecdsr.cli import main
 from recbole_lecdsr.config import LeCDSRConfig
+from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.quick_start import load_data_and_model, objective_function
 from recbole_lecdsr.runs import identity
@@ -226,6 +227,26 @@ def test_the_identity_is_recorded_and_does_not_depend_on_where_and_on_what_a_run
     }  # fmt: skip
     without = train(pair, no_user_profile=True)["result"]["identity"]
     assert "user_vectors" not in without and without["interactions"] == one["result"]["identity"]["interactions"]
+
+
+def test_another_content_of_a_file_of_augmented_texts_makes_another_run(pair):
+    settings = {name: value for name, value in pair.items() if name not in ("adapter_hidden_size", "embedding_size")}
+    settings |= {"word_drop_file": "drops.itememb", "train_epochs": ["PRETRAIN:1"]}
+    root = Path(str(pair["data_path"])) / "pair"
+    for domain in DOMAINS:
+        write_vectors(root / domain / "drops.itememb", "item", {f"{domain[0]}1": [1.0] * 5, f"{domain[0]}2": [2.0] * 5})
+    first = train(settings, "UniSRec")
+    parts = first["result"]["identity"]
+    assert {"source_augmented_vectors", "target_augmented_vectors"} <= parts.keys()
+    assert train(settings, "UniSRec")["result"]["identity"] == parts, "read from their caches now"
+    write_vectors(root / "source" / "drops.itememb", "item", {"s1": [1.0] * 5, "s2": [2.5] * 5})
+    for more in ({}, {"train_epochs": ["PRETRAIN:2"], "resume": True}):
+        with pytest.raises(UserError, match="with other augmented item vectors of source: restore them"):
+            train(settings, "UniSRec", **more)
+    load_data_and_model(first["run_directory"])  # scoring does not read them
+    second = train(settings, "UniSRec", overwrite=True)["result"]["identity"]
+    assert {name for name in parts if parts[name] != second[name]} == {"digest", "source_augmented_vectors"}
+    assert "source_augmented_vectors" not in train(settings, "UniSRec", word_drop_file=None)["result"]["identity"]
 
 
 def test_a_result_of_before_identities_is_accepted_with_a_warning(pair, caplog):

@@ -10,10 +10,16 @@ from recbole_lecdsr.data.run_parameters import RunParameters
 EMBEDDING_FILES = {"item_embedding_file": ".itememb", "user_embedding_file": ".useremb"}
 
 
-def item_embedding_file(config: RunParameters, domain: str) -> Path:
-    """The file of the LLM embeddings of the items of a domain, ``source`` or ``target``."""
+def item_embedding_file(config: RunParameters, domain: str, parameter: str = "item_embedding_file") -> Path:
+    """The file of the LLM embeddings of the items of a domain.
+
+    Args:
+        config: of the run.
+        domain: ``source`` or ``target``.
+        parameter: which names the file; another one than the default for vectors of other texts of the items.
+    """
     settings = config[f"{domain}_domain"]
-    return Path(settings["data_path"]) / (config["item_embedding_file"] or f"{settings['dataset']}.itememb")
+    return Path(settings["data_path"]) / (config[parameter] or f"{settings['dataset']}.itememb")
 
 
 def user_embedding_file(config: RunParameters) -> Path:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_lecdsr.model.modules.item_softmax import item_softmax
+from recbole_lecdsr.model.modules.full_softmax import full_softmax_loss
 
 _EPSILON = 1e-12  # the least length that a vector is divided by
 
@@ -109,7 +109,7 @@ def cross_entropy(state: Tensor, table: Tensor, target: Tensor) -> Tensor:
     Returns:
         Scalar, mean over the batch.
     """
-    return item_softmax(state, table[1:], target - 1)
+    return full_softmax_loss(state, table[1:], target - 1) / max(1, len(target))
 
 
 def unit(vectors: Tensor) -> Tensor:

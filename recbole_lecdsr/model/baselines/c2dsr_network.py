@@ -190,7 +190,7 @@ class C2DSRNetwork(nn.Module):
         """Sum of the cross-entropies of M places over the items of a domain and the extra class."""
         output = self._output(domain)
         extra = self.extra(extra_query).squeeze(-1)
-        return full_softmax_loss(query, output.weight, output.bias, extra, self.column[domain, target])
+        return full_softmax_loss(query, output.weight, self.column[domain, target], bias=output.bias, extra=extra)
 
     def _infomax(
         self, rows: TrainingRows, state: Tensor, x_state: Tensor, y_state: Tensor, x_fake: Tensor, y_fake: Tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from recbole.data.interaction import Interaction
@@ -38,6 +38,7 @@ class LLM4CDSR(TextSequenceRecommender):
         Parameter("item_align_temperature", float, "Temperature of the alignment of items.", default=1.0, above=0),
         Parameter("user_align_temperature", float, "Temperature of the alignment with profiles.", default=1.0, above=0),
     )  # fmt: skip
+    feature_switches: ClassVar[Mapping[str, tuple[str, Any]]] = {USER_TEXT: ("user_align_weight", 0)}
 
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, dataset)

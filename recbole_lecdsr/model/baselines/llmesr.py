@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ class LLMESR(TextSequenceRecommender):
             minimum=0,
         ),
     )
+    feature_switches: ClassVar[Mapping[str, tuple[str, Any]]] = {USER_TEXT: ("user_loss_weight", 0)}
 
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__(config, dataset)

@@ -263,6 +263,9 @@ class Baseline(CrossDomainSequentialRecommender):
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items of both domains, (B, n_items); what lies beyond (a mask token) is cut off."""
         batch = self._batch(interaction)
+        # GRU4RecCPR and SASRecCPR compute the loss of each sample's item here as well. There may be many candidates
+        # instead of one, and the target is not to be seen.
+        batch.update(Interaction({self.item_field: torch.zeros_like(batch[self.user_field])}))
         if self.sequential:
             self._length = batch[self.length_field]
             batch = self.transform_for_scoring(batch)

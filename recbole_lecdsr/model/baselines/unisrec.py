@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,11 +19,13 @@ from recbole_lecdsr import distributed
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.embeddings import embedding_file
+from recbole_lecdsr.data.embeddings.paths import item_embedding_file
+from recbole_lecdsr.data.embeddings.provenance import check_embedding_files
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.base import ITEM_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.baselines.unisrec_network import KEPT, UniSRecNetwork
 from recbole_lecdsr.model.head_check import check_heads
-from recbole_lecdsr.schema import Parameter
+from recbole_lecdsr.schema import Parameter, is_file_name
 
 PRETRAIN = "PRETRAIN"
 _ITEM_DROP = 0.9  # probability that an augmented view drops items, where it may drop words instead
@@ -70,9 +71,11 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "word_drop_file",
         str,
-        "File of the vectors of item texts with words left out, for pre-training. In each domain's folder, in the form "
-        "of an .itememb file; without it the augmented view of a sequence drops items only.",
+        "File of the vectors of item texts with words left out, for pre-training, in each domain's folder. Without it "
+        "the augmented view of a sequence drops items only.",
         optional=True,
+        accepts=is_file_name(".itememb"),
+        expected="the name of a file, without a folder, that ends in .itememb, such as drops.itememb",
     ),
     Parameter(
         "as_released",
@@ -94,6 +97,7 @@ class UniSRec(CrossDomainSequentialRecommender):
 
     hyperparameters = PARAMETERS
     train_samples: ClassVar[tuple[str, ...]] = ("targets", "sequences")
+    augmented_item_file = "word_drop_file"
     phases: ClassVar[Mapping[str, str]] = {PRETRAIN: "BOTH"}
     uses_every_parameter = True  # PRETRAIN, which uses no item ID, is refused in several processes
     has_inner_product_scores = True
@@ -103,7 +107,7 @@ class UniSRec(CrossDomainSequentialRecommender):
         item_embedding = dataset.item_embedding()
         dropped = None
         if config["word_drop_file"] is not None:
-            dropped = read_dropped_embedding(dataset, config["word_drop_file"], item_embedding)
+            dropped = read_dropped_embedding(dataset, item_embedding)
         self.network = UniSRecNetwork(
             torch.from_numpy(item_embedding),
             None if dropped is None else torch.from_numpy(dropped),
@@ -207,24 +211,25 @@ class UniSRec(CrossDomainSequentialRecommender):
         return self.network.candidates(self._adapted_table())
 
 
-def read_dropped_embedding(dataset: CrossDomainSequentialDataset, name: str, item_embedding: np.ndarray) -> np.ndarray:
+def read_dropped_embedding(dataset: CrossDomainSequentialDataset, item_embedding: np.ndarray) -> np.ndarray:
     """V′, (n_items, D) float32: the vectors of item texts with words left out; of an item without one its own vector.
 
     Args:
-        dataset: whose items they are of.
-        name: of the file in each domain's folder.
+        dataset: whose items they are of, and whose configuration names the file.
         item_embedding: V, (n_items, D) float32.
 
     Raises:
-        UserError: a file that is missing or malformed, or vectors of another size than V.
+        UserError: a file that is missing, malformed or not what its sidecar describes, or vectors of another size than
+            V.
     """
     dropped = item_embedding.copy()
-    for domain in DOMAINS:
-        path = Path(dataset.folders[domain]) / name
+    paths = {domain: item_embedding_file(dataset.config, domain, "word_drop_file") for domain in DOMAINS}
+    check_embedding_files(list(paths.values()))
+    for domain, path in paths.items():
         if not path.exists():
             raise UserError(
                 f"{path} does not exist: make it with `run_lecdsr.py embed --dataset {dataset.config['dataset']} "
-                f"--item_embedding_file={name}` from texts with words left out, or leave word_drop_file empty"
+                f"--item_embedding_file={path.name}` from texts with words left out, or leave word_drop_file empty"
             )
         vectors = embedding_file.read_embedding(path, id_field="item_id")
         rows, _ = embedding_file.align(

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_lecdsr.model.baselines.unisrec_adaptor import INITIAL_STD, MixtureOfExperts
-from recbole_lecdsr.model.modules.item_softmax import item_softmax
+from recbole_lecdsr.model.modules.full_softmax import full_softmax_loss
 from recbole_lecdsr.model.modules.streams import newest_so_far, take_columns
 
 _EPSILON = 1e-12  # of LayerNorm and of the lengths that vectors are divided by
@@ -244,9 +244,9 @@ class UniSRecNetwork(nn.Module):
         history, table = self.adapt_with_table(item_seq)
         state = self.states(self.inputs(history, item_seq), item_seq.ne(0), _columns(item_seq, target))
         real = target.ne(0)
-        first = 0 if self.padding_class else 1
+        positive, first = target[real], 0 if self.padding_class else 1
         vectors = self.candidates(table)[first:]
-        return item_softmax(state[real] / self.temperature, vectors, target[real] - first)
+        return full_softmax_loss(state[real] / self.temperature, vectors, positive - first) / max(1, len(positive))
 
     def contrastive_losses(
         self,

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy over all items, with the logits of a few rows in memory at a time."""
+"""Softmax cross-entropy over all rows of a table, with the logits of a few queries in memory at a time."""
 
 from __future__ import annotations
 
@@ -6,53 +6,71 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-_CHUNK_BYTES = 64 << 20  # of logits at a time
+_BLOCK_BYTES = 64 << 20  # of logits at a time
 
 
 class _FullSoftmax(torch.autograd.Function):
-    """Σ_m log(e^{extra_m} + Σ_i e^{z_mi}) − z_m,target; the gradients are made along with the loss, chunk by chunk."""
+    """Value and gradients in one pass over blocks of queries: the gradient of a block's logits is known with them."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, weight: Tensor, bias: Tensor, extra: Tensor, target: Tensor) -> Tensor:
-        wanted = any(ctx.needs_input_grad)
-        grads = [torch.zeros_like(part) for part in (query, weight, bias, extra)] if wanted else []
-        total = query.new_zeros(())
-        rows = max(1, _CHUNK_BYTES // (len(weight) * weight.element_size()))
+    def forward(
+        ctx: Any, query: Tensor, table: Tensor, target: Tensor, bias: Tensor | None, extra: Tensor | None
+    ) -> Tensor:
+        of_query, of_table = torch.zeros_like(query), torch.zeros_like(table)
+        of_bias, of_extra = (None if part is None else torch.zeros_like(part) for part in (bias, extra))
+        loss = query.new_zeros(())
+        rows = max(1, _BLOCK_BYTES // (len(table) * table.element_size()))
         for start in range(0, len(query), rows):
-            part = slice(start, start + rows)
-            logits = torch.cat([torch.addmm(bias, query[part], weight.T), extra[part, None]], dim=1)
-            hit = target[part, None]
-            logarithm = logits.logsumexp(dim=1, keepdim=True)
-            total += (logarithm - logits.gather(1, hit)).sum()
-            if wanted:
-                share = logits.sub_(logarithm).exp_()
-                share.scatter_(1, hit, share.gather(1, hit) - 1)
-                of_items = share[:, :-1]
-                grads[0][part] = of_items @ weight
-                grads[1].addmm_(of_items.T, query[part])
-                grads[2] += of_items.sum(dim=0)
-                grads[3][part] = share[:, -1]
-        ctx.save_for_backward(*grads)
-        return total
+            block = slice(start, start + rows)
+            logits = query[block] @ table.T if bias is None else torch.addmm(bias, query[block], table.T)
+            hit = target[block].unsqueeze(1)
+            total = logits.logsumexp(dim=1, keepdim=True)
+            if extra is not None and of_extra is not None:
+                further = extra[block].unsqueeze(1)
+                total = torch.logaddexp(total, further)
+                of_extra[block] = (further - total).exp().squeeze(1)
+            loss += (total - logits.gather(1, hit)).sum()
+            share = logits.sub_(total).exp_()
+            share.scatter_add_(1, hit, share.new_full(hit.shape, -1.0))
+            torch.matmul(share, table, out=of_query[block])
+            of_table.addmm_(share.T, query[block])
+            if of_bias is not None:
+                of_bias += share.sum(dim=0)
+        ctx.save_for_backward(of_query, of_table, of_bias, of_extra)
+        return loss
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return (*(grad * part for part in ctx.saved_tensors), None)
+        of_query, of_table, of_bias, of_extra = (None if part is None else grad * part for part in ctx.saved_tensors)
+        return of_query, of_table, None, of_bias, of_extra
 
 
-def full_softmax_loss(query: Tensor, weight: Tensor, bias: Tensor, extra: Tensor, target: Tensor) -> Tensor:
-    """Sum of the cross-entropies of M queries over n items and one further class, which is never the target.
+def full_softmax_loss(
+    query: Tensor, table: Tensor, target: Tensor, *, bias: Tensor | None = None, extra: Tensor | None = None
+) -> Tensor:
+    """Sum of the cross-entropies of T queries over n classes, whose logits are inner products with the rows of a table.
+
+    Memory is that of the gradients and of a block of logits, not (T, n).
 
     Args:
-        query: (M, d) float.
-        weight: (n, d) float.
-        bias: (n,) float.
-        extra: (M,) float, the logit of the further class.
-        target: (M,) int64, from 0 to n − 1.
+        query: (T, d) float.
+        table: (n, d) float.
+        target: (T,) int64, rows of the table.
+        bias: (n,) float, added to the logits; None for none.
+        extra: (T,) float, the logit of one further class, which is never the target; None for none.
 
     Returns:
-        a scalar; 0 without queries.
+        Scalar; 0 without queries.
+
+    Example:
+        >>> query, table = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> full_softmax_loss(query, table, torch.tensor([0]))
+        tensor(0.3133)
     """
     with torch.autocast(query.device.type, enabled=False):  # sums of many exponentials
-        return _FullSoftmax.apply(query.float(), weight, bias, extra.float(), target)
+        query, table = query.float(), table.float()
+        bias, extra = (None if part is None else part.float() for part in (bias, extra))
+        return _FullSoftmax.apply(query, table, target, bias, extra)

@@ -188,14 +188,14 @@ def test_an_error_in_a_new_source_leaves_the_former_cache(tmp_path):
 
 
 @pytest.mark.parametrize("row", ["a\t2\n", "a\t1\nb\t2\n", "b\t1\n"])
-def test_another_source_is_parsed_anew(tmp_path, row):
+def test_a_changed_source_is_parsed_again(tmp_path, row):
     embedding_file.read_embedding(given_file(tmp_path, HEADER + "a\t1\n"))
     embedding = embedding_file.read_embedding(given_file(tmp_path, HEADER + row))
     rows = zip(embedding.tokens, embedding.matrix[:, 0], strict=True)
     assert "".join(f"{token}\t{number:.0f}\n" for token, number in rows) == row
 
 
-def test_a_source_rewritten_with_its_former_size_and_time_is_parsed_anew(tmp_path, settled):
+def test_a_source_rewritten_with_its_former_size_and_time_is_parsed_again(tmp_path, settled):
     path = given_file(tmp_path, HEADER + "a\t1\n")
     former = path.stat()
     embedding_file.read_embedding(path)
@@ -230,7 +230,7 @@ def test_another_column_of_the_same_file_is_parsed(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "longer", "head", "tokens", "foreign"])
-def test_a_damaged_cache_is_made_anew(tmp_path, parsed, damage):
+def test_a_damaged_cache_is_made_again(tmp_path, parsed, damage):
     path = given_file(tmp_path, HEADER + "a\t1\nb\t2\n")
     embedding_file.read_embedding(path)
     cache = cache_of(path)

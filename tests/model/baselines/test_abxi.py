@@ -19,7 +19,6 @@ from recbole_lecdsr.model.baselines.abxi_network import ABXINetwork, aligned_str
 from recbole_lecdsr.model.causal_network import shift_left
 from tests.helpers.golden import Golden, assert_reproduced, load_weights, relative
 from tests.helpers.pairs import interactions_of_length, random_events, write_pair
-from tests.helpers.runs import assert_same_run, train
 
 # ------------------------------------------------------------------ numbers of the official implementation
 
@@ -281,21 +280,6 @@ def test_the_norms_have_the_epsilon_of_the_official_implementation(monkeypatch):
     assert max(relative(ours[NAMES[name]].grad, gradient) for name, gradient in theirs.items()) < 1e-5
 
 
-@pytest.mark.parametrize("mask_padding", [False, True])
-def test_an_earlier_state_does_not_depend_on_later_items(batch, mask_padding):
-    network = make(mask_padding=mask_padding)
-    inputs = batch["item_seq"], batch["domain_seq"], batch["next_domain"]
-    place = torch.nonzero(batch["item_seq"][:, :5], as_tuple=True)
-    before = network.hidden(*inputs, *place)
-    later = inputs[0].clone()
-    later[:, 5:] = torch.where(inputs[1][:, 5:] == 0, later[:, 5:] % N_SOURCE + 1, (later[:, 5:] - 20) % N_TARGET + 21)
-    assert not torch.equal(later, inputs[0])
-    assert torch.equal(before, network.hidden(later, *inputs[1:], *place))
-    own = torch.nonzero(batch["item_seq"][:, 5:], as_tuple=True)
-    own = own[0], own[1] + 5
-    assert not torch.equal(network.hidden(*inputs, *own), network.hidden(later, *inputs[1:], *own))
-
-
 def test_without_padding_in_the_attention_the_width_is_free():
     item, single, domain = torch.tensor([[0, 3, 30]]), torch.tensor([[0, 0, 30]]), torch.tensor([1])
     for mask_padding in (False, True):
@@ -348,33 +332,6 @@ def loaders_of(settings):
     return config, dataset, data_preparation(config, dataset)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run of six epochs, and its settings."""
-    root = tmp_path_factory.mktemp("trained")
-    settings = {**settings_of(write_pair(root / "dataset", random_events())), "stopping_step": 9}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        return train(settings, "ABXI", train_epochs=["BOTH:6"]), settings
-
-
-def test_training_lowers_the_loss_and_ranks_both_domains(trained):
-    result = trained[0]["result"]
-    losses = [sum(epoch["loss"]) for epoch in result["history"]]
-    assert len(result["history"][0]["loss"]) == 2
-    assert losses[-1] < 0.9 * losses[0]
-    assert all(0 < result["test"][domain]["mrr"] <= 1 for domain in ("source", "target"))
-
-
-def test_a_run_that_is_resumed_is_the_unbroken_one(trained, tmp_path):
-    outcome, settings = trained
-    settings = {**settings, "output_dir": str(tmp_path / "runs")}
-    train(settings, "ABXI", train_epochs=["BOTH:2"])
-    assert_same_run(
-        outcome["run_directory"], train(settings, "ABXI", train_epochs=["BOTH:6"], resume=True)["run_directory"]
-    )
-
-
 def test_batches_have_negatives_of_both_domains_that_the_user_has_not_had(pair):
     _, dataset, (train_data, _, _) = loaders_of(settings_of(pair))
     source, target = (set(items.tolist()) for items in dataset.domain_items)
@@ -401,21 +358,6 @@ def test_a_sequence_longer_than_a_window_has_its_context_in_the_streams(tmp_path
     for row in partial.tolist():
         # Domains alternate, so the newest interaction of the next one's domain is the second newest.
         assert torch.equal(aligned[row, 1:], item[row, :-1]) and aligned[row, 0] == 0
-
-
-def test_scores_depend_on_the_history_and_the_domain_and_not_on_the_target(pair):
-    config, dataset, (_, _, test_data) = loaders_of(settings_of(pair))
-    torch.manual_seed(0)
-    model = ABXI(config, dataset).eval()
-    batch = test_data.collator(torch.from_numpy(dataset.targets("test")))
-    scores = model.full_sort_predict(batch)
-    assert scores.shape == (len(batch), dataset.num_total_item) and scores.isfinite().all()
-    batch["item_id"] = batch["item_id"].flip(0)
-    assert torch.equal(model.full_sort_predict(batch), scores)
-    candidates = torch.tensor([[1, 5, 9]]).expand(len(batch), 3)
-    torch.testing.assert_close(model.score(batch, candidates), scores[:, [1, 5, 9]])
-    batch["domain"] = 1 - batch["domain"]
-    assert not torch.allclose(model.full_sort_predict(batch), scores)
 
 
 def test_the_loss_of_a_batch_is_that_of_the_equations_on_the_users_sequences(pair):

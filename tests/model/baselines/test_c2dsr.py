@@ -9,11 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from recbole.data.interaction import Interaction
-from recbole_cdr.utils import get_model
 
 from recbole_lecdsr.data.event_log import build_event_log
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.model.baselines.c2dsr import C2DSR
 from recbole_lecdsr.model.baselines.c2dsr_network import C2DSRNetwork
 from recbole_lecdsr.model.baselines.c2dsr_rows import (
     TrainingRows,
@@ -22,13 +20,11 @@ from recbole_lecdsr.model.baselines.c2dsr_rows import (
     successor_pairs,
     training_rows,
 )
-from recbole_lecdsr.model.modules import full_softmax
-from recbole_lecdsr.model.modules.full_softmax import full_softmax_loss
 from recbole_lecdsr.model.modules.item_graph import ItemGraph
 from recbole_lecdsr.model.modules.streams import newest_so_far, positions_from_oldest
 from recbole_lecdsr.quick_start import load_data_and_model
 from tests.helpers.golden import Golden, assert_reproduced, load_weights, sasrec_names
-from tests.helpers.runs import assert_same_run, train
+from tests.helpers.runs import train
 
 VARIANTS = ["released", "corrected"]
 SIZE = {"embedding_size": 8, "train_neg_sample_args": {"sample_num": 1, "shared": True}}
@@ -235,20 +231,6 @@ def test_the_graph_counts_training_interactions_after_their_predecessors():
 # ------------------------------------------------------------------ parts
 
 
-def test_the_softmax_in_chunks_is_the_cross_entropy(monkeypatch):
-    torch.manual_seed(0)
-    parts = [torch.randn(*shape, dtype=torch.float32, requires_grad=True) for shape in ((7, 4), (9, 4), (9,), (7,))]
-    query, weight, bias, extra = parts
-    target = torch.randint(9, (7,))
-    expected = F.cross_entropy(torch.cat([query @ weight.T + bias, extra[:, None]], dim=1), target, reduction="sum")
-    gradients = torch.autograd.grad(3 * expected, parts)
-    for chunk in (1, 9 * 4 * 3, 1 << 20):
-        monkeypatch.setattr(full_softmax, "_CHUNK_BYTES", chunk)
-        loss = full_softmax_loss(query, weight, bias, extra, target)
-        torch.testing.assert_close(loss, expected)
-        torch.testing.assert_close(torch.autograd.grad(3 * loss, parts), gradients)
-
-
 def test_dropout_of_the_graph_leaves_the_mean_and_drops_whole_entries():
     graph = ItemGraph(np.array([1, 1]), np.array([2, 3]), n_items=4)
     torch.manual_seed(0)
@@ -256,18 +238,6 @@ def test_dropout_of_the_graph_leaves_the_mean_and_drops_whole_entries():
     row = graph(torch.tensor([1]), table, torch.nn.Dropout(0.5))[0]
     assert set(row.tolist()) == {0.0, 1.0, 2.0}
     assert row.mean().item() == pytest.approx(1.0, abs=0.05)
-
-
-@torch.no_grad()
-def test_a_state_does_not_depend_on_later_interactions(golden):
-    network = network_of(golden, "released").eval()
-    mixed = golden["input/eval_seq"]
-    changed = mixed.clone()
-    changed[:, -3:] = torch.tensor([2, 30, 7])
-    for encoder in (network.mixed, *network.own):
-        one, other = encoder(mixed, mixed.ne(0)), encoder(changed, changed.ne(0))
-        assert torch.equal(one[:, :-3], other[:, :-3])
-        assert not torch.allclose(one[:, -3:], other[:, -3:])
 
 
 def test_rows_of_one_domain_take_no_part_in_infomax(golden):
@@ -288,32 +258,6 @@ def test_rows_of_one_domain_take_no_part_in_infomax(golden):
 # ------------------------------------------------------------------ runs
 
 
-def test_the_frameworks_find_it_by_name():
-    assert get_model("C2DSR") is C2DSR
-
-
-def test_training_lowers_the_loss_and_scores_both_domains(settings):
-    outcome = train(settings, "C2DSR", train_epochs=["BOTH:8"], stopping_step=9)
-    history = [sum(epoch["loss"]) for epoch in outcome["result"]["history"]]
-    assert history[-1] < history[0]
-    _, model, dataset, _, _, test = load_data_and_model(f"{outcome['run_directory']}/model.pth")
-    model.eval()
-    batch, _, _ = next(iter(test))
-    source, target = (torch.from_numpy(items) for items in dataset.domain_items)
-    assert set(batch["domain"].tolist()) == {0, 1}
-    with torch.no_grad():
-        every = model.full_sort_predict(batch)
-        assert every.isfinite().all() and every[:, torch.cat([source, target])].ne(0).all()
-        candidates = torch.stack([(source, target)[domain][:5] for domain in batch["domain"].tolist()])
-        torch.testing.assert_close(model.score(batch, candidates), every.gather(1, candidates))
-        others = torch.stack([(target, source)[domain][:5] for domain in batch["domain"].tolist()])
-        torch.testing.assert_close(model.score(batch, others), every.gather(1, others))
-        with model.scoring():
-            torch.testing.assert_close(model.full_sort_predict(batch), every)
-        batch.update(Interaction({"item_id": torch.zeros_like(batch["item_id"])}))
-        torch.testing.assert_close(model.full_sort_predict(batch), every, rtol=0, atol=0)
-
-
 def test_windows_of_one_domain_are_left_out_as_published(settings):
     """The next-item loss of a batch is that of its rows with targets of both domains."""
     made = train(settings, "C2DSR-paper", MAX_ITEM_LIST_LENGTH=4, train_epochs=["BOTH:1"])
@@ -330,14 +274,6 @@ def test_windows_of_one_domain_are_left_out_as_published(settings):
     two_sided = {name: values[kept] for name, values in batch.interaction.items() if len(values) == len(kept)}
     torch.testing.assert_close(model.calculate_loss(Interaction(two_sided))[0], loss)
     assert not torch.allclose(model.calculate_loss(batch)[0], loss)
-
-
-def test_a_resumed_run_is_the_unbroken_one(settings, tmp_path):
-    one, other = ({"output_dir": str(tmp_path / name), "stopping_step": 9} for name in ("unbroken", "resumed"))
-    unbroken = train(settings, "C2DSR", train_epochs=["BOTH:3"], **one)
-    train(settings, "C2DSR", train_epochs=["BOTH:1"], **other)
-    resumed = train(settings, "C2DSR", train_epochs=["BOTH:3"], resume=True, **other)
-    assert_same_run(unbroken["run_directory"], resumed["run_directory"])
 
 
 def test_calibration_targets_are_not_in_the_graph(settings):

@@ -8,18 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from recbole_cdr.utils import get_model
 
-from recbole_lecdsr import distributed
-from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.event_log import build_event_log
 from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.alignment import contrast_by_similarity
-from recbole_lecdsr.model.baselines.llm4cdsr import LLM4CDSR
 from recbole_lecdsr.model.baselines.llm4cdsr_network import (
     LLM4CDSRNetwork,
-    Threads,
     TrainingBatch,
     split_threads,
 )
@@ -27,7 +22,7 @@ from recbole_lecdsr.model.baselines.pair_losses import inner_products, mean_cros
 from recbole_lecdsr.model.baselines.training_histories import DomainHistories, newest_targets, newest_windows
 from tests.helpers.golden import Golden, assert_reproduced, load_weights, sasrec_names
 from tests.helpers.pairs import random_events, write_pair
-from tests.helpers.runs import assert_same_run, read_run, train
+from tests.helpers.runs import train
 
 VARIANTS = ("released", "causal")
 
@@ -267,23 +262,6 @@ def test_a_pair_is_scored_by_both_threads_with_the_items_of_its_domain():
         torch.testing.assert_close(loss, torch.stack(each).mean())
 
 
-@pytest.mark.parametrize("causal", [True, False])
-def test_no_later_interaction_changes_an_earlier_logit_when_causal(causal):
-    network, batch = small(causal=causal), small_batch()
-    changed = batch._replace(item_seq=batch.item_seq.clone())
-    changed.item_seq[0, 4:] = torch.tensor([7, 5])  # both of B, as before
-
-    def early(one: TrainingBatch) -> torch.Tensor:
-        mixed = network.mixed_states(network.adapted(one.item_seq), one.item_seq)
-        threads = split_threads(one.item_seq, one.domain_seq, one.domain)
-        target = torch.where(torch.arange(6) < 4, one.target, 0)[:1]
-        first = Threads(threads.item[:, :1], threads.next_domain[:1], threads.column[:1])
-        places, _ = network.places(mixed[:1], first, target)
-        return torch.cat([places.mixed, places.local], dim=1)
-
-    assert torch.allclose(early(batch), early(changed), atol=1e-6) == causal
-
-
 def test_a_query_has_the_state_of_the_targets_domain_and_sees_all_its_interactions():
     network, batch = small().eval(), small_batch()
     rows = slice(0, 1)
@@ -354,27 +332,6 @@ def settings(tmp_path_factory):
     return {**made, "learning_rate": 0.01, "stopping_step": 9, "train_epochs": ["BOTH:4"]}
 
 
-@pytest.fixture(scope="module")
-def unbroken(settings):
-    return train(settings, "LLM4CDSR")
-
-
-def test_its_loss_falls_and_both_domains_are_scored(settings, tmp_path):
-    steady = {"dropout_prob": 0.0, "train_batch_size": 8, "train_epochs": ["BOTH:6"], "output_dir": str(tmp_path)}
-    outcome = train(settings, "LLM4CDSR", **steady)
-    losses = [np.sum(epoch["loss"]) for epoch in outcome["result"]["history"]]
-    assert losses[-1] < 0.8 * losses[0]
-    run = read_run(outcome["run_directory"])
-    assert set(run["ranks"]["domain"].tolist()) == {0, 1}
-    assert not any("text" in name or name.startswith("histories") for name in run["weights"])
-
-
-def test_a_resumed_run_is_the_unbroken_one(settings, unbroken, tmp_path):
-    train(settings, "LLM4CDSR", train_epochs=["BOTH:2"], output_dir=str(tmp_path))
-    resumed = train(settings, "LLM4CDSR", output_dir=str(tmp_path), resume=True)
-    assert_same_run(unbroken["run_directory"], resumed["run_directory"])
-
-
 def test_it_runs_as_published_and_without_profiles(settings, tmp_path):
     published = {"MAX_ITEM_LIST_LENGTH": 6, "train_epochs": ["BOTH:1"], "output_dir": str(tmp_path)}
     assert np.isfinite(train(settings, "LLM4CDSR-paper", **published)["result"]["history"][0]["loss"]).all()
@@ -395,13 +352,3 @@ def test_it_runs_as_published_and_without_profiles(settings, tmp_path):
 def test_what_it_cannot_do_is_refused(settings, changes, message):
     with pytest.raises(UserError, match=message):
         train(settings, "LLM4CDSR", **changes)
-
-
-def test_several_processes_are_refused_in_one_line(settings, monkeypatch):
-    monkeypatch.setattr(distributed, "is_distributed", lambda: True)
-    with pytest.raises(UserError, match=r"^LLM4CDSR trains in one process only.*$"):
-        LeCDSRConfig("LLM4CDSR", config_dict=settings, command_line=[])
-
-
-def test_the_frameworks_find_it_by_its_name():
-    assert get_model("LLM4CDSR") is LLM4CDSR

@@ -6,19 +6,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from recbole_cdr.utils import get_model
 from torch import Tensor
 
-from recbole_lecdsr import distributed
-from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.alignment import contrast_by_similarity
-from recbole_lecdsr.model.baselines.llmesr import LLMESR, Teachers
+from recbole_lecdsr.model.baselines.llmesr import Teachers
 from recbole_lecdsr.model.baselines.llmesr_network import LLMESRNetwork, TrainingBatch
 from recbole_lecdsr.model.baselines.nearest_users import nearest_users
 from tests.helpers.golden import Golden, assert_reproduced, load_weights, sasrec_names
 from tests.helpers.pairs import random_events, write_pair
-from tests.helpers.runs import assert_same_run, load, read_run, train
+from tests.helpers.runs import load, train
 
 VARIANTS = ("released", "causal")
 
@@ -153,15 +150,6 @@ def small_batch() -> TrainingBatch:
 
 def states(network: LLMESRNetwork, item_seq: Tensor) -> Tensor:
     return network.states(*network.views(item_seq), item_seq.ne(0))
-
-
-@pytest.mark.parametrize("causal", [True, False])
-def test_no_later_interaction_changes_an_earlier_state_when_causal(causal):
-    network, item_seq = small(causal=causal), small_batch().item_seq
-    changed = item_seq.clone()
-    changed[:, 4:] = torch.tensor([[7, 5], [6, 1], [0, 2]])
-    one, other = states(network, item_seq)[:2, :4], states(network, changed)[:2, :4]
-    assert torch.allclose(one, other, atol=1e-6) == causal
 
 
 def test_one_leak_mended_is_not_enough():
@@ -303,27 +291,6 @@ def settings(tmp_path_factory):
     return {**made, "learning_rate": 0.01, "stopping_step": 9, "train_epochs": ["BOTH:4"]}
 
 
-@pytest.fixture(scope="module")
-def unbroken(settings):
-    return train(settings, "LLMESR")
-
-
-def test_its_loss_falls_and_both_domains_are_scored(settings, tmp_path):
-    steady = {"dropout_prob": 0.0, "train_batch_size": 8, "train_epochs": ["BOTH:6"], "output_dir": str(tmp_path)}
-    outcome = train(settings, "LLMESR", **steady)
-    losses = [np.sum(epoch["loss"]) for epoch in outcome["result"]["history"]]
-    assert losses[-1] < 0.8 * losses[0]
-    run = read_run(outcome["run_directory"])
-    assert set(run["ranks"]["domain"].tolist()) == {0, 1}
-    assert not {"teachers.window", "teachers.similar", "network.item_text"} & run["weights"].keys()
-
-
-def test_a_resumed_run_is_the_unbroken_one(settings, unbroken, tmp_path):
-    train(settings, "LLMESR", train_epochs=["BOTH:2"], output_dir=str(tmp_path))
-    resumed = train(settings, "LLMESR", output_dir=str(tmp_path), resume=True)
-    assert_same_run(unbroken["run_directory"], resumed["run_directory"])
-
-
 def test_it_runs_as_published_with_its_options_and_without_profiles(settings, tmp_path):
     short = {"train_epochs": ["BOTH:1"], "output_dir": str(tmp_path)}
     options = {"user_loss": "contrastive", "item_align_weight": 0.1}
@@ -355,13 +322,3 @@ def test_it_runs_as_published_with_its_options_and_without_profiles(settings, tm
 def test_what_it_cannot_do_is_refused(settings, changes, message):
     with pytest.raises(UserError, match=message):
         train(settings, "LLMESR", **changes)
-
-
-def test_several_processes_are_refused_in_one_line(settings, monkeypatch):
-    monkeypatch.setattr(distributed, "is_distributed", lambda: True)
-    with pytest.raises(UserError, match=r"^LLMESR trains in one process only.*$"):
-        LeCDSRConfig("LLMESR", config_dict=settings, command_line=[])
-
-
-def test_the_frameworks_find_it_by_its_name():
-    assert get_model("LLMESR") is LLMESR

@@ -5,6 +5,7 @@ import pkgutil
 import numpy as np
 import pytest
 import torch
+from recbole.data.interaction import Interaction
 from recbole.model import sequential_recommender
 from recbole.quick_start import load_data_and_model as load_stock
 from recbole.quick_start import run_recbole
@@ -73,10 +74,26 @@ def test_scores_are_on_the_device_of_the_batch(pair, monkeypatch):
     assert model.full_sort_predict(batch.to("meta")).device.type == "meta"
 
 
+@pytest.mark.parametrize("mode", ["full", "uni5"])
 @pytest.mark.parametrize("name", CPR_MODELS)
-def test_models_that_rank_the_best_hundred_items_again_train_where_there_are_so_many(pair, name):
-    outcome = run_lecdsr(name, config_dict={**pair, "reranker_CAN_NUM": 5})
+def test_models_that_rank_the_best_hundred_items_again_train_where_there_are_so_many(pair, name, mode):
+    outcome = run_lecdsr(name, config_dict={**pair, "reranker_CAN_NUM": 5, "eval_args": {"mode": mode}})
     assert 0 < outcome["result"]["test"]["overall"]["ndcg@10"] <= 1
+
+
+@pytest.mark.parametrize("name", [*CPR_MODELS, "SASRec", "BPR", "ConvNCF", "NeuMF"])
+def test_a_model_scores_candidates_as_it_scores_all_items(pair, name):
+    """RecBole's models read an item of the batch in full ranking (CPR), score all items at once, or pairs only."""
+    data = load_dataset(name, config_dict={**pair, "reranker_CAN_NUM": 5} if name in CPR_MODELS else pair)
+    model = data.config.model_class(data.config, data).eval()
+    batch = next(iter(data_preparation(data.config, data)[2]))[0]
+    with torch.no_grad():
+        every = model.full_sort_predict(batch)
+        candidates = torch.randint(1, data.num_total_item, (len(batch), 7))
+        scores = model.predict(Interaction({**batch.interaction, "item_id": candidates}))
+        torch.testing.assert_close(scores, every.gather(1, candidates), rtol=0, atol=0)
+        one = model.predict(batch)
+    torch.testing.assert_close(one, every.gather(1, batch["item_id"].unsqueeze(1)).squeeze(1), rtol=0, atol=0)
 
 
 def test_every_sequential_model_of_recbole_is_tried():
