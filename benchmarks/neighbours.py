@@ -52,7 +52,7 @@ def measure(runs: int, model: str, steps: int, policy: dict[str, str]) -> list[f
     outputs = [process.communicate()[0] for process in started]
     if any(process.returncode for process in started):
         raise SystemExit("training_step.py failed")
-    return [json.loads(output)["samples_per_second"]["plugin"] for output in outputs]
+    return [json.loads(output)["samples_per_second"] for output in outputs]
 
 
 if __name__ == "__main__":

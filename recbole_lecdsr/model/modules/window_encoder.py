@@ -13,9 +13,9 @@ from recbole_lecdsr.model.alignment import alignment_sum
 from recbole_lecdsr.model.modules.gates import Pooled, pool, pool_backward
 from recbole_lecdsr.model.modules.spectral_fusion import FusionWeights, SemanticFusion
 
-# On a CPU a batch is encoded in chunks of this many bytes of E: intermediate results then stay in its cache and come
-# from reused memory instead of fresh pages (benchmarks/training_step.py).
-_CHUNK_BYTES = 1 << 20
+# On a CPU a batch is encoded in chunks of this many bytes of E for each thread: large enough for products of matrices,
+# small enough for its caches (benchmarks/training_step.py).
+_CHUNK_BYTES = 2 << 20
 
 
 class Windows(NamedTuple):
@@ -61,7 +61,8 @@ def _chunks(windows: Windows, table: Tensor) -> Iterator[_Chunk]:
     place, mask = windows.place, windows.mask
     rows = max(1, len(place))
     if place.device.type == "cpu":
-        rows = max(1, _CHUNK_BYTES // (place.shape[1] * table.shape[1] * table.element_size()))
+        chunk = _CHUNK_BYTES * torch.get_num_threads()
+        rows = max(1, chunk // (place.shape[1] * table.shape[1] * table.element_size()))
     parts = len(table) // windows.n_items
     for start in range(0, len(place), rows):
         part = slice(start, start + rows)
