@@ -10,10 +10,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import recbole_lecdsr  # isort: skip  # before torch, which reads how threads wait
+
 import numpy as np
 import torch
 
-import recbole_lecdsr
 from recbole_lecdsr.data.constants import DOMAINS, PHASES
 from recbole_lecdsr.data.event_log import build_event_log
 from recbole_lecdsr.data.samples import sample_targets

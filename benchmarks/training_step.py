@@ -99,8 +99,6 @@ def measure_apart(name: str) -> dict[str, Any]:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Steps of one implementation."""
     is_plugin = options.only in (PLUGIN, BF16)
-    if is_plugin:
-        keep_freed_memory()
     config = synthetic.settings(options.model, options.device)
     dataset = synthetic.RandomDataset(
         **synthetic.FOOD_KITCHEN, llm_size=options.llm_size, min_history=config["MIN_ITEM_LIST_LENGTH"]
@@ -113,6 +111,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     loss_of: Callable[[Interaction], torch.Tensor] = lambda batch: sum(model.calculate_loss(batch))  # noqa: E731, a type
     if not is_plugin:
         learner, loss_of = _plain(model.network, PLAIN[options.only], config)
+    else:
+        keep_freed_memory()
     optimizer = torch.optim.AdamW(
         learner.parameters(), lr=config["learning_rate"], weight_decay=config["weight_decay"], fused=is_plugin
     )

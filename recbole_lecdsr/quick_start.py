@@ -17,7 +17,6 @@ from recbole_lecdsr.data.loaders import data_preparation, train_loader
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.metrics import flatten_metrics
-from recbole_lecdsr.freed_memory import keep_freed_memory
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.property_files import merge
 from recbole_lecdsr.runs.checkpoint import Checkpoint
@@ -165,7 +164,6 @@ def load_dataset(
     seed(config)
     start_log(config["state"])
     limit_threads()
-    keep_freed_memory()
     logger.info("%s", describe_threads())
     return CrossDomainSequentialDataset(config)
 

@@ -17,8 +17,9 @@ PACKAGE = CHECKOUT / "recbole_lecdsr"
 # A part of the package imports only parts to its left, and parts that it shares a field with; `|` separates two parts
 # of which neither imports the other.
 ORDER = (
-    "errors files json_files terminal schema property_files distributed threads freed_memory compat < data < llm | prepare < model "
-    "< evaluation < config < runs < trainer < registration quick_start < recommend < leaderboard | tuning < cli"
+    "errors files json_files terminal schema property_files distributed threads freed_memory compat < data "
+    "< llm | prepare < model < evaluation < config < runs < trainer < registration quick_start < recommend "
+    "< leaderboard | tuning < cli"
 )
 # Modules of the package itself, which are outside the order.
 OUTSIDE = {"__init__", "__main__"}

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_lecdsr.model.modules.adapter import Adapter
 from recbole_lecdsr.model.modules.attention import AttentionBlock, TimeEmbedding
 from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.modules.dropout import Dropout
-from recbole_lecdsr.model.modules.layers import Adapter
 from recbole_lecdsr.model.modules.pca import principal_components
 from recbole_lecdsr.model.modules.spectral_fusion import Items, SpectralGate
 from recbole_lecdsr.model.sequence_input import SequenceInput
@@ -124,7 +124,7 @@ class CausalNetwork(nn.Module):
 
     def semantics(self, item: Tensor) -> Tensor | None:
         """T of the given items, (N,) int64 -> (N, d)."""
-        return None if self.item_adapter is None else self.item_adapter(self.item_text[item])
+        return None if self.item_adapter is None else self.item_adapter.adapt_rows(self.item_text, item)
 
     def states(self, embedded: Tensor, real: Tensor, next_domain: Tensor, relative_time: Tensor) -> Tensor:
         """State after each interaction (docs/models.md, eq. 23 to 25).
@@ -156,7 +156,7 @@ class CausalNetwork(nn.Module):
         if self.user_text is None:
             return state
         distinct, index = torch.unique(user, return_inverse=True)
-        profile = F.embedding(index, self.dropout(self.user_adapter(self.user_text[distinct])))
+        profile = F.embedding(index, self.dropout(self.user_adapter.adapt_rows(self.user_text, distinct)))
         if self.training and self.profile_dropout:
             kept = torch.rand(len(state), 1, device=state.device) >= self.profile_dropout
             profile = profile * kept

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_lecdsr.model.modules.adapter import Adapter
 from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.modules.gates import FeatureGate, InstanceGate
-from recbole_lecdsr.model.modules.layers import Adapter
 from recbole_lecdsr.model.modules.spectral_fusion import SemanticFusion
 from recbole_lecdsr.model.modules.window_encoder import Windows, encode_windows
 from recbole_lecdsr.model.sequence_input import SequenceInput
@@ -85,7 +85,7 @@ class LeCDSRNetwork(nn.Module):
 
     def user(self, user: Tensor) -> Tensor:
         """U, (B,) int -> (B, d)."""
-        return self.user_id(user) if self.user_text is None else self.user_adapter(self.user_text[user])
+        return self.user_id(user) if self.user_text is None else self.user_adapter.adapt_rows(self.user_text, user)
 
     def encode(
         self, item_seq: Tensor, position: Tensor, user: Tensor, align_temperature: float | None = None
@@ -99,7 +99,7 @@ class LeCDSRNetwork(nn.Module):
             align_temperature: τ₂ of the alignment loss, a mean over B and the (real) positions; None for no such loss.
         """
         distinct, index = torch.unique(item_seq, return_inverse=True)  # the adapter runs once for each
-        semantics = None if self.item_text is None else self.item_adapter(self.item_text[distinct])
+        semantics = None if self.item_text is None else self.item_adapter.adapt_rows(self.item_text, distinct)
         profile = self.user(user)
         feature_logits = self.feature_gate.user(profile) + self.feature_gate.item.bias
         if self.fusion is None and semantics is not None:

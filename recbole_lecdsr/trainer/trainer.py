@@ -22,6 +22,7 @@ from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.metrics import flatten_metrics
+from recbole_lecdsr.freed_memory import keep_freed_memory
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.comparison import BUDGET, differing_parameters
@@ -114,6 +115,8 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
         self.data_digest = train_data.dataset.log.digest
         self.vocabulary_digests = train_data.dataset.vocabulary_digests
         self._begin_run(train_data, saved)
+        if self.device.type == "cpu":
+            keep_freed_memory()
 
         def end_of_epoch(epoch: int, score: float) -> None:
             if saved and self.cur_step > 0:  # otherwise it is the best epoch, which has just been saved

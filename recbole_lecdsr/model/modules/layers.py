@@ -1,4 +1,4 @@
-"""Masks and the adapter of LLM embeddings.
+"""Masks of windows.
 
 Notation, here and in the rest of the package: B batch, L window length, d embedding size, D size of an LLM
 embedding, H hidden size of an adapter, C number of candidates. ``mask`` is a (B, L) bool tensor, true where
@@ -8,7 +8,7 @@ the published implementation does.
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def masked(values: Tensor, mask: Tensor | None) -> Tensor:
@@ -28,15 +28,3 @@ def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return values.mean(dim=1)
     return masked(values, mask).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
-
-
-class Adapter(nn.Sequential):
-    """Frozen LLM embedding to model space: Linear(D, H), LayerNorm, GELU, Linear(H, d); (…, D) -> (…, d)."""
-
-    def __init__(self, llm_size: int, hidden_size: int, embedding_size: int):
-        super().__init__(
-            nn.Linear(llm_size, hidden_size),
-            nn.LayerNorm(hidden_size),
-            nn.GELU(),
-            nn.Linear(hidden_size, embedding_size),
-        )

@@ -101,10 +101,10 @@ class _EncodeWindows(torch.autograd.Function):
         *fusion: Tensor,
     ) -> tuple[Tensor, Tensor]:
         keep = any(ctx.needs_input_grad)
-        length = windows.place.shape[1]
+        table, length = _join(identity, semantics), windows.place.shape[1]
         result, total = torch.empty_like(feature_logits), feature_logits.new_zeros(())
         kept: list[Tensor] = []
-        for chunk in _chunks(windows, _join(identity, semantics)):
+        for chunk in _chunks(windows, table):
             if windows.align_temperature is not None:
                 loss, grad_gram = _align(chunk, windows.align_temperature, keep)
                 total += loss
@@ -121,19 +121,19 @@ class _EncodeWindows(torch.autograd.Function):
             if keep:
                 kept.extend(made)
         ctx.windows, ctx.dtype = windows, dtype
-        ctx.count = len(Pooled._fields) + (windows.align_temperature is not None)
-        ctx.save_for_backward(identity, semantics, feature, instance, *fusion, *kept)
-        ctx.weights = 4 + len(fusion)
+        ctx.text_dtype = None if semantics is None else semantics.dtype
+        ctx.save_for_backward(table, feature, instance, *fusion, *kept)
+        ctx.weights = 3 + len(fusion)
         return result, total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_total: Tensor) -> tuple[Tensor | None, ...]:
         windows, dtype = ctx.windows, ctx.dtype
-        identity, semantics, feature, instance, *fusion = ctx.saved_tensors[: ctx.weights]
+        table, feature, instance, *fusion = ctx.saved_tensors[: ctx.weights]
         kept = iter(ctx.saved_tensors[ctx.weights :])
         weights = FusionWeights(*fusion) if fusion else None
-        table, length = _join(identity, semantics), windows.place.shape[1]
+        length = windows.place.shape[1]
         by_table, by_feature, by_instance, *by_fusion = (
             torch.zeros_like(weight, dtype=torch.float32) for weight in (table, feature, instance, *fusion)
         )
@@ -170,7 +170,7 @@ class _EncodeWindows(torch.autograd.Function):
             by_table.index_add_(0, chunk.place.view(-1), by_joined.view(-1, table.shape[1]))
         by_identity, by_semantics = by_table[: windows.n_items], by_table[windows.n_items :]
         return (
-            None, None, by_identity, None if semantics is None else by_semantics.to(semantics.dtype),
+            None, None, by_identity, None if ctx.text_dtype is None else by_semantics.to(ctx.text_dtype),
             by_feature, by_feature_logits, by_instance, by_instance_logits, *by_fusion,
         )  # fmt: skip
 
