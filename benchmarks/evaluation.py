@@ -18,7 +18,6 @@ import torch
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.evaluation.model_ranks import model_ranks
-from recbole_lecdsr.freed_memory import keep_freed_memory
 
 
 def main() -> None:
@@ -29,7 +28,6 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
 
-    keep_freed_memory()
     figures: dict[str, object] = {}
     large = {"n_users": 8_000, "n_source": 25_000, "n_target": 25_000}
     cases = {"uni999": synthetic.FOOD_KITCHEN, "full": synthetic.FOOD_KITCHEN, "full_50000_items": large}

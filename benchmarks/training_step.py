@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import synthetic
@@ -111,32 +112,31 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     loss_of: Callable[[Interaction], torch.Tensor] = lambda batch: sum(model.calculate_loss(batch))  # noqa: E731, a type
     if not is_plugin:
         learner, loss_of = _plain(model.network, PLAIN[options.only], config)
-    else:
-        keep_freed_memory()
     optimizer = torch.optim.AdamW(
         learner.parameters(), lr=config["learning_rate"], weight_decay=config["weight_decay"], fused=is_plugin
     )
     autocast = options.amp or options.only == BF16
     seconds: list[float] = []
     samples: list[int] = []
-    for step in range(options.steps + WARM_UP):
-        started = time.perf_counter()
-        batch = next(batches)
-        optimizer.zero_grad()
-        with torch.autocast(torch.device(options.device).type, enabled=autocast):
-            loss = loss_of(batch)
-        loss.backward()
-        optimizer.step()
-        if is_plugin:
-            model.after_step()
-        if options.device != "cpu":
-            torch.cuda.synchronize()
-        if step == 0:
-            first = float(loss.detach())
-        if step >= WARM_UP:
-            seconds.append(time.perf_counter() - started)
-            learned = batch.interaction.get("target_list")
-            samples.append(len(batch) if learned is None else int(learned.ne(0).sum()))
+    with keep_freed_memory() if is_plugin else nullcontext():
+        for step in range(options.steps + WARM_UP):
+            started = time.perf_counter()
+            batch = next(batches)
+            optimizer.zero_grad()
+            with torch.autocast(torch.device(options.device).type, enabled=autocast):
+                loss = loss_of(batch)
+            loss.backward()
+            optimizer.step()
+            if is_plugin:
+                model.after_step()
+            if options.device != "cpu":
+                torch.cuda.synchronize()
+            if step == 0:
+                first = float(loss.detach())
+            if step >= WARM_UP:
+                seconds.append(time.perf_counter() - started)
+                learned = batch.interaction.get("target_list")
+                samples.append(len(batch) if learned is None else int(learned.ne(0).sum()))
     figures: dict[str, Any] = {
         "benchmark": "training step", "model": options.model, "implementation": options.only, "amp": autocast,
         "embedding_size": config["embedding_size"], "batch_size": config["train_batch_size"],

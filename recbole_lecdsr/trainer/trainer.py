@@ -115,8 +115,6 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
         self.data_digest = train_data.dataset.log.digest
         self.vocabulary_digests = train_data.dataset.vocabulary_digests
         self._begin_run(train_data, saved)
-        if self.device.type == "cpu":
-            keep_freed_memory()
 
         def end_of_epoch(epoch: int, score: float) -> None:
             if saved and self.cur_step > 0:  # otherwise it is the best epoch, which has just been saved
@@ -256,7 +254,7 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
         factor = self.model.learning_rate_factor(epoch=epoch_idx, epochs_without_improvement=self.cur_step)
         for group, learning_rate in zip(self.optimizer.param_groups, self.base_learning_rates, strict=True):
             group["lr"] = learning_rate * factor
-        with explain_memory_errors(self.config, "train a step", TRAINING):
+        with explain_memory_errors(self.config, "train a step", TRAINING), keep_freed_memory():
             loss = train_epoch(
                 self.model,
                 train_data,
