@@ -41,11 +41,12 @@ crash: $(READY) ## kill every job 24 times, fill its disk, restart and compare; 
 	$(BIN)/python -m tests.crash $(ARGS)
 
 bench: $(READY) ## the benchmarks, as JSON
-	$(BIN)/python benchmarks/training_step.py
-	$(BIN)/python benchmarks/training_step.py --only plugin
-	$(BIN)/python benchmarks/training_step.py --model LeCDSR --only plugin
+	$(BIN)/python benchmarks/training_step.py --steps 5
+	$(BIN)/python benchmarks/training_step.py --model LeCDSR --steps 20
+	$(BIN)/python benchmarks/neighbours.py --model LeCDSR --steps 40
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/evaluation.py --model LeCDSR
+	$(BIN)/python benchmarks/quality.py --epochs 1
 	$(BIN)/python benchmarks/embeddings.py
 	$(BIN)/python benchmarks/profile_throughput.py
 	$(BIN)/python benchmarks/amazon.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -68,3 +69,29 @@ def test_the_literal_implementation_has_the_loss_and_the_gradients_of_the_plugin
     gradients = [torch.autograd.grad(total, list(model.parameters())) for total in totals]
     for ours, literal in zip(*gradients, strict=True):
         assert (ours - literal).abs().max() <= 1e-4 * literal.abs().max()
+
+
+def test_all_implementations_take_steps_on_the_same_batches(monkeypatch, benchmark):
+    synthetic, training_step = map(benchmark, ("synthetic", "training_step"))
+    monkeypatch.setattr(synthetic, "FOOD_KITCHEN", {"n_users": 20, "n_source": 120, "n_target": 90})
+    settings = synthetic.settings
+    small = {"embedding_size": 8, "adapter_hidden_size": 8, "train_batch_size": 20}
+    monkeypatch.setattr(synthetic, "settings", lambda model, device: settings(model, device, **small))
+    loss = {}
+    for name in ("plugin", "plugin_bf16", "broadcast", "plain"):
+        options = argparse.Namespace(
+            model="LeCDSR-paper", steps=1, llm_size=12, device="cpu", amp=False, only=name
+        )  # fmt: skip
+        figures = training_step.measure(options)
+        assert len(figures["seconds"]) == 1
+        loss[name] = figures["loss_of_first_step"]
+    assert loss["plugin"] == pytest.approx(loss["broadcast"], rel=1e-5)
+    assert loss["plugin"] == pytest.approx(loss["plugin_bf16"], rel=2e-2)
+    assert loss["plain"] < loss["broadcast"], "fewer pairs"
+
+
+def test_seconds_to_a_quality_count_training_and_validation(benchmark):
+    quality = benchmark("quality")
+    history = [{"seconds": 2.0, "valid_score": 0.1}, {"seconds": 3.0, "valid_score": 0.3}]
+    result = {"history": history, "seconds": {"valid": 1.0}}
+    assert [quality.seconds_to(result, goal) for goal in (0.05, 0.2, 0.4)] == [2.5, 6.0, None]
