@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -10,12 +13,14 @@ from types import ModuleType
 import pytest
 import torch
 
+from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.evaluation.metrics import ModelScorer
 from recbole_lecdsr.evaluation.ranking import rank_samples
 from recbole_lecdsr.model.score_fusion.wrapper import ScoreFusionMixin
+from tests.helpers.pairs import random_events, write_pair
 
 
 @pytest.fixture
@@ -68,3 +73,33 @@ def test_the_literal_implementation_has_the_loss_and_the_gradients_of_the_plugin
     gradients = [torch.autograd.grad(total, list(model.parameters())) for total in totals]
     for ours, literal in zip(*gradients, strict=True):
         assert (ours - literal).abs().max() <= 1e-4 * literal.abs().max()
+
+
+def test_trials_start_with_the_settings_as_they_are_and_take_turns(tmp_path, benchmark, capsys):
+    trials = benchmark("trials")
+    settings = write_pair(tmp_path / "dataset", random_events(12))
+    of_the_pair = ("dataset", "data_path", "output_dir", "source_domain", "target_domain")
+    fixed = {name: settings[name] for name in of_the_pair} | {"embedding_size": 8, "train_epochs": ["BOTH:2"]}
+    arguments = ["--models", "UniSRec", "C2DSR", "--csv", str(tmp_path / "trials.csv")]
+    arguments += [f"--{name}={json.dumps(value)}" for name, value in fixed.items()]
+    trials.main([*arguments, "--trials", "1"])
+    trials.main([*arguments, "--trials", "2"])
+    assert re.findall(r"(\w+): trial (\d):.*=", capsys.readouterr().out) == [
+        ("UniSRec", "0"), ("C2DSR", "0"), ("UniSRec", "1"), ("C2DSR", "1"),
+    ]  # fmt: skip
+    with open(tmp_path / "trials.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["trial"]) for row in rows] == [
+        ("UniSRec", "0"), ("UniSRec", "1"), ("C2DSR", "0"), ("C2DSR", "1"),
+    ]  # fmt: skip
+    for first, second in (rows[:2], rows[2:]):
+        config = LeCDSRConfig(first["model"], config_dict=fixed, command_line=[]).plain()
+        values = dict(setting.split("=") for setting in first["settings"].split(" "))
+        assert {name: json.loads(value.lower()) for name, value in values.items()} == {
+            name: config[name] for name in values
+        }
+        assert first["settings"] != second["settings"]
+        chosen = max((first, second), key=lambda row: float(row["valid_NDCG@10"]))
+        assert [row["chosen"] for row in (first, second)] == ["*" if row is chosen else "" for row in (first, second)]
+        assert all(row["epochs"] == "2" and int(row["best_epoch"]) in (1, 2) for row in (first, second))
+        assert all(int(row["cpu_seconds"]) >= 0 for row in (first, second))
