@@ -20,6 +20,7 @@ from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.evaluation.metrics import ModelScorer
 from recbole_lecdsr.evaluation.ranking import rank_samples
 from recbole_lecdsr.model.score_fusion.wrapper import ScoreFusionMixin
+from recbole_lecdsr.property_files import PROPERTIES, read_property_file
 from tests.helpers.pairs import random_events, write_pair
 
 
@@ -103,3 +104,22 @@ def test_trials_start_with_the_settings_as_they_are_and_take_turns(tmp_path, ben
         assert [row["chosen"] for row in (first, second)] == ["*" if row is chosen else "" for row in (first, second)]
         assert all(row["epochs"] == "2" and int(row["best_epoch"]) in (1, 2) for row in (first, second))
         assert all(int(row["cpu_seconds"]) >= 0 for row in (first, second))
+
+
+def test_the_rivals_have_the_settings_that_the_recorded_trials_chose():
+    with open(Path(__file__).parents[1] / "benchmarks/results/trials-rivals-movielens.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    models = {row["model"] for row in rows}
+    assert models == {"ABXI", "C2DSR", "TriCDR", "LLM4CDSR", "LLMESR", "UniSRec", "AlphaFuse"}
+    assert len({len([row for row in rows if row["model"] == model]) for model in models}) == 1, "as many trials of each"
+    chosen = [row for row in rows if row["chosen"]]
+    assert {row["model"] for row in chosen} == models and len(chosen) == len(models)
+    for row in chosen:
+        assert float(row["valid_NDCG@10"]) == max(
+            float(other["valid_NDCG@10"]) for other in rows if other["model"] == row["model"]
+        )
+        values = read_property_file(PROPERTIES / "model" / f"{row['model']}.yaml")
+        for name, text in (setting.split("=") for setting in row["settings"].split(" ")):
+            outer, _, inner = name.partition(".")
+            value = values[outer][inner] if inner else values[outer]
+            assert value == pytest.approx(json.loads(text), rel=0.03), (row["model"], name)
