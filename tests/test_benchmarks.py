@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import json
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,12 +14,15 @@ from types import ModuleType
 import pytest
 import torch
 
+from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.evaluation.metrics import ModelScorer
 from recbole_lecdsr.evaluation.ranking import rank_samples
 from recbole_lecdsr.model.score_fusion.wrapper import ScoreFusionMixin
+from recbole_lecdsr.property_files import PROPERTIES, read_property_file
+from tests.helpers.pairs import random_events, write_pair
 
 
 @pytest.fixture
@@ -95,3 +101,52 @@ def test_seconds_to_a_quality_count_training_and_validation(benchmark):
     history = [{"seconds": 2.0, "valid_score": 0.1}, {"seconds": 3.0, "valid_score": 0.3}]
     result = {"history": history, "seconds": {"valid": 1.0}}
     assert [quality.seconds_to(result, goal) for goal in (0.05, 0.2, 0.4)] == [2.5, 6.0, None]
+
+
+def test_trials_start_with_the_settings_as_they_are_and_take_turns(tmp_path, benchmark, capsys):
+    trials = benchmark("trials")
+    settings = write_pair(tmp_path / "dataset", random_events(12))
+    of_the_pair = ("dataset", "data_path", "output_dir", "source_domain", "target_domain")
+    fixed = {name: settings[name] for name in of_the_pair} | {"embedding_size": 8, "train_epochs": ["BOTH:2"]}
+    arguments = ["--models", "UniSRec", "C2DSR", "--csv", str(tmp_path / "trials.csv")]
+    arguments += [f"--{name}={json.dumps(value)}" for name, value in fixed.items()]
+    trials.main([*arguments, "--trials", "1"])
+    trials.main([*arguments, "--trials", "2"])
+    assert re.findall(r"(\w+): trial (\d):.*=", capsys.readouterr().out) == [
+        ("UniSRec", "0"), ("C2DSR", "0"), ("UniSRec", "1"), ("C2DSR", "1"),
+    ]  # fmt: skip
+    with open(tmp_path / "trials.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["trial"]) for row in rows] == [
+        ("UniSRec", "0"), ("UniSRec", "1"), ("C2DSR", "0"), ("C2DSR", "1"),
+    ]  # fmt: skip
+    for first, second in (rows[:2], rows[2:]):
+        config = LeCDSRConfig(first["model"], config_dict=fixed, command_line=[]).plain()
+        values = dict(setting.split("=") for setting in first["settings"].split(" "))
+        assert {name: json.loads(value.lower()) for name, value in values.items()} == {
+            name: config[name] for name in values
+        }
+        assert first["settings"] != second["settings"]
+        chosen = max((first, second), key=lambda row: float(row["valid_NDCG@10"]))
+        assert [row["chosen"] for row in (first, second)] == ["*" if row is chosen else "" for row in (first, second)]
+        assert all(row["epochs"] == "2" and int(row["best_epoch"]) in (1, 2) for row in (first, second))
+        assert all(int(row["cpu_seconds"]) >= 0 for row in (first, second))
+
+
+def test_the_rivals_have_the_settings_that_the_recorded_trials_chose():
+    with open(Path(__file__).parents[1] / "benchmarks/results/trials-rivals-movielens.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    models = {row["model"] for row in rows}
+    assert models == {"ABXI", "C2DSR", "TriCDR", "LLM4CDSR", "LLMESR", "UniSRec", "AlphaFuse"}
+    assert len({len([row for row in rows if row["model"] == model]) for model in models}) == 1, "as many trials of each"
+    chosen = [row for row in rows if row["chosen"]]
+    assert {row["model"] for row in chosen} == models and len(chosen) == len(models)
+    for row in chosen:
+        assert float(row["valid_NDCG@10"]) == max(
+            float(other["valid_NDCG@10"]) for other in rows if other["model"] == row["model"]
+        )
+        values = read_property_file(PROPERTIES / "model" / f"{row['model']}.yaml")
+        for name, text in (setting.split("=") for setting in row["settings"].split(" ")):
+            outer, _, inner = name.partition(".")
+            value = values[outer][inner] if inner else values[outer]
+            assert value == pytest.approx(json.loads(text), rel=0.03), (row["model"], name)

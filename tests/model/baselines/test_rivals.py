@@ -31,10 +31,10 @@ from recbole_lecdsr.registration import MODELS
 from tests.helpers.pairs import random_events, write_pair
 from tests.helpers.runs import assert_same_run, read_run, train
 
-# Rival -> what makes it small beside `SMALL`.
+# Rival -> what makes it small and fast to learn beside `SMALL`.
 RIVALS: dict[str, dict[str, object]] = {
     "ABXI": {"inner_size": 16, "domain_rank": 2, "invariant_rank": 2},
-    "C2DSR": {},
+    "C2DSR": {"dropout_prob": 0.2, "next_item_weight": 0.7},
     "TriCDR": {},
     "LLM4CDSR": {},
     "LLMESR": {},

@@ -347,7 +347,7 @@ def test_in_batch_softmax_by_hand():
 
 SMALL = {
     "embedding_size": 8, "inner_size": 8, "n_experts": 2, "learning_rate": 0.01, "train_batch_size": 16,
-    "stopping_step": 9,
+    "stopping_step": 9, "temperature": 0.07, "attn_dropout_prob": 0.3,
 }  # fmt: skip
 
 
