@@ -49,8 +49,8 @@ bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/quality.py --epochs 1
 	$(BIN)/python benchmarks/embeddings.py
 	$(BIN)/python benchmarks/profile_throughput.py
-	$(BIN)/python benchmarks/amazon.py
-	$(BIN)/python benchmarks/family_wise_error.py
+	$(BIN)/python benchmarks/amazon.py --lines 1000000
+	$(BIN)/python benchmarks/family_wise_error.py --studies 300
 
 same-numbers: $(READY) ## compare metrics with another commit: BASE=<commit>; options in ARGS="…"
 	$(BIN)/python benchmarks/same_numbers.py --base "$(BASE)" $(ARGS)

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from features import peak_mib
+from embeddings import peak_mib
 from synthetic import processor
 
 from recbole_lecdsr.prepare.amazon import convert

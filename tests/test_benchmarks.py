@@ -24,17 +24,24 @@ from recbole_lecdsr.model.score_fusion.wrapper import ScoreFusionMixin
 from recbole_lecdsr.property_files import PROPERTIES, read_property_file
 from tests.helpers.pairs import random_events, write_pair
 
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
 
 @pytest.fixture
 def benchmark(monkeypatch):
     """Imports a module of `benchmarks/` by its name."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    monkeypatch.syspath_prepend(FOLDER)
 
     def load(name: str) -> ModuleType:
         monkeypatch.delitem(sys.modules, name, raising=False)
         return import_module(name)
 
     return load
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_what_a_benchmark_imports_is_there(path, benchmark):
+    assert benchmark(path.stem).__doc__
 
 
 @pytest.mark.parametrize("model", ["LeCDSR", "LeCDSR-paper"])
