@@ -1,9 +1,9 @@
-"""What a training step loses beside another one on the same cores, with sleeping and with spinning threads.
+"""What a training step loses beside another one on the same cores, by how long its threads spin before they sleep.
 
 Runs training_step.py alone, then twice at once, each with a thread for each core, and prints, as JSON, samples per
 second and how many times longer a step takes beside the other; 2 would be a fair half of the machine.
 
-    python benchmarks/neighbours.py [--model LeCDSR-paper] [--steps 20] [--spinning]
+    python benchmarks/neighbours.py [--model LeCDSR-paper] [--steps 20] [--spins 0 5000]
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import synthetic
 
 from recbole_lecdsr.threads import SLEEP, usable_cpus
 
-SPIN = {"OMP_WAIT_POLICY": "ACTIVE"}
-
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="LeCDSR-paper", help="name of a file in properties/model")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--spinning", action="store_true", help="measure spinning threads too; may take minutes")
+    parser.add_argument(
+        "--spins", nargs="*", default=[], metavar="N", help="also with other values of GOMP_SPINCOUNT; may take minutes"
+    )
     options = parser.parse_args()
 
-    policies = {"sleeping": SLEEP, "spinning": SPIN} if options.spinning else {"sleeping": SLEEP}
+    policies = {"as in a run": SLEEP, **{f"{number} spins": {"GOMP_SPINCOUNT": number} for number in options.spins}}
     figures: dict[str, object] = {}
     for name, policy in policies.items():
         (alone,) = measure(1, options.model, options.steps, policy)

@@ -6,7 +6,7 @@ batches, so that ratios can be compared between machines: as "broadcast" with th
 B × B × N numbers, and as "plain" with the hinge of each sample's own negatives. On CPUs with instructions for bfloat16
 the plugin's step is measured with `enable_amp` as well: "plugin_bf16".
 
-Each runs in a process of its own, two times in turn: the plugin with its settings of threads and memory, the literal
+Each runs in a process of its own, two times in turn: the plugin with its settings of threads, the literal
 implementation with those of torch. Medians are of the steps of both times, and memory is the larger peak.
 
     python benchmarks/training_step.py [--model LeCDSR-paper] [--steps 10] [--device cuda] [--amp] [--only plugin]
@@ -29,10 +29,11 @@ import synthetic
 import torch
 from plain import PlainLeCDSR, broadcast_hinge
 from recbole.data.interaction import Interaction
+from torch.utils.flop_counter import FlopCounterMode
 
 from recbole_lecdsr.data.collator import SequenceCollator
 from recbole_lecdsr.data.train_loader import TrainLoader
-from recbole_lecdsr.freed_memory import keep_freed_memory
+from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
 from recbole_lecdsr.model.ranking_losses import RANKING_LOSSES, RankingLoss, own_sample_hinge
 from recbole_lecdsr.threads import SLEEP
@@ -81,6 +82,9 @@ def main() -> None:
         name: {key: max(one[name]["peak_memory_gb"][key] for one in rounds) for key in value["peak_memory_gb"]}
         for name, value in rounds[0].items()
     }
+    if options.device == "cpu":
+        types = {"float32": torch.float32, **({"bfloat16": torch.bfloat16} if has_bf16() else {})}
+        figures["gflops_of_a_matrix_product"] = {name: product_gflops(dtype) for name, dtype in types.items()}
     print(json.dumps({**figures, "machine": rounds[0][PLUGIN]["machine"]}, indent=2))
 
 
@@ -88,9 +92,7 @@ def measure_apart(name: str) -> dict[str, Any]:
     """What `measure` finds in a process of its own, with the same options."""
     environment = {key: value for key, value in os.environ.items() if key not in SLEEP}
     if name in PLAIN:
-        environment["KMP_BLOCKTIME"] = (
-            "200"  # Intel's own default: a user's choice, with which the plugin leaves all alone
-        )
+        environment["KMP_BLOCKTIME"] = "200"  # Intel's default: as if the user had decided how threads wait
     command = [sys.executable, __file__, *sys.argv[1:], "--only", name]
     output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
     figures: dict[str, Any] = json.loads(output)
@@ -108,41 +110,40 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     model_class = synthetic.model_class(config)
     model = model_class(config, dataset).to(options.device)
     batches = iter(TrainLoader(config, model_class.training_data(dataset), SequenceCollator(config, dataset)))
-    learner: torch.nn.Module = model
-    loss_of: Callable[[Interaction], torch.Tensor] = lambda batch: sum(model.calculate_loss(batch))  # noqa: E731, a type
-    if not is_plugin:
-        learner, loss_of = _plain(model.network, PLAIN[options.only], config)
+    learner, loss_of = _plugin(model) if is_plugin else _plain(model.network, PLAIN[options.only], config)
     optimizer = torch.optim.AdamW(
         learner.parameters(), lr=config["learning_rate"], weight_decay=config["weight_decay"], fused=is_plugin
     )
     autocast = options.amp or options.only == BF16
     seconds: list[float] = []
     samples: list[int] = []
-    with keep_freed_memory() if is_plugin else nullcontext():
-        for step in range(options.steps + WARM_UP):
-            started = time.perf_counter()
-            batch = next(batches)
-            optimizer.zero_grad()
+    for step in range(options.steps + WARM_UP):
+        started = time.perf_counter()
+        batch = next(batches)
+        optimizer.zero_grad()
+        counter = FlopCounterMode(display=False) if step == 0 else None
+        with counter or nullcontext():
             with torch.autocast(torch.device(options.device).type, enabled=autocast):
                 loss = loss_of(batch)
             loss.backward()
-            optimizer.step()
-            if is_plugin:
-                model.after_step()
-            if options.device != "cpu":
-                torch.cuda.synchronize()
-            if step == 0:
-                first = float(loss.detach())
-            if step >= WARM_UP:
-                seconds.append(time.perf_counter() - started)
-                learned = batch.interaction.get("target_list")
-                samples.append(len(batch) if learned is None else int(learned.ne(0).sum()))
+        optimizer.step()
+        if is_plugin:
+            model.after_step()
+        if options.device != "cpu":
+            torch.cuda.synchronize()
+        if step == 0:
+            first = float(loss.detach())
+            gflop = round(counter.get_total_flops() / 1e9, 1)
+        if step >= WARM_UP:
+            seconds.append(time.perf_counter() - started)
+            learned = batch.interaction.get("target_list")
+            samples.append(len(batch) if learned is None else int(learned.ne(0).sum()))
     figures: dict[str, Any] = {
         "benchmark": "training step", "model": options.model, "implementation": options.only, "amp": autocast,
         "embedding_size": config["embedding_size"], "batch_size": config["train_batch_size"],
         "window": config["MAX_ITEM_LIST_LENGTH"], "negatives": config["train_neg_sample_args"]["sample_num"],
         "items": dataset.num_total_item - 1, "llm_size": options.llm_size, "steps": options.steps,
-        "samples_per_step": statistics.mean(samples), "loss_of_first_step": first,
+        "samples_per_step": statistics.mean(samples), "loss_of_first_step": first, "gflop_per_step": gflop,
         "samples_per_second": round(statistics.mean(samples) / statistics.median(seconds), 1), "seconds": seconds,
     }  # fmt: skip
     if options.only == PLUGIN and options.model == "LeCDSR-paper":
@@ -154,6 +155,23 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def has_bf16() -> bool:
     """Whether this CPU multiplies numbers of type bfloat16 by instructions of its own."""
     return any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def _plugin(
+    model: CrossDomainSequentialRecommender,
+) -> tuple[torch.nn.Module, Callable[[Interaction], torch.Tensor]]:
+    """The plugin's model, and its loss of a batch."""
+    return model, lambda batch: sum(model.calculate_loss(batch))
+
+
+def product_gflops(dtype: torch.dtype, size: int = 2048) -> int:
+    """10⁹ operations per second of a product of two square matrices on the CPU: what a step could reach."""
+    matrix, seconds = torch.randn(size, size).to(dtype), []
+    for _ in range(5):
+        started = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - started)
+    return round(2 * size**3 / min(seconds) / 1e9)
 
 
 def _plain(

@@ -17,7 +17,7 @@ from recbole_lecdsr.errors import DiskError
 try:
     import fcntl
 except ImportError:  # on Windows, where temporary files of killed writers stay
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from collections.abc import MutableMapping
 
 # Threads that wait spin by default: beside another job they take the cores that it, and their own process, need.
 # The variables are those of GNU's and LLVM's OpenMP, and of Intel's; they are read once, when torch is loaded.
-# GNU's threads spin some microseconds first: where all cores are free, a step takes a quarter less, as threads need not
-# wake up; beside another job it takes twice as long, its fair share (benchmarks/neighbours.py).
+# GNU's threads spin some microseconds first: where all cores are free, a step takes less time, as threads need not wake
+# up, and beside another job no more than its share (benchmarks/neighbours.py --spins 0 5000).
 SLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 

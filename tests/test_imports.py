@@ -17,7 +17,7 @@ PACKAGE = CHECKOUT / "recbole_lecdsr"
 # A part of the package imports only parts to its left, and parts that it shares a field with; `|` separates two parts
 # of which neither imports the other.
 ORDER = (
-    "errors files json_files terminal schema property_files distributed threads freed_memory compat < data "
+    "errors files json_files terminal schema property_files distributed threads compat < data "
     "< llm | prepare < model < evaluation < config < runs < trainer < registration quick_start < recommend "
     "< leaderboard | tuning < cli"
 )

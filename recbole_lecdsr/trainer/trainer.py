@@ -22,7 +22,6 @@ from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.metrics import flatten_metrics
-from recbole_lecdsr.freed_memory import keep_freed_memory
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.comparison import BUDGET, differing_parameters
@@ -254,7 +253,7 @@ class CrossDomainSequentialTrainer(DualDomainEvaluator):
         factor = self.model.learning_rate_factor(epoch=epoch_idx, epochs_without_improvement=self.cur_step)
         for group, learning_rate in zip(self.optimizer.param_groups, self.base_learning_rates, strict=True):
             group["lr"] = learning_rate * factor
-        with explain_memory_errors(self.config, "train a step", TRAINING), keep_freed_memory():
+        with explain_memory_errors(self.config, "train a step", TRAINING):
             loss = train_epoch(
                 self.model,
                 train_data,

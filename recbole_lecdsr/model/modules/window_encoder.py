@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from recbole_lecdsr.model.alignment import alignment_sum
 from recbole_lecdsr.model.modules.gates import Pooled, pool, pool_backward
-from recbole_lecdsr.model.modules.spectral_fusion import FusionWeights, SemanticFusion
+from recbole_lecdsr.model.modules.spectral_fusion import Fused, FusionWeights, SemanticFusion
 
 # On a CPU a batch is encoded in chunks of this many bytes of E for each thread: large enough for products of matrices,
 # small enough for its caches (benchmarks/training_step.py).
@@ -74,9 +74,20 @@ def _chunks(windows: Windows, table: Tensor) -> Iterator[_Chunk]:
         yield _Chunk(part, index, joined, of_part)
 
 
-def _split(joined: Tensor, length: int) -> tuple[Tensor, Tensor | None]:
-    """E and T, (R, L, d) each, of what is side by side; T is None without texts."""
-    return joined[:, :length], joined[:, length:] if joined.shape[1] > length else None
+def _gate_inputs(chunk: _Chunk, windows: Windows, fusion: Sequence[Tensor]) -> tuple[Tensor, Tensor, Fused | None]:
+    """What passes the gates, what the feature gate's linear map reads, (R, L, d) each, and the fusion, if any.
+
+    Args:
+        chunk: of windows.
+        windows: it is of.
+        fusion: the fields of `FusionWeights`; none without a fusion.
+    """
+    length = windows.place.shape[1]
+    item, text = chunk.joined[:, :length], chunk.joined[:, length:]
+    if windows.fusion is not None:
+        fused = windows.fusion.fuse(item, text, FusionWeights(*fusion))
+        return fused.result, fused.result, fused
+    return item, item + text if text.shape[1] else item, None
 
 
 class _EncodeWindows(torch.autograd.Function):
@@ -101,7 +112,7 @@ class _EncodeWindows(torch.autograd.Function):
         *fusion: Tensor,
     ) -> tuple[Tensor, Tensor]:
         keep = any(ctx.needs_input_grad)
-        table, length = _join(identity, semantics), windows.place.shape[1]
+        table = _join(identity, semantics)
         result, total = torch.empty_like(feature_logits), feature_logits.new_zeros(())
         kept: list[Tensor] = []
         for chunk in _chunks(windows, table):
@@ -109,12 +120,7 @@ class _EncodeWindows(torch.autograd.Function):
                 loss, grad_gram = _align(chunk, windows.align_temperature, keep)
                 total += loss
                 kept.extend(grad_gram)
-            item, text = _split(chunk.joined, length)
-            source = item
-            if windows.fusion is not None and text is not None:
-                item = source = windows.fusion.fuse(item, text, FusionWeights(*fusion)).result
-            elif text is not None:
-                source = item + text
+            item, source, _ = _gate_inputs(chunk, windows, fusion)
             logits = _product(source, feature.T, dtype).add_(feature_logits[chunk.rows].unsqueeze(1))
             made = pool(item, logits, instance, instance_logits[chunk.rows], chunk.mask)
             result[chunk.rows] = made.result
@@ -132,7 +138,6 @@ class _EncodeWindows(torch.autograd.Function):
         windows, dtype = ctx.windows, ctx.dtype
         table, feature, instance, *fusion = ctx.saved_tensors[: ctx.weights]
         kept = iter(ctx.saved_tensors[ctx.weights :])
-        weights = FusionWeights(*fusion) if fusion else None
         length = windows.place.shape[1]
         by_table, by_feature, by_instance, *by_fusion = (
             torch.zeros_like(weight, dtype=torch.float32) for weight in (table, feature, instance, *fusion)
@@ -142,14 +147,7 @@ class _EncodeWindows(torch.autograd.Function):
         for chunk in _chunks(windows, table):
             grad_gram = next(kept) if windows.align_temperature is not None else None
             made = Pooled(*(next(kept) for _ in Pooled._fields))
-            fused = None
-            item, text = _split(chunk.joined, length)
-            source = item
-            if weights is not None:
-                fused = windows.fusion.fuse(item, text, weights)
-                item = source = fused.result
-            elif text is not None:
-                source = item + text
+            item, source, fused = _gate_inputs(chunk, windows, fusion)
             by_item, by_logits, by_instance_logits[chunk.rows] = pool_backward(
                 grad[chunk.rows], item, made, instance, by_instance
             )
@@ -158,13 +156,14 @@ class _EncodeWindows(torch.autograd.Function):
             by_item += by_source
             by_text = by_source
             if fused is not None:
-                by_item, by_text = windows.fusion.fuse_backward(by_item, fused, weights, FusionWeights(*by_fusion))
+                weights, grads = FusionWeights(*fusion), FusionWeights(*by_fusion)
+                by_item, by_text = windows.fusion.fuse_backward(by_item, fused, weights, grads)
             if grad_gram is not None:
                 by_joined = torch.bmm(grad_gram * grad_total, chunk.joined)
                 by_joined[:, :length] += by_item
                 by_joined[:, length:] += by_text
             else:
-                by_joined = by_item if text is None else torch.cat([by_item, by_text], dim=1)
+                by_joined = by_item if ctx.text_dtype is None else torch.cat([by_item, by_text], dim=1)
             if chunk.mask is not None:
                 by_joined *= chunk.mask.repeat(1, by_joined.shape[1] // length).unsqueeze(-1)
             by_table.index_add_(0, chunk.place.view(-1), by_joined.view(-1, table.shape[1]))
