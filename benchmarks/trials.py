@@ -80,7 +80,7 @@ def make_tuner(model: str, overrides: Sequence[str]) -> Tuner:
 
 def value_at(values: Mapping[str, object], name: str) -> object:
     """The value of a parameter, with dots where it is nested."""
-    return reduce(operator.getitem, name.split("."), values)  # type: ignore[arg-type]
+    return reduce(operator.getitem, name.split("."), values)  # type: ignore[arg-type]  # what is nested is a mapping
 
 
 def write_trials(path: Path, tuners: Sequence[Tuner]) -> None:
