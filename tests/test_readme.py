@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import shutil
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -96,16 +98,27 @@ def quick(command: str) -> list[str]:
     return arguments
 
 
+@pytest.fixture(scope="module")
+def after_commands(folder):
+    """The folder after all commands in their order, since some build on others, and of each its status and output."""
+    outcomes = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for command in COMMANDS:
+            with redirect_stdout(io.StringIO()) as output:
+                outcomes[command] = main(quick(command)), output.getvalue()
+    return folder, outcomes
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_run(folder, monkeypatch, capsys, command):
-    """In their order, since some build on others."""
-    monkeypatch.chdir(folder)
-    assert main(quick(command)) == 0
-    assert capsys.readouterr().out
+def test_commands_run(after_commands, command):
+    status, output = after_commands[1][command]
+    assert status == 0
+    assert output
 
 
-def test_case_r03_commands_make_runs_in_folders_of_their_own(folder, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_case_r03_commands_make_runs_in_folders_of_their_own(after_commands, monkeypatch):
+    monkeypatch.chdir(after_commands[0])
     folder_of: dict[Path, str] = {}
     for command in COMMANDS:
         if job(command) != "":
@@ -119,8 +132,8 @@ def test_case_r03_commands_make_runs_in_folders_of_their_own(folder, monkeypatch
     assert runs and runs <= folder_of.keys(), "recommend reads runs of the commands above it"
 
 
-def test_case_r03_commands_done_twice_replace_nothing(folder, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_case_r03_commands_done_twice_replace_nothing(after_commands, monkeypatch):
+    monkeypatch.chdir(after_commands[0])
     before = {path: path.read_bytes() for path in Path("runs").glob("*/*/*") if path.is_file()}
     assert sum(path.name == "result.json" for path in before) == sum(job(command) == "" for command in COMMANDS)
     for command in COMMANDS:
@@ -129,8 +142,8 @@ def test_case_r03_commands_done_twice_replace_nothing(folder, monkeypatch):
     assert {path: path.read_bytes() for path in Path("runs").glob("*/*/*") if path.is_file()} == before
 
 
-def test_the_python_runs(folder, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
+def test_the_python_runs(after_commands, monkeypatch, capsys):
+    monkeypatch.chdir(after_commands[0])
     (code,) = (block for language, block in BLOCKS if language == "python")
     exec(compile(code, "README.md", "exec"), {})
     assert 0 <= float(capsys.readouterr().out.split()[-1]) <= 1
