@@ -10,6 +10,7 @@ from recbole_lecdsr.data.constants import (
     DOMAIN_FIELD,
     DOMAIN_ITEM_FIELD,
     DOMAIN_PLACE_FIELD,
+    N_EARLIER_FIELD,
     PLACE_FIELD,
     RELATIVE_TIME_FIELD,
 )
@@ -54,10 +55,10 @@ class SequenceCollator:
         Args:
             target: (B,) int64 indices of targets in the log, on the device.
         """
-        columns = self.gatherer.user, self.gatherer.item, self.gatherer.domain
-        user, item, domain = (column[target].long() for column in columns)
+        columns = self.gatherer.user, self.gatherer.item, self.gatherer.domain, self.gatherer.n_earlier
+        user, item, domain, n_earlier = (column[target].long() for column in columns)
         of_domains = self.domain_gatherer(target) if self.domain_gatherer else None
-        return self._interaction(user, item, domain, self.gatherer(target), of_domains)
+        return self._interaction(user, item, domain, n_earlier, self.gatherer(target), of_domains)
 
     def collate_next(self, last: Tensor, domain: Tensor) -> Interaction:
         """The batch of users' next interactions, whose items are not known yet (0).
@@ -66,13 +67,19 @@ class SequenceCollator:
             last: (B,) int64 indices of users' latest interactions in the log, on the device.
             domain: (B,) int64 domains of the next interactions.
         """
-        user = self.gatherer.user[last].long()
+        user, n_earlier = self.gatherer.user[last].long(), self.gatherer.n_earlier[last].long() + 1
         of_domains = self.domain_gatherer.gather_next(last) if self.domain_gatherer else None
         window = self.gatherer.gather_next(last, domain)
-        return self._interaction(user, torch.zeros_like(user), domain, window, of_domains)
+        return self._interaction(user, torch.zeros_like(user), domain, n_earlier, window, of_domains)
 
     def _interaction(
-        self, user: Tensor, item: Tensor, domain: Tensor, window: Window, of_domains: DomainWindows | None
+        self,
+        user: Tensor,
+        item: Tensor,
+        domain: Tensor,
+        n_earlier: Tensor,
+        window: Window,
+        of_domains: DomainWindows | None,
     ) -> Interaction:
         extra = {}
         if of_domains is not None:
@@ -86,6 +93,7 @@ class SequenceCollator:
                 self.user_field: user,
                 self.item_field: item,
                 DOMAIN_FIELD: domain,
+                N_EARLIER_FIELD: n_earlier,
                 self.item_field + self.list_suffix: window.item,
                 self.position_field: window.position,
                 DOMAIN_FIELD + self.list_suffix: window.domain,

@@ -8,6 +8,7 @@ RELATIVE_TIME_FIELD = "relative_time"
 DOMAIN_ITEM_FIELD = "domain_item"
 DOMAIN_PLACE_FIELD = "domain_place"
 PLACE_FIELD = "place"
+N_EARLIER_FIELD = "n_earlier"
 
 # What a model may read besides ids.
 ITEM_TEXT, USER_TEXT, TIME = "item_text", "user_text", "time"

@@ -33,6 +33,9 @@ class EventLog:
             its file.
         first: (E,) int64, index of the first interaction of the interaction's sequence.
         source_before: (E,) int32, how many earlier interactions of the sequence are of the source domain.
+        n_earlier: (E,) int32, how many interactions of the user are known to come before it, which decides the profile
+            that it may meet (docs/protocol.md, 12): as many as its sequence has before it. With precomputed windows, at
+            targets, those that its window and the user's earlier rows agree on; 0 elsewhere.
         time: (E,) float64, in the unit of the files; 0 throughout with precomputed windows, whose interactions have no
             time.
         relative_time: (E,) float32 in [0, 1], `share_not_later` among the training interactions. Other labels in
@@ -50,6 +53,7 @@ class EventLog:
     split: np.ndarray
     first: np.ndarray
     source_before: np.ndarray
+    n_earlier: np.ndarray
     time: np.ndarray
     relative_time: np.ndarray
 
@@ -180,6 +184,7 @@ def build_event_log(
         split=label,
         first=first,
         source_before=(before - before[first]).astype(np.int32),
+        n_earlier=(np.arange(size) - first).astype(np.int32),
         time=time,
         relative_time=share_not_later(time, time[label == TRAIN]),
     )

@@ -8,6 +8,7 @@ defaults):
 | ``user_id`` | (B,) int64 | user |
 | ``item_id`` | (B,) int64 | target |
 | ``domain`` | (B,) int64 | domain of the target |
+| ``n_earlier`` | (B,) int64 | interactions of the user before the target, of any age (`EventLog.n_earlier`) |
 | ``item_id_list`` | (B, L) int64 | items of the window, padded with 0 on the left |
 | ``position_id`` | (B, L) int64 | their positions, counted backwards within each domain |
 | ``domain_list`` | (B, L) int64 | their domains |
@@ -16,6 +17,7 @@ defaults):
 | ``neg_item_id`` | (B, N) or (2, N) int64 | in training: negatives of each row, or of each domain for the whole batch |
 | ``neg_item_id`` | (B, L, N) or (B, L, 2N) int64 | likewise, for a model that wants them for each position |
 | ``target_list`` | (B, L) int64 | with ``train_samples: sequences``: the item to predict at each position, else 0 |
+| ``n_earlier_list`` | (B, L) int64 | likewise: ``n_earlier`` of that target; any number where there is none |
 | ``domain_item_list`` | (B, 2, L) int64 | with ``sequence: mixed_and_single``: the window of each domain |
 | ``domain_place_list`` | (B, 2, L) int64 | likewise: the place of its interactions in the mixed history, from 1 |
 | ``place_list`` | (B, L) int64 | likewise: the place of those of the mixed window |

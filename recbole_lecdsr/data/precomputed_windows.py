@@ -120,6 +120,8 @@ def event_log_from_windows(
         have their split, the interactions of the windows `CONTEXT`.
     """
     order = sort_interactions(user, time, domain, split)
+    n_earlier = np.empty(len(order), dtype=np.int64)
+    n_earlier[order] = np.minimum(length[order], _count_earlier_rows(user[order], split[order], time[order]))
     size = length[order] + 1
     end = np.cumsum(size)
     first = np.repeat(end - size, size)
@@ -144,9 +146,27 @@ def event_log_from_windows(
         split=merge(split, CONTEXT, np.int8),
         first=first,
         source_before=(before - before[first]).astype(np.int32),
+        n_earlier=merge(n_earlier, 0, np.int32),
         time=np.zeros(len(row)),
         relative_time=np.ones(len(row), dtype=np.float32),
     )
+
+
+def _count_earlier_rows(user: np.ndarray, split: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """(R,) int64, how many rows of each row's user are of an earlier split, or of the same one and an earlier time.
+
+    Rows of one time count for none of them: which is first in the window of another need not be first in the files.
+
+    Args:
+        user, split, time: (R,) the rows, in this order.
+    """
+    new_user = user[1:] != user[:-1]
+    new_moment = new_user | (split[1:] != split[:-1]) | (time[1:] != time[:-1])
+    first_of_user, first_of_moment = (
+        np.maximum.accumulate(np.arange(len(user)) * np.r_[True, new][: len(user)]) for new in (new_user, new_moment)
+    )
+    earlier: np.ndarray = first_of_moment - first_of_user
+    return earlier
 
 
 def warn_of_fusion_without_times(user: np.ndarray, time: np.ndarray) -> None:

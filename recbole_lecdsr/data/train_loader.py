@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from recbole_lecdsr import distributed
 from recbole_lecdsr.data.collator import SequenceCollator
-from recbole_lecdsr.data.constants import DOMAIN_FIELD, SOURCE, TARGET, TARGET_FIELD, TRAIN
+from recbole_lecdsr.data.constants import DOMAIN_FIELD, N_EARLIER_FIELD, SOURCE, TARGET, TARGET_FIELD, TRAIN
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.epoch_seed import epoch_seed
 from recbole_lecdsr.data.negative_sampler import CrossDomainSequentialSampler
@@ -37,19 +37,26 @@ class _SequenceWindows:
         count: (C,) int64, how many of its newest positions are trained on.
         length: (C,) int64, how many positions hold an interaction.
         target_item: (E,) int64 on the device, the item of each interaction that is a target, 0 for the others.
+        n_earlier: (E,) int64 on the device, of each interaction.
     """
 
     end: Tensor
     count: Tensor
     length: Tensor
     target_item: Tensor
+    n_earlier: Tensor
 
-    def targets(self, rows: Tensor, max_length: int) -> Tensor:
-        """Items to predict at each position of some windows: (B,) int64 -> (B, L) int64, 0 where there is none."""
+    def targets(self, rows: Tensor, max_length: int) -> tuple[Tensor, Tensor]:
+        """What is to be predicted at each position of some windows, (B,) int64.
+
+        Returns:
+            items, (B, L) int64, 0 where there is none; and their ``n_earlier``, (B, L) int64.
+        """
         device = self.target_item.device
         end, count = (column[rows].to(device).unsqueeze(1) for column in (self.end, self.count))
         back = torch.arange(max_length - 1, -1, -1, device=device)  # distance of each position from the newest
-        return self.target_item[(end - back).clamp(min=0)] * (back < count)
+        target = (end - back).clamp(min=0)
+        return self.target_item[target] * (back < count), self.n_earlier[target]
 
 
 class TrainLoader:
@@ -157,6 +164,7 @@ class TrainLoader:
             count=torch.from_numpy(count),
             length=torch.from_numpy(length),
             target_item=torch.from_numpy(np.where(chosen, log.item, 0).astype(np.int64)).to(self.device),
+            n_earlier=torch.from_numpy(log.n_earlier.astype(np.int64)).to(self.device),
         )
 
     def set_epoch(self, epoch: int) -> None:
@@ -179,7 +187,9 @@ class TrainLoader:
         for rows in parts:
             fields = self.collator(self._row_targets[rows].to(self.device)).interaction
             if self._windows is not None:
-                fields[TARGET_FIELD + self.collator.list_suffix] = self._windows.targets(rows, self.max_length)
+                target, n_earlier = self._windows.targets(rows, self.max_length)
+                fields[TARGET_FIELD + self.collator.list_suffix] = target
+                fields[N_EARLIER_FIELD + self.collator.list_suffix] = n_earlier
             fields[self.collator.negative_field] = self._draw_negatives(fields)
             yield Interaction(self._take_shard(fields))
 

@@ -37,7 +37,8 @@ class WindowGatherer:
         device: where the arrays are kept and the windows are made.
 
     Attributes:
-        user, item, domain, first, source_before, relative_time: the columns of ``log`` as tensors on the device.
+        user, item, domain, first, source_before, n_earlier, relative_time: the columns of ``log`` as tensors on the
+            device.
         sequences: the log whose sequences the windows are cut from.
         order: (E,) int64, index in ``log`` of each interaction of ``sequences``.
 
@@ -58,6 +59,7 @@ class WindowGatherer:
         self.domain = torch.from_numpy(log.domain).to(device)
         self.first = torch.from_numpy(log.first).to(device)
         self.source_before = torch.from_numpy(log.source_before).to(device)
+        self.n_earlier = torch.from_numpy(log.n_earlier).to(device)
         self.relative_time = torch.from_numpy(log.relative_time).to(device)
         self._offset = torch.arange(-max_length, 0, device=device)
         self._rows = _Rows.of(log, device)
@@ -196,8 +198,8 @@ def separate_domains(log: EventLog) -> tuple[EventLog, np.ndarray]:
     """Make the interactions of each domain in each sequence a sequence of their own.
 
     Returns:
-        the log, whose ``user`` is 2 · ``first`` + ``domain`` of the given one, and its order: (E,) int64, the index of
-        each of its interactions in the given log.
+        the log, whose ``user`` is 2 · ``first`` + ``domain`` of the given one and whose ``n_earlier`` still counts
+        both domains, and its order: (E,) int64, the index of each of its interactions in the given log.
     """
     owner = 2 * log.first + log.domain
     order = np.argsort(owner, kind="stable")
@@ -212,6 +214,7 @@ def separate_domains(log: EventLog) -> tuple[EventLog, np.ndarray]:
         split=log.split[order],
         first=first,
         source_before=source_before,
+        n_earlier=log.n_earlier[order],
         time=log.time[order],
         relative_time=log.relative_time[order],
     )

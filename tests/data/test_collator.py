@@ -21,6 +21,7 @@ def test_a_batch_has_targets_and_their_windows(pair):
         "user_id": [1, 2],
         "item_id": [3, 1],
         "domain": [0, 0],
+        "n_earlier": [2, 1],
         "item_id_list": [[0, 1, 2], [0, 0, 2]],
         "position_id": [[0, 1, 1], [0, 0, 1]],
         "domain_list": [[0, 0, 1], [0, 0, 1]],

@@ -64,7 +64,8 @@ def test_an_unknown_split_is_refused():
 
 def test_a_log_whose_users_do_not_stand_together_is_refused():
     others = dict.fromkeys(
-        ("item", "domain", "split", "first", "source_before", "time", "relative_time"), np.zeros(3, dtype=np.int8)
+        ("item", "domain", "split", "first", "source_before", "n_earlier", "time", "relative_time"),
+        np.zeros(3, dtype=np.int8),
     )
     with pytest.raises(ValueError, match="must be contiguous"):
         EventLog(user=np.array([1, 2, 1]), **others)

@@ -150,7 +150,8 @@ def test_calibration_targets_of_one_moment_are_thinned_and_never_all():
     user = np.repeat(np.arange(1, 41), 3)
     time = np.tile([1.0, 2.0, 9.0], 40)
     label = np.where(time > 2, TEST, TRAIN).astype(np.int8)
-    columns = {name: np.zeros(120, dtype=np.int8) for name in ("item", "domain", "source_before", "relative_time")}
+    names = ("item", "domain", "source_before", "n_earlier", "relative_time")
+    columns = {name: np.zeros(120, dtype=np.int8) for name in names}
     log = EventLog(user=user, split=label, first=np.arange(120) // 3 * 3, time=time, **columns)
     target = np.flatnonzero(time == 2)
     assert len(calibration_targets(log, np.flatnonzero(time <= 2), by_time=True)) in range(10, 20)
