@@ -27,6 +27,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from recbole_lecdsr.data.embeddings import embedding_file
+from recbole_lecdsr.data.embeddings.alignment import align
 
 
 def peak_mib() -> int:
@@ -64,7 +65,7 @@ def read(path: Path, rows: int, dims: int) -> dict[str, float]:
     peak = peak_mib()
     ids = {token: rows - index for index, token in enumerate(embedding.tokens.tolist())}
     start = time.perf_counter()
-    _, found = embedding_file.align(embedding, ids, rows + 1, known=ids)
+    _, found = align(embedding, ids, rows + 1, known=ids)
     aligned = time.perf_counter() - start
     if embedding.matrix.shape != (rows, dims) or found != rows:
         raise SystemExit(f"read {embedding.matrix.shape}, {found} aligned")

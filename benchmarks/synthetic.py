@@ -18,6 +18,7 @@ import torch
 from recbole_lecdsr.data.constants import DOMAINS, PHASES
 from recbole_lecdsr.data.event_log import build_event_log
 from recbole_lecdsr.data.samples import sample_targets
+from recbole_lecdsr.data.user_vectors import UserVectors
 from recbole_lecdsr.model.aids import with_aids
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.model.lecdsr import LeCDSR
@@ -92,9 +93,10 @@ class RandomDataset:
         """(n_items, D) float32."""
         return self.rng.standard_normal((self.num_total_item, self.llm_size), dtype=np.float32)
 
-    def user_embedding(self) -> np.ndarray:
-        """(n_users, D) float32."""
-        return self.rng.standard_normal((self.num_total_user, self.llm_size), dtype=np.float32)
+    def user_vectors(self) -> UserVectors:
+        """A vector of each user."""
+        vectors = self.rng.standard_normal((self.num_total_user, self.llm_size), dtype=np.float32)
+        return UserVectors.one_per_user(vectors)
 
 
 def _long_tail(n_items: int) -> np.ndarray:

@@ -30,6 +30,7 @@ from recbole_lecdsr.data.precomputed_windows import (
 from recbole_lecdsr.data.run_parameters import RunConfig
 from recbole_lecdsr.data.samples import sample_targets
 from recbole_lecdsr.data.splitting import splits_by_time
+from recbole_lecdsr.data.user_vectors import UserVectors
 from recbole_lecdsr.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -325,8 +326,8 @@ class CrossDomainSequentialDataset(CrossDomainDataset):
         """
         return self.llm_features.items
 
-    def user_embedding(self) -> np.ndarray:
-        """y, the LLM embeddings of the users' profiles: (n_users, D) float32, row u for user id u, zero without one.
+    def user_vectors(self) -> UserVectors:
+        """y, the LLM embeddings of the users' profiles, and which of them each target may meet.
 
         Raises:
             UserError: a ``.useremb`` file that is missing or malformed.

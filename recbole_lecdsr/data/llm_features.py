@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recbole_lecdsr.data.constants import DOMAINS, ITEM_TEXT, USER_TEXT
-from recbole_lecdsr.data.embeddings import embedding_file
+from recbole_lecdsr.data.constants import DOMAINS, ITEM_TEXT, PHASES, USER_TEXT
+from recbole_lecdsr.data.embeddings.alignment import align, align_users
+from recbole_lecdsr.data.embeddings.embedding_file import read_embedding, read_user_embedding
 from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
 from recbole_lecdsr.data.embeddings.provenance import check_embedding_files, read_provenance
+from recbole_lecdsr.data.event_log import EventLog
 from recbole_lecdsr.data.splitting import differing_split
+from recbole_lecdsr.data.user_vectors import UserVectors
 from recbole_lecdsr.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,20 +50,8 @@ class LLMFeatures:
             UserError: an ``.itememb`` file that is missing, malformed or not what its sidecar describes, or files of
                 different encoders or D.
         """
-        data = self._dataset
         check_embedding_files([item_embedding_file(self._config, domain) for domain in DOMAINS])
-        source, target = (
-            self._read_rows(
-                item_embedding_file(self._config, domain),
-                "item_id",
-                ids=data.file_ids(domain, "item"),
-                count=data.num_total_item,
-                known=data.file_tokens[domain].items,
-                label=f"{domain} items",
-                feature=ITEM_TEXT,
-            )
-            for domain in DOMAINS
-        )
+        source, target = (self._items_of(domain) for domain in DOMAINS)
         if source.shape[1] != target.shape[1]:
             raise UserError(
                 f"{item_embedding_file(self._config, 'target')}: its vectors have {target.shape[1]} numbers, those of "
@@ -69,73 +59,92 @@ class LLMFeatures:
             )
         return np.where(target.any(axis=1, keepdims=True), target, source)
 
+    def _items_of(self, domain: str) -> np.ndarray:
+        """(n_items, D) float32, zero for items that are not in the file of the domain."""
+        data, path = self._dataset, item_embedding_file(self._config, domain)
+        self._require_file(path, ITEM_TEXT)
+        ids = data.file_ids(domain, "item")
+        embedding = read_embedding(path, id_field="item_id")
+        rows, found = align(embedding, ids, data.num_total_item, known=data.file_tokens[domain].items)
+        _warn_of_zeros(path, rows, found)
+        self._report_coverage(f"{domain} items", found, len(set(ids.values()) - {0}), path)
+        return rows
+
     @cached_property
-    def users(self) -> np.ndarray:
-        """(n_users, D) float32, row u for user id u, zero where there is no embedding.
+    def users(self) -> UserVectors:
+        """The vectors of the users' profiles, by ids of users and numbers of events.
 
         Raises:
             UserError: a ``.useremb`` file that is missing or malformed.
         """
-        data = self._dataset
-        path = user_embedding_file(self._config)
+        data, path = self._dataset, user_embedding_file(self._config)
         check_embedding_files([item_embedding_file(self._config, domain) for domain in DOMAINS], path)
-        self._warn_of_another_split(path)
-        return self._read_rows(
-            path,
-            "user_id",
-            ids={**data.file_ids("source", "user"), **data.token_ids("target", "user")},
-            count=data.num_total_user,
-            known=data.file_tokens["source"].users | data.file_tokens["target"].users,
-            label="users",
-            feature=USER_TEXT,
-        )
+        self._require_file(path, USER_TEXT)
+        ids = {**data.file_ids("source", "user"), **data.token_ids("target", "user")}
+        known = data.file_tokens["source"].users | data.file_tokens["target"].users
+        users, found = align_users(read_user_embedding(path), ids, data.num_total_user, known)
+        _warn_of_zeros(path, users.vectors, len(users.vectors) - 1 if users.is_as_of else found)
+        self._report_coverage("users", found, len(set(ids.values()) - {0}), path)
+        if users.is_as_of:
+            self._report_targets(path, users)
+        else:
+            self._warn_of_another_split(path)
+            logger.info(
+                "%s does not say from how many interactions its vectors were made: in training, targets meet profiles "
+                "that have seen them (docs/protocol.md, 12)",
+                path,
+            )
+        return users
 
-    def _read_rows(
-        self,
-        path: Path,
-        id_field: str,
-        *,
-        ids: Mapping[str, int],
-        count: int,
-        known: Collection[str],
-        label: str,
-        feature: str,
-    ) -> np.ndarray:
-        """(count, D) float32 in the order of the ids; records and logs their coverage.
+    def _require_file(self, path: Path, feature: str) -> None:
+        """Refuse to do without a file.
 
         Args:
             path: the file.
-            id_field: its column of tokens.
-            ids: token -> id below ``count``.
-            count: number of ids, padding included.
-            known: every token of the data set's files.
-            label: whose embeddings they are, for coverage and log.
-            feature: what they are to a model, for the error.
+            feature: what it is to a model.
         """
-        if not path.exists():
-            options = [f" --{name}={self._config[name]}" for name in EMBEDDING_FILES if self._config[name]]
-            model = self._config.model_class
-            setting = model.setting_without(feature, self._config.final_config_dict)
-            raise UserError(
-                f"{path} does not exist: make it with `run_lecdsr.py embed --dataset {self._config['dataset']}"
-                f"{''.join(options)}`"
-                + (f", or train without it by {setting}" if setting else f"; {model.__name__} cannot do without it")
-            )
-        rows, found = embedding_file.align(
-            embedding_file.read_embedding(path, id_field=id_field), ids, count, known=known
+        if path.exists():
+            return
+        options = [f" --{name}={self._config[name]}" for name in EMBEDDING_FILES if self._config[name]]
+        model = self._config.model_class
+        setting = model.setting_without(feature, self._config.final_config_dict)
+        raise UserError(
+            f"{path} does not exist: make it with `run_lecdsr.py embed --dataset {self._config['dataset']}"
+            f"{''.join(options)}`"
+            + (f", or train without it by {setting}" if setting else f"; {model.__name__} cannot do without it")
         )
-        total = len(set(ids.values()) - {0})
-        zeros = found - int(rows.any(axis=1).sum())
-        if zeros:
-            logger.warning(
-                "%s: %d of %d vectors hold zeros only, as if their texts had no embedding: embed them again, or delete "
-                "their lines",
-                path, zeros, found,
-            )  # fmt: skip
-        self.coverage[label] = {"with_embedding": int(found), "total": total, "file": path.name}
+
+    def _report_coverage(self, label: str, found: int, total: int, path: Path) -> None:
+        """Record and log how many items or users have a vector.
+
+        Args:
+            label: whose vectors they are.
+            found, total: how many have one, and how many there are.
+            path: the file.
+        """
+        self.coverage[label] = {"with_embedding": found, "total": total, "file": path.name}
         if found < total:
             logger.warning("%d of %d %s have no LLM embedding and get a zero vector", total - found, total, label)
-        return rows
+
+    def _report_targets(self, path: Path, users: UserVectors) -> None:
+        """Say how many targets of each split meet a profile, and which profiles none can meet."""
+        log = self._dataset.log
+        counts = []
+        for phase, name in zip(PHASES, ("training", "validation", "test"), strict=True):
+            target = self._dataset.targets(phase)
+            met = np.count_nonzero(users.rows_at(log.user[target], log.n_earlier[target]))
+            counts.append(f"{met:,} of {len(target):,} {name}")
+        logger.info(
+            "%s: a profile of earlier interactions for %s targets",
+            path,
+            " and ".join([", ".join(counts[:2]), counts[2]]),
+        )
+        if beyond := _count_beyond(users, log):
+            logger.warning(
+                "%s: %d of %d profiles were made from more interactions than the user has here, so that nothing meets "
+                "them: make them from the interactions in use",
+                path, beyond, len(users.user) - 1,
+            )  # fmt: skip
 
     def _warn_of_another_split(self, path: Path) -> None:
         """Warn where profiles were made from the training interactions of another split, among which may be validation
@@ -146,3 +155,20 @@ class LLMFeatures:
                 "interactions",
                 path, *difference,
             )  # fmt: skip
+
+
+def _warn_of_zeros(path: Path, rows: np.ndarray, found: int) -> None:
+    """Warn where some of the ``found`` vectors of a file, which are among the rows, hold zeros only."""
+    if zeros := found - int(rows.any(axis=1).sum()):
+        logger.warning(
+            "%s: %d of %d vectors hold zeros only, as if their texts had no embedding: embed them again, or delete "
+            "their lines",
+            path, zeros, found,
+        )  # fmt: skip
+
+
+def _count_beyond(users: UserVectors, log: EventLog) -> int:
+    """How many profiles were made from more interactions than come before the next one of their user."""
+    most = np.zeros(max(int(users.user.max()), int(log.user.max())) + 1, dtype=np.int64)
+    np.maximum.at(most, log.user, log.n_earlier + 1)
+    return int(np.count_nonzero(users.events > most[users.user]))

@@ -37,7 +37,7 @@ class _SequenceWindows:
         count: (C,) int64, how many of its newest positions are trained on.
         length: (C,) int64, how many positions hold an interaction.
         target_item: (E,) int64 on the device, the item of each interaction that is a target, 0 for the others.
-        n_earlier: (E,) int64 on the device, of each interaction.
+        n_earlier: (E,) int32 on the device, of each interaction.
     """
 
     end: Tensor
@@ -56,7 +56,7 @@ class _SequenceWindows:
         end, count = (column[rows].to(device).unsqueeze(1) for column in (self.end, self.count))
         back = torch.arange(max_length - 1, -1, -1, device=device)  # distance of each position from the newest
         target = (end - back).clamp(min=0)
-        return self.target_item[target] * (back < count), self.n_earlier[target]
+        return self.target_item[target] * (back < count), self.n_earlier[target].long()
 
 
 class TrainLoader:
@@ -164,7 +164,7 @@ class TrainLoader:
             count=torch.from_numpy(count),
             length=torch.from_numpy(length),
             target_item=torch.from_numpy(np.where(chosen, log.item, 0).astype(np.int64)).to(self.device),
-            n_earlier=torch.from_numpy(log.n_earlier.astype(np.int64)).to(self.device),
+            n_earlier=torch.from_numpy(log.n_earlier).to(self.device),
         )
 
     def set_epoch(self, epoch: int) -> None:

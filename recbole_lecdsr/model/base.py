@@ -26,6 +26,7 @@ from recbole_lecdsr.data.constants import (
     DOMAIN_PLACE_FIELD,
     DOMAINS,
     ITEM_TEXT,
+    N_EARLIER_FIELD,
     PLACE_FIELD,
     RELATIVE_TIME_FIELD,
     TARGET_FIELD,
@@ -271,6 +272,7 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
             interaction[self.time_seq_field],
             interaction[DOMAIN_FIELD],
             interaction[self.user_field],
+            interaction[N_EARLIER_FIELD],
         )
 
     def domain_windows(self, interaction: Interaction) -> DomainWindows:

@@ -14,11 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_lecdsr.data.user_vectors import UserVectors
 from recbole_lecdsr.model.modules.adapter import Adapter
 from recbole_lecdsr.model.modules.attention import AttentionBlock, TimeEmbedding
 from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.modules.dropout import Dropout
 from recbole_lecdsr.model.modules.pca import principal_components
+from recbole_lecdsr.model.modules.profile_rows import ProfileRows
 from recbole_lecdsr.model.modules.spectral_fusion import Items, SpectralGate
 from recbole_lecdsr.model.sequence_input import SequenceInput
 
@@ -35,7 +37,7 @@ class CausalNetwork(nn.Module):
         embedding_size: d.
         hidden_size: H of both adapters.
         item_embedding: x, (n_items, D) float32, frozen, or None for the variant without item semantics.
-        user_embedding: y, (n_users, D) float32, frozen, or None for the variant without profile.
+        user_vectors: y, frozen, and which of them a target may meet; None for the variant without profile.
         semantic_fusion: False for the variant in which an interaction is its item ID alone.
         aligned: whether T is trained to align with E; without that and without fusion there is no T.
         init_from_text: the item-ID table starts as the principal components of x instead of at random.
@@ -59,7 +61,7 @@ class CausalNetwork(nn.Module):
         embedding_size: int,
         hidden_size: int,
         item_embedding: Tensor | None,
-        user_embedding: Tensor | None,
+        user_vectors: UserVectors | None,
         semantic_fusion: bool = True,
         aligned: bool = True,
         init_from_text: bool = True,
@@ -78,15 +80,18 @@ class CausalNetwork(nn.Module):
         self.event_time = TimeEmbedding(time_embedding_size, embedding_size) if time_embedding_size else None
         self.query_time = TimeEmbedding(time_embedding_size, embedding_size) if time_embedding_size else None
         self.register_buffer("item_text", item_embedding, persistent=False)
-        self.register_buffer("user_text", user_embedding, persistent=False)
+        self.register_buffer(
+            "user_text", None if user_vectors is None else torch.from_numpy(user_vectors.vectors), persistent=False
+        )
+        self.profile_rows = None if user_vectors is None else ProfileRows(user_vectors)
         has_text = None if item_embedding is None else item_embedding.ne(0).any(dim=1)
         self.register_buffer("has_text", has_text, persistent=False)  # (n_items,) bool
         self.item_adapter: Adapter | None = None
         if item_embedding is not None and (semantic_fusion or aligned):
             self.item_adapter = Adapter(item_embedding.shape[1], hidden_size, embedding_size)
         self.fusion = SpectralGate(embedding_size) if semantic_fusion and item_embedding is not None else None
-        if user_embedding is not None:
-            self.user_adapter = Adapter(user_embedding.shape[1], hidden_size, embedding_size)
+        if user_vectors is not None:
+            self.user_adapter = Adapter(user_vectors.vectors.shape[1], hidden_size, embedding_size)
             self.profile_weight = nn.Parameter(torch.zeros(2, embedding_size))
         self.input_norm = nn.LayerNorm(embedding_size)
         self.blocks = nn.ModuleList(
@@ -151,15 +156,27 @@ class CausalNetwork(nn.Module):
         state = self.output_norm(hidden)
         return state if self.query_time is None else state + self.query_time(relative_time)
 
-    def queries(self, state: Tensor, domain: Tensor, user: Tensor) -> Tensor:
-        """Queries of targets (docs/models.md, eq. 27): states (N, d), domains and users (N,) int64 -> (N, d)."""
-        if self.user_text is None:
+    def queries(self, state: Tensor, domain: Tensor, user: Tensor, n_earlier: Tensor) -> Tensor:
+        """Queries of targets (docs/models.md, eq. 27).
+
+        Args:
+            state: (N, d), the states after the interactions before the targets.
+            domain, user: (N,) int64, of the targets.
+            n_earlier: (N,) int64, how many interactions of the user come before each.
+
+        Returns:
+            (N, d).
+        """
+        if self.profile_rows is None:
             return state
-        distinct, index = torch.unique(user, return_inverse=True)
+        row = self.profile_rows(user, n_earlier)
+        distinct, index = torch.unique(row, return_inverse=True)
         profile = F.embedding(index, self.dropout(self.user_adapter.adapt_rows(self.user_text, distinct)))
         if self.training and self.profile_dropout:
             kept = torch.rand(len(state), 1, device=state.device) >= self.profile_dropout
             profile = profile * kept
+        if self.profile_rows.is_as_of:
+            profile = profile * row.ne(0).unsqueeze(1)
         return state + self.profile_weight[domain] * profile
 
     def fuse(self, items: Items) -> Tensor:
@@ -197,7 +214,7 @@ class CausalNetwork(nn.Module):
                 part[rows, -filled:] for part in (item_seq, index, next_domain, inputs.time_seq)
             )
             state[rows] = self.states(F.embedding(indices, fused), item.ne(0), domains, times)[:, -1]
-        return self.queries(state, inputs.domain, inputs.user)
+        return self.queries(state, inputs.domain, inputs.user, inputs.n_earlier)
 
     def as_inner_product(self, query: Tensor) -> Tensor:
         """The queries themselves: there is no bias."""

@@ -15,6 +15,7 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_lecdsr.data.constants import N_EARLIER_FIELD
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.model.base import ITEM_TEXT, TIME, USER_TEXT, CrossDomainSequentialRecommender
 from recbole_lecdsr.model.causal_network import CausalNetwork
@@ -30,11 +31,12 @@ _TRAIN_SAMPLES = {"causal": "sequences", "published": "targets"}  # what each ne
 
 
 class _Trainable(NamedTuple):
-    """A network, what it is trained by, and the field of a batch that holds the targets."""
+    """A network, what it is trained by, and the fields of a batch that hold the targets and what comes before them."""
 
     network: CausalNetwork | LeCDSRNetwork
     objective: SequenceObjective | WindowObjective
     target_field: str
+    n_earlier_field: str
 
 
 class LeCDSR(CrossDomainSequentialRecommender):
@@ -67,7 +69,7 @@ class LeCDSR(CrossDomainSequentialRecommender):
             "embedding_size": config["embedding_size"],
             "hidden_size": config["adapter_hidden_size"],
             "item_embedding": None if config["no_item_semantics"] else _tensor(dataset.item_embedding()),
-            "user_embedding": None if config["no_user_profile"] else _tensor(dataset.user_embedding()),
+            "user_vectors": None if config["no_user_profile"] else dataset.user_vectors(),
             "semantic_fusion": not config["no_semantic_fusion"],
         }
         objective = {
@@ -80,7 +82,7 @@ class LeCDSR(CrossDomainSequentialRecommender):
         made = make(config, network, objective)
         self.network: CausalNetwork | LeCDSRNetwork = made.network
         self.objective: SequenceObjective | WindowObjective = made.objective
-        self.training_target_field: str = made.target_field
+        self.training_target_field, self.training_n_earlier_field = made.target_field, made.n_earlier_field
 
     def _make_causal(self, config: Any, network: dict[str, Any], objective: dict[str, Any]) -> _Trainable:
         made = CausalNetwork(
@@ -93,12 +95,14 @@ class LeCDSR(CrossDomainSequentialRecommender):
             profile_dropout=config["profile_dropout"],
             time_embedding_size=config["time_embedding_size"],
         )
-        return _Trainable(made, SequenceObjective(made, **objective), self.target_seq_field)
+        n_earlier_field = N_EARLIER_FIELD + self.list_suffix
+        return _Trainable(made, SequenceObjective(made, **objective), self.target_seq_field, n_earlier_field)
 
     def _make_published(self, config: Any, network: dict[str, Any], objective: dict[str, Any]) -> _Trainable:
         made = LeCDSRNetwork(**network, n_users=self.total_num_users, mask_padding=config["mask_padding"])
         shared = config["train_neg_sample_args"]["shared"]
-        return _Trainable(made, WindowObjective(made, **objective, shared_negatives=shared), self.item_field)
+        objective["shared_negatives"] = shared
+        return _Trainable(made, WindowObjective(made, **objective), self.item_field, N_EARLIER_FIELD)
 
     @classmethod
     def check_parameters(cls, values: Mapping[str, Any]) -> list[str]:
@@ -136,9 +140,8 @@ class LeCDSR(CrossDomainSequentialRecommender):
 
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """Ranking loss, and λ times the alignment loss where λ > 0; the trainer adds them up."""
-        return self.objective(
-            self.sequence_input(interaction), interaction[self.training_target_field], interaction[self.negative_field]
-        )
+        inputs = self.sequence_input(interaction)._replace(n_earlier=interaction[self.training_n_earlier_field])
+        return self.objective(inputs, interaction[self.training_target_field], interaction[self.negative_field])
 
     def count_loss_terms(self, interaction: Interaction) -> tuple[Tensor | int, ...]:
         """See `CrossDomainSequentialRecommender.count_loss_terms`."""

@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_lecdsr.data.user_vectors import UserVectors
 from recbole_lecdsr.model.modules.adapter import Adapter
 from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.modules.gates import FeatureGate, InstanceGate
+from recbole_lecdsr.model.modules.profile_rows import ProfileRows
 from recbole_lecdsr.model.modules.spectral_fusion import SemanticFusion
 from recbole_lecdsr.model.modules.window_encoder import Windows, encode_windows
 from recbole_lecdsr.model.sequence_input import SequenceInput
@@ -33,7 +35,7 @@ class LeCDSRNetwork(nn.Module):
         embedding_size: d.
         hidden_size: H of both adapters.
         item_embedding: x, (n_items, D) float32, frozen, or None for the variant without item semantics.
-        user_embedding: y, (n_users, D) float32, frozen, or None for a trainable embedding of the user.
+        user_vectors: y, frozen, and which of them a target may meet; None for a trainable embedding of the user.
         semantic_fusion: False for the variant in which T enters at the feature gate alone.
         mask_padding: True keeps padding out of fusion, gates and means; False is the published behaviour.
     """
@@ -50,7 +52,7 @@ class LeCDSRNetwork(nn.Module):
         embedding_size: int,
         hidden_size: int,
         item_embedding: Tensor | None,
-        user_embedding: Tensor | None,
+        user_vectors: UserVectors | None,
         semantic_fusion: bool = True,
         mask_padding: bool = True,
     ):
@@ -63,11 +65,14 @@ class LeCDSRNetwork(nn.Module):
         # Buffers, not parameters: frozen, neither optimised nor initialised, and not saved with the weights, since
         # they are read from the data set's own files.
         self.register_buffer("item_text", item_embedding, persistent=False)
-        self.register_buffer("user_text", user_embedding, persistent=False)
+        self.register_buffer(
+            "user_text", None if user_vectors is None else torch.from_numpy(user_vectors.vectors), persistent=False
+        )
+        self.profile_rows = None if user_vectors is None else ProfileRows(user_vectors)
         if item_embedding is not None:
             self.item_adapter = Adapter(item_embedding.shape[1], hidden_size, embedding_size)
-        if user_embedding is not None:
-            self.user_adapter = Adapter(user_embedding.shape[1], hidden_size, embedding_size)
+        if user_vectors is not None:
+            self.user_adapter = Adapter(user_vectors.vectors.shape[1], hidden_size, embedding_size)
         else:
             self.user_id = nn.Embedding(n_users, embedding_size)
         fuse = semantic_fusion and item_embedding is not None
@@ -83,24 +88,23 @@ class LeCDSRNetwork(nn.Module):
             if parameter.dim() >= 2 and name != "fusion.filter":
                 nn.init.xavier_normal_(parameter)
 
-    def user(self, user: Tensor) -> Tensor:
-        """U, (B,) int -> (B, d)."""
-        return self.user_id(user) if self.user_text is None else self.user_adapter.adapt_rows(self.user_text, user)
+    def user(self, user: Tensor, n_earlier: Tensor) -> Tensor:
+        """U, (B, d), of the users of targets with so many interactions before them, (B,) int64 each."""
+        if self.profile_rows is None:
+            return self.user_id(user)
+        return self.user_adapter.adapt_rows(self.user_text, self.profile_rows(user, n_earlier))
 
-    def encode(
-        self, item_seq: Tensor, position: Tensor, user: Tensor, align_temperature: float | None = None
-    ) -> Encoded:
+    def encode(self, inputs: SequenceInput, align_temperature: float | None = None) -> Encoded:
         """Encode a batch of windows.
 
         Args:
-            item_seq: s, (B, L) int64, left-padded with 0, newest last.
-            position: p, (B, L) int64, counted backwards within each domain.
-            user: (B,) int64.
+            inputs: B windows.
             align_temperature: τ₂ of the alignment loss, a mean over B and the (real) positions; None for no such loss.
         """
+        item_seq = inputs.item_seq
         distinct, index = torch.unique(item_seq, return_inverse=True)  # the adapter runs once for each
         semantics = None if self.item_text is None else self.item_adapter.adapt_rows(self.item_text, distinct)
-        profile = self.user(user)
+        profile = self.user(inputs.user, inputs.n_earlier)
         feature_logits = self.feature_gate.user(profile) + self.feature_gate.item.bias
         if self.fusion is None and semantics is not None:
             feature_logits = feature_logits + self.feature_gate.item.bias  # T passes the linear map too
@@ -112,7 +116,7 @@ class LeCDSRNetwork(nn.Module):
             feature=self.feature_gate.item.weight,
             feature_logits=feature_logits,
             instance=self.instance_gate.item,
-            instance_logits=self.instance_gate.logits(profile, self.position.weight, position),
+            instance_logits=self.instance_gate.logits(profile, self.position.weight, inputs.position),
         )
         positions = item_seq.numel() if mask is None else mask.sum()
         return Encoded(profile + pooled, align / torch.as_tensor(positions).clamp(min=1))
@@ -123,7 +127,7 @@ class LeCDSRNetwork(nn.Module):
 
     def query(self, inputs: SequenceInput) -> Tensor:
         """q, (B, d), whose inner product with row c of the output table, plus b_c, is the score of item c."""
-        return self.encode(inputs.item_seq, inputs.position, inputs.user).query
+        return self.encode(inputs).query
 
     def as_inner_product(self, query: Tensor) -> Tensor:
         """Queries (B, d) -> (B, d + 1), whose inner products with `item_vectors` are the scores, bias included."""

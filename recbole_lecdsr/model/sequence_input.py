@@ -17,6 +17,8 @@ class SequenceInput(NamedTuple):
         time_seq: (B, L) float32 in [0, 1], relative time of each interaction (`EventLog.relative_time`).
         domain: (B,) int64, domain of the target.
         user: (B,) int64.
+        n_earlier: (B,) int64, how many interactions of the user come before the target, of which the window holds the
+            newest; where the targets of all positions are trained on, (B, L), of each of these.
     """
 
     item_seq: Tensor
@@ -25,3 +27,4 @@ class SequenceInput(NamedTuple):
     time_seq: Tensor
     domain: Tensor
     user: Tensor
+    n_earlier: Tensor

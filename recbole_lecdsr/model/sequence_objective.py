@@ -43,7 +43,7 @@ class SequenceObjective:
         """Loss of a batch, from one gathering of all the items that take part.
 
         Args:
-            inputs: B sequences; ``domain`` is that of the item after the newest position.
+            inputs: B sequences; ``domain`` is that of the item after the newest position, ``n_earlier`` (B, L).
             target: (B, L) int64, the item after each position; 0 where it is not trained on.
             negative: (2, N) int64, items of each domain; 0 beyond the size of a domain.
 
@@ -53,8 +53,8 @@ class SequenceObjective:
         item_seq = inputs.item_seq
         next_domain = shift_left(inputs.domain_seq, inputs.domain)
         filled = int(item_seq.ne(0).any(dim=0).sum())  # columns that hold an interaction
-        item_seq, target, next_domain, time_seq = (
-            part[:, -filled:] for part in (item_seq, target, next_domain, inputs.time_seq)
+        item_seq, target, next_domain, time_seq, n_earlier = (
+            part[:, -filled:] for part in (item_seq, target, next_domain, inputs.time_seq, inputs.n_earlier)
         )
         row, column = torch.nonzero(target, as_tuple=True)
         positive, domain = target[row, column], next_domain[row, column]
@@ -75,7 +75,7 @@ class SequenceObjective:
         in_sequences = Items(identity.index_select(0, read), None if semantics is None else semantics[: len(read)])
         embedded = F.embedding(sequence_index.view(item_seq.shape), self.network.fuse(in_sequences))
         state = self.network.states(embedded, item_seq.ne(0), next_domain, time_seq)[row, column]
-        query = self.network.queries(state, domain, inputs.user[row])
+        query = self.network.queries(state, domain, inputs.user[row], n_earlier[row, column])
 
         scores, order = [], []
         negative_index = negative_index.view(negative.shape)

@@ -48,9 +48,7 @@ class WindowObjective:
             the ranking loss and, where λ > 0, the weighted alignment loss: scalars.
         """
         aligned = bool(self.align_weight) and self.network.item_text is not None
-        encoded = self.network.encode(
-            inputs.item_seq, inputs.position, inputs.user, self.align_temperature if aligned else None
-        )
+        encoded = self.network.encode(inputs, self.align_temperature if aligned else None)
         scores = self._scores(encoded.query, target.unsqueeze(1), negative, inputs.domain)
         ranking = self.ranking_loss(*scores, self.temperature)
         return (ranking, self.align_weight * encoded.alignment) if aligned else (ranking,)

@@ -76,7 +76,7 @@ def test_case_r17_embed_train_and_evaluate_in_another_format(settings, monkeypat
     assert min(report.items.values()) > 0 and report.users == report.n_users
     dataset = load(settings)
     dataset.item_embedding()
-    dataset.user_embedding()
+    dataset.user_vectors()
     assert all(part["with_embedding"] == part["total"] > 0 for part in dataset.coverage.values())
     assert train(settings, train_epochs=["BOTH:1"])["test_result"]
 

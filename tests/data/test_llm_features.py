@@ -22,7 +22,7 @@ def test_other_files_of_vectors_are_read_by_name(token_pair, tmp_path):
     write_vectors(folder / "other.useremb", "user", {token: [3.0] for token in USERS})
     dataset = load(token_pair, item_embedding_file="other.itememb", user_embedding_file="other.useremb")
     assert dataset.item_embedding()[1:].tolist() == [[1.0, 2.0]] * (len(dataset.item_token) - 1)
-    assert dataset.user_embedding()[1:].tolist() == [[3.0]] * len(USERS)
+    assert dataset.user_vectors().vectors[1:].tolist() == [[3.0]] * len(USERS)
     assert {values["file"] for values in dataset.coverage.values()} == {"other.itememb", "other.useremb"}
 
 
@@ -35,7 +35,7 @@ def test_a_name_of_another_file_that_cannot_be_one(token_pair, name):
 def test_another_file_that_is_missing_is_named_with_the_command_that_makes_it(token_pair):
     dataset = load(token_pair, user_embedding_file="history.useremb")
     with pytest.raises(UserError, match=r"history\.useremb does not exist.*--user_embedding_file=history\.useremb"):
-        dataset.user_embedding()
+        dataset.user_vectors()
 
 
 def test_the_vector_of_an_item_of_both_domains_may_stand_in_either_file(token_pair, tmp_path):
@@ -47,14 +47,14 @@ def test_the_vector_of_an_item_of_both_domains_may_stand_in_either_file(token_pa
 
 def test_the_rows_of_the_embedding_files_may_stand_in_any_order(token_pair, tmp_path):
     before = load(token_pair)
-    item, user = np.array(before.item_embedding()), np.array(before.user_embedding())
+    item, user = np.array(before.item_embedding()), np.array(before.user_vectors().vectors)
     for domain in DOMAINS:
         path = tmp_path / "dataset" / "pair" / domain / f"{domain}.itememb"
         write_vectors(path, "item", shuffled_vectors(ITEMS[domain], seed=8))
     write_vectors(tmp_path / "dataset" / "pair" / "pair.useremb", "user", shuffled_vectors(USERS, seed=9))
     after = load(token_pair)
     np.testing.assert_array_equal(after.item_embedding(), item)
-    np.testing.assert_array_equal(after.user_embedding(), user)
+    np.testing.assert_array_equal(after.user_vectors().vectors, user)
 
 
 def test_rows_fit_their_tokens_when_they_come_from_the_cache(token_pair, tmp_path):
@@ -83,7 +83,7 @@ def test_case_r16_vectors_of_zeros_are_counted_and_warned_of(token_pair, tmp_pat
     write_vectors(tmp_path / "dataset" / "pair" / "pair.useremb", "user", {user: [0.0] for user in USERS})
     dataset = load(token_pair)
     dataset.item_embedding()
-    dataset.user_embedding()
+    dataset.user_vectors()
     assert "target.itememb: 2 of 13 vectors hold zeros only" in caplog.text
     assert "pair.useremb: 14 of 14 vectors hold zeros only" in caplog.text
     assert dataset.coverage["target items"]["with_embedding"] == 13

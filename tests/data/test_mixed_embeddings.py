@@ -52,4 +52,4 @@ def test_case_t2_a_broken_sidecar_of_user_vectors_is_an_error_with_a_remedy(tmp_
     settings = write_pair(tmp_path, random_events())
     (tmp_path / "pair" / "pair.useremb.json").write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match=r"pair.useremb.json, line 1: must be a JSON object"):
-        load(settings).user_embedding()
+        load(settings).user_vectors()

@@ -51,7 +51,7 @@ def assert_aligned(dataset: CrossDomainSequentialDataset, alias: dict[str, str] 
     alias = alias or {}
     for kind, tokens, matrix in (
         ("item", dataset.item_token, dataset.item_embedding()),
-        ("user", dataset.user_token, dataset.user_embedding()),
+        ("user", dataset.user_token, dataset.user_vectors().vectors),
     ):
         assert tokens[0] == "[PAD]"
         assert not matrix[0].any()

@@ -315,10 +315,10 @@ def test_candidates_are_never_what_the_user_had_unless_repeatable(tmp_path):
 def test_vectors_made_for_another_split_are_warned_of(tmp_path, caplog):
     settings = write_pair(tmp_path, random_events(5))
     (tmp_path / "pair" / "pair.useremb.json").write_text(json.dumps({"split": {"RS": [0.8, 0.1, 0.1]}}))
-    load(settings).user_embedding()
+    load(settings).user_vectors()
     assert "may contain validation or test interactions" in caplog.text
     caplog.clear()
-    load(settings, eval_args={"split": {"RS": [0.8, 0.1, 0.1]}}).user_embedding()
+    load(settings, eval_args={"split": {"RS": [0.8, 0.1, 0.1]}}).user_vectors()
     assert "may contain" not in caplog.text
 
 

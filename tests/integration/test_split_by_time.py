@@ -187,7 +187,7 @@ def test_user_vectors_are_those_of_users_with_training_interactions(tmp_path, lo
     assert sorted(average_item_vectors(data, items).tokens) == sorted(data.user_token[trained])
     assert len(trained) < 40
     (tmp_path / "pair" / "pair.useremb.json").write_text(json.dumps({"split": BY_TIME["split"], "group_by": "user"}))
-    data.user_embedding()
+    data.user_vectors()
     assert "made for group_by user, but this run has none" in caplog.text
 
 

@@ -6,6 +6,7 @@ import torch
 from recbole_cdr.utils import train_mode2state
 
 from recbole_lecdsr.data.loaders import data_preparation
+from recbole_lecdsr.data.user_vectors import UserVectors
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.causal_network import CausalNetwork, shift_left
 from recbole_lecdsr.model.modules.pca import principal_components
@@ -19,9 +20,13 @@ VARIANTS = [
     {"semantic_fusion": False},
     {"semantic_fusion": False, "aligned": False},
     {"item_embedding": None, "init_from_text": False},
-    {"user_embedding": None},
+    {"user_vectors": None},
     {"time_embedding_size": 5},
 ]
+
+
+def one_per_user(profile: torch.Tensor) -> UserVectors:
+    return UserVectors.one_per_user(profile.numpy())
 
 
 def make(**settings) -> CausalNetwork:
@@ -32,7 +37,7 @@ def network(**changes) -> CausalNetwork:
     torch.manual_seed(0)
     text, profile = torch.randn(12, 7), torch.randn(5, 7)
     text[0] = text[3] = 0
-    settings = {"item_embedding": text, "user_embedding": profile, **changes}
+    settings = {"item_embedding": text, "user_vectors": one_per_user(profile), **changes}
     net = make(**settings).eval()
     with torch.no_grad():  # what starts at zero would hide its faults
         for parameter in net.parameters():
@@ -49,7 +54,8 @@ USERS = torch.tensor([1, 2, 3])
 
 
 def inputs(item_seq, domain_seq, time_seq, domain, user) -> SequenceInput:
-    return SequenceInput(item_seq, torch.zeros_like(item_seq), domain_seq, time_seq, domain, user)
+    n_earlier = item_seq.ne(0).sum(dim=1)
+    return SequenceInput(item_seq, torch.zeros_like(item_seq), domain_seq, time_seq, domain, user, n_earlier)
 
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
@@ -125,7 +131,7 @@ def test_a_fresh_network_is_self_attention_over_the_ids_alone():
     """Fusion, profile and their ablations start from the same scores, so that each has to earn its part."""
     torch.manual_seed(0)
     text, profile = torch.randn(12, 7), torch.randn(5, 7)
-    net = make(item_embedding=text, user_embedding=profile).eval()
+    net = make(item_embedding=text, user_vectors=one_per_user(profile)).eval()
     query = net.query(inputs(WINDOWS, DOMAINS, TIMES, ASKED, USERS))
     assert torch.allclose(query, net.query(inputs(WINDOWS, DOMAINS, TIMES, ASKED, torch.tensor([4, 3, 2]))), atol=1e-6)
 
@@ -141,13 +147,13 @@ def test_the_table_starts_as_the_principal_components_of_the_texts():
     similarity, ours = centred @ centred.T, components[known] @ components[known].T
     assert torch.allclose(ours / ours.norm(), similarity / similarity.norm(), atol=1e-4), "all 7 components fit into 8"
     torch.manual_seed(0)
-    table = make(item_embedding=text, user_embedding=None).item_id.weight.detach()
+    table = make(item_embedding=text, user_vectors=None).item_id.weight.detach()
     assert torch.allclose(table[known], 0.5 * components[known]) and table[3].any() and not table[0].any()
 
 
 def test_texts_that_are_all_alike_leave_the_table_at_random():
     assert not principal_components(torch.ones(5, 3), 2).any()
-    assert make(n_items=5, item_embedding=torch.ones(5, 3), user_embedding=None).item_id.weight[1:].any(dim=1).all()
+    assert make(n_items=5, item_embedding=torch.ones(5, 3), user_vectors=None).item_id.weight[1:].any(dim=1).all()
 
 
 def test_texts_that_are_not_there_cannot_start_a_table():
@@ -179,7 +185,7 @@ def test_the_loss_of_a_sequence_is_that_of_its_targets_one_by_one(tmp_path, loss
         real, times = batch["item_id_list"][row : row + 1].ne(0), batch["relative_time_list"][row : row + 1]
         state = net.states(events, real, asked[row : row + 1], times)[:, column]
         domain = asked[row, column]
-        query = net.queries(state, domain.view(1), batch["user_id"][row : row + 1])
+        query = net.queries(state, domain.view(1), batch["user_id"][row : row + 1], batch["n_earlier"][row].view(1))
         positive = batch["target_list"][row, column]
         negative = batch["neg_item_id"][domain]
         negative = negative[(negative != positive) & (negative != 0)]

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from recbole_lecdsr.data.user_vectors import UserVectors
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
 from recbole_lecdsr.model.ranking_losses import RANKING_LOSSES
+from recbole_lecdsr.model.sequence_input import SequenceInput
 
 GOLDEN = Path(os.environ.get("LECDSR_GOLDEN") or Path(__file__).parents[1] / "golden" / "lecdsr_reference.npz")
 TAU, TAU_ALIGN, LAMBDA, TOLERANCE = 3.0, 3.0, 0.3, 1e-4
@@ -72,7 +74,9 @@ def test_published_scores_losses_and_gradients_are_reproduced(golden, variant, l
         embedding_size=d,
         hidden_size=weights.get("adapter_text.0.weight", weights.get("adapter_user.0.weight")).shape[0],
         item_embedding=None if variant == "no_item_semantics" else weights["llm_item.weight"],
-        user_embedding=None if variant == "no_user_profile" else weights["llm_user.weight"],
+        user_vectors=None
+        if variant == "no_user_profile"
+        else UserVectors.one_per_user(weights["llm_user.weight"].numpy()),
         semantic_fusion=variant != "no_semantic_fusion",
         mask_padding=False,
     )
@@ -82,7 +86,9 @@ def test_published_scores_losses_and_gradients_are_reproduced(golden, variant, l
             if name in ours:
                 ours[name].copy_(weights[theirs].reshape(ours[name].shape))
 
-    encoded = network.encode(inputs["item_seq"], inputs["position"], inputs["user"], TAU_ALIGN)
+    windows, user = inputs["item_seq"], inputs["user"]
+    unread = windows, windows, user  # domains and times are not read
+    encoded = network.encode(SequenceInput(windows, inputs["position"], *unread, user, user), TAU_ALIGN)
     scores = network.score(encoded.query, inputs["candidates"])
     ranking, align = RANKING_LOSSES[loss](scores[:, 0], scores[:, 1:], TAU), encoded.alignment
     total = ranking + LAMBDA * align

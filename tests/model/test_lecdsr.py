@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from recbole_lecdsr.data.loaders import data_preparation
+from recbole_lecdsr.data.user_vectors import UserVectors
 from recbole_lecdsr.model.modules.spectral_fusion import fourier_matrices
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
 from recbole_lecdsr.model.sequence_input import SequenceInput
@@ -62,7 +63,7 @@ def network(**changes) -> LeCDSRNetwork:
     text[0] = text[3] = 0
     return LeCDSRNetwork(
         n_users=5, n_items=12, max_length=6, embedding_size=8, hidden_size=4, item_embedding=text,
-        user_embedding=profile, **changes,
+        user_vectors=UserVectors.one_per_user(profile.numpy()), **changes,
     )  # fmt: skip
 
 
@@ -70,7 +71,7 @@ WINDOWS = torch.tensor([[0, 0, 0, 1, 2, 3], [0, 4, 5, 6, 7, 8], [0, 0, 0, 0, 0, 
 POSITIONS = torch.tensor([[0, 0, 0, 2, 1, 1], [0, 3, 2, 1, 2, 1], [0, 0, 0, 0, 0, 0]])
 USERS = torch.tensor([1, 2, 3])
 NONE = torch.zeros_like(WINDOWS)
-INPUTS = SequenceInput(WINDOWS, POSITIONS, NONE, NONE, USERS, USERS)
+INPUTS = SequenceInput(WINDOWS, POSITIONS, NONE, NONE, USERS, USERS, USERS)
 
 
 @pytest.mark.parametrize("changes", [{}, {"semantic_fusion": False}], ids=str)

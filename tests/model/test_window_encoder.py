@@ -7,13 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recbole_lecdsr.data.user_vectors import UserVectors
 from recbole_lecdsr.model.modules import window_encoder
 from recbole_lecdsr.model.published_network import LeCDSRNetwork
+from recbole_lecdsr.model.sequence_input import SequenceInput
 
 LENGTH, SIZE, ITEMS, USERS, TAU = 5, 6, 9, 4, 0.7
 WINDOWS = torch.tensor([[0, 0, 1, 2, 1], [3, 4, 5, 6, 7], [0, 0, 0, 0, 8], [0, 0, 0, 0, 0], [0, 2, 2, 3, 8]])
 POSITIONS = torch.tensor([[0, 0, 2, 1, 1], [3, 2, 2, 1, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0], [0, 4, 3, 2, 1]])
 PROFILES = torch.tensor([1, 2, 3, 1, 0])
+INPUTS = SequenceInput(WINDOWS, POSITIONS, WINDOWS, WINDOWS, PROFILES, PROFILES, PROFILES)  # what is read, and anything
 
 
 def network(mask_padding: bool, fusion: bool, texts: bool) -> LeCDSRNetwork:
@@ -21,7 +24,7 @@ def network(mask_padding: bool, fusion: bool, texts: bool) -> LeCDSRNetwork:
     item, user = torch.randn(ITEMS, 7), torch.randn(USERS, 7)
     made = LeCDSRNetwork(
         n_users=USERS, n_items=ITEMS, max_length=LENGTH, embedding_size=SIZE, hidden_size=8,
-        item_embedding=item if texts else None, user_embedding=user,
+        item_embedding=item if texts else None, user_vectors=UserVectors.one_per_user(user.numpy()),
         semantic_fusion=fusion, mask_padding=mask_padding,
     )  # fmt: skip
     with torch.no_grad():
@@ -70,7 +73,7 @@ def test_values_and_gradients_are_those_of_the_equations(monkeypatch, mask_paddi
     monkeypatch.setattr(window_encoder, "_CHUNK_BYTES", rows_per_chunk * LENGTH * SIZE * 4)
     net = network(mask_padding, fusion, texts)
     weight = torch.randn(len(WINDOWS), SIZE)
-    encoded = net.encode(WINDOWS, POSITIONS, PROFILES, TAU)
+    encoded = net.encode(INPUTS, TAU)
     query, align = equations(net)
 
     torch.testing.assert_close(encoded.query, query, rtol=1e-5, atol=1e-5)
@@ -90,7 +93,7 @@ def test_bfloat16_of_autocast_changes_gradients_by_less_than_a_hundredth():
     gradients = []
     for enabled in (False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            encoded = net.encode(WINDOWS, POSITIONS, PROFILES, TAU)
+            encoded = net.encode(INPUTS, TAU)
         loss = (encoded.query * weight).sum() + encoded.alignment
         made = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
         gradients.append(torch.cat([part.flatten() for part in made if part is not None]))
@@ -101,6 +104,6 @@ def test_bfloat16_of_autocast_changes_gradients_by_less_than_a_hundredth():
 def test_nothing_is_kept_for_a_gradient_that_nobody_wants():
     net = network(mask_padding=True, fusion=True, texts=True)
     with torch.no_grad():
-        scored = net.encode(WINDOWS, POSITIONS, PROFILES)
+        scored = net.encode(INPUTS)
     assert scored.query.grad_fn is None
-    torch.testing.assert_close(scored.query, net.encode(WINDOWS, POSITIONS, PROFILES, TAU).query)
+    torch.testing.assert_close(scored.query, net.encode(INPUTS, TAU).query)

@@ -1,7 +1,8 @@
 """The binary cache of an embedding file: one file, written whole, mapped into memory when read, without pickle.
 
 It holds a head of `HEAD` bytes (JSON, then its CRC-32), then the matrix as little-endian float32, which so begins on a
-page, then the tokens as UTF-8 separated by line feeds.
+page, then the numbers of events of the rows, if the source has them, as little-endian int64, then the tokens as UTF-8
+separated by line feeds.
 """
 
 from __future__ import annotations
@@ -12,20 +13,50 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import RawIOBase
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.dtypes import StringDType
 
 HEAD = 4096
 
-_FORMAT = "recbole_lecdsr embedding cache 2"
+_FORMAT = "recbole_lecdsr embedding cache 3"
 _PIECE = 1 << 20  # bytes read at once
 _CLOCK_TICK = 100_000_000  # ns; a file that changes twice within one tick of the clock has the same times after both
+
+
+class Rows(NamedTuple):
+    """Rows of an embedding file as they are parsed.
+
+    Attributes:
+        tokens: of the rows.
+        events: how many interactions each row was made from, (rows,) int64; None where the file does not say.
+        vectors: their vectors, in (…, D) float32 pieces.
+    """
+
+    tokens: list[str]
+    events: np.ndarray | None
+    vectors: list[np.ndarray]
+
+
+class Content(NamedTuple):
+    """What a cache holds.
+
+    Attributes:
+        tokens: (N,) StringDType.
+        events: (N,) int64, or None.
+        matrix: (N, D) float32, mapped read-only.
+        sizes: how many numbers each column of vectors has; they add up to D.
+    """
+
+    tokens: np.ndarray
+    events: np.ndarray | None
+    matrix: np.ndarray
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -37,9 +68,11 @@ class _Head:
         columns: digest of what was read from the source.
         source: `stamp` of the source.
         sha256: of the source.
-        rows, dims: shape of the matrix.
+        rows: N.
+        sizes: how many numbers of a row each column of vectors has.
+        has_events: whether each row has a number of events.
         matrix_checksum: CRC-32 of the matrix.
-        token_bytes, token_checksum: length and CRC-32 of the tokens.
+        rest_bytes, rest_checksum: length and CRC-32 of what follows the matrix.
     """
 
     format: str
@@ -47,10 +80,16 @@ class _Head:
     source: Mapping[str, int]
     sha256: str
     rows: int
-    dims: int
+    sizes: Sequence[int]
+    has_events: bool
     matrix_checksum: int
-    token_bytes: int
-    token_checksum: int
+    rest_bytes: int
+    rest_checksum: int
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in the matrix."""
+        return self.rows * sum(self.sizes)
 
 
 def stamp(source: BinaryIO) -> dict[str, int]:
@@ -71,7 +110,7 @@ def stamp(source: BinaryIO) -> dict[str, int]:
     }
 
 
-def load(cache: Path, source: BinaryIO, columns: str) -> tuple[np.ndarray, np.ndarray] | None:
+def load(cache: Path, source: BinaryIO, columns: str) -> Content | None:
     """Read a cache if it is valid.
 
     Args:
@@ -80,9 +119,9 @@ def load(cache: Path, source: BinaryIO, columns: str) -> tuple[np.ndarray, np.nd
         columns: digest of what is wanted from the source.
 
     Returns:
-        (N,) StringDType tokens and (N, D) float32, mapped read-only. None if there is no cache, if it is damaged or of
-        other columns, or if the source has changed: its size, or its times together with its SHA-256. All bytes are
-        read for their checksums, about 3 GB/s from the page cache.
+        Its content; None if there is no cache, if it is damaged or of other columns, or if the source has changed: its
+        size, or its times together with its SHA-256. All bytes are read for their checksums, about 3 GB/s from the page
+        cache.
     """
     try:
         # One handle to read and refresh: another process may replace the cache at any time.
@@ -96,8 +135,7 @@ def load(cache: Path, source: BinaryIO, columns: str) -> tuple[np.ndarray, np.nd
         head = _unpack(file.read(HEAD))
         if head is None or head.columns != columns:
             return None
-        start = HEAD + 4 * head.rows * head.dims
-        if os.fstat(file.fileno()).st_size != start + head.token_bytes:
+        if os.fstat(file.fileno()).st_size != HEAD + 4 * head.numbers + head.rest_bytes:
             return None
         now = stamp(source)
         if head.source != now or now["ctime"] == -1:
@@ -107,12 +145,15 @@ def load(cache: Path, source: BinaryIO, columns: str) -> tuple[np.ndarray, np.nd
                 with contextlib.suppress(OSError):
                     file.seek(0)
                     file.write(_pack(asdict(replace(head, source=now))))
-        if _checksum_matrix(file, head.rows * head.dims) != head.matrix_checksum:
+        if _checksum_matrix(file, head.numbers) != head.matrix_checksum:
             return None
-        text = file.readall()
-        if zlib.crc32(text) != head.token_checksum:
+        rest = file.readall()
+        if zlib.crc32(rest) != head.rest_checksum:
             return None
-        return _as_strings(text.decode().split("\n")), _map_matrix(file, head)
+        events, text = None, rest
+        if head.has_events:
+            events, text = np.frombuffer(rest, dtype="<i8", count=head.rows), rest[8 * head.rows :]
+        return Content(_as_strings(text.decode().split("\n")), events, _map_matrix(file, head), tuple(head.sizes))
 
 
 def recorded_digest(cache: Path, source: Path) -> str | None:
@@ -126,34 +167,44 @@ def recorded_digest(cache: Path, source: Path) -> str | None:
     return head.sha256 if head is not None and head.source == now and now["ctime"] != -1 else None
 
 
-def fill(file: IO[bytes], parts: Iterable[tuple[list[str], list[np.ndarray]]]) -> list[str]:
+def fill(file: IO[bytes], parts: Iterable[Rows]) -> tuple[list[str], np.ndarray | None]:
     """Write the matrix, part by part, and leave room for the head.
 
     Args:
         file: an empty file, open for writing.
-        parts: tokens, and their vectors in (…, D) float32 pieces.
+        parts: the rows.
 
     Returns:
-        The N tokens.
+        The N tokens, and the (N,) int64 numbers of events, if the rows have some.
     """
     tokens: list[str] = []
+    events: list[np.ndarray] = []
     file.write(bytes(HEAD))
-    for part, vectors in parts:
-        tokens += part
-        for rows in vectors:
+    for part in parts:
+        tokens += part.tokens
+        events += [] if part.events is None else [part.events]
+        for rows in part.vectors:
             file.write(np.ascontiguousarray(rows, dtype="<f4").data)
-    return tokens
+    return tokens, np.concatenate(events) if events else None
 
 
 def finish(
-    file: IO[bytes], *, tokens: list[str], dims: int, source: Mapping[str, int], sha256: str, columns: str
-) -> tuple[np.ndarray, np.ndarray]:
+    file: IO[bytes],
+    *,
+    tokens: list[str],
+    events: np.ndarray | None,
+    sizes: Sequence[int],
+    source: Mapping[str, int],
+    sha256: str,
+    columns: str,
+) -> Content:
     """Complete a filled file with its tokens and its head, and map it.
 
     Args:
         file: as `fill` left it, open for reading as well.
         tokens: the N tokens.
-        dims: D.
+        events: (N,) int64, or None.
+        sizes: how many numbers each column of vectors has.
         source: `stamp` of the text from before it was read.
         sha256: of the text.
         columns: digest of what was read from the text.
@@ -161,25 +212,27 @@ def finish(
     Returns:
         what `load` returns.
     """
-    text = "\n".join(tokens).encode()
-    file.write(text)
+    rest = b"" if events is None else np.ascontiguousarray(events, dtype="<i8").tobytes()
+    rest += "\n".join(tokens).encode()
+    file.write(rest)
     file.flush()
-    matrix_checksum = _checksum_matrix(file, len(tokens) * dims)
+    matrix_checksum = _checksum_matrix(file, len(tokens) * sum(sizes))
     head = _Head(
         format=_FORMAT,
         columns=columns,
         source=source,
         sha256=sha256,
         rows=len(tokens),
-        dims=dims,
+        sizes=tuple(sizes),
+        has_events=events is not None,
         matrix_checksum=matrix_checksum,
-        token_bytes=len(text),
-        token_checksum=zlib.crc32(text),
+        rest_bytes=len(rest),
+        rest_checksum=zlib.crc32(rest),
     )
     file.seek(0)
     file.write(_pack(asdict(head)))
     file.flush()
-    return _as_strings(tokens), _map_matrix(file, head)
+    return Content(_as_strings(tokens), events, _map_matrix(file, head), tuple(sizes))
 
 
 def _pack(head: Mapping[str, object]) -> bytes:
@@ -209,7 +262,7 @@ def _checksum_matrix(file: IO[bytes] | RawIOBase, numbers: int) -> int:
 
 
 def _map_matrix(file: IO[bytes], head: _Head) -> np.memmap:
-    return np.memmap(file, dtype="<f4", mode="r", offset=HEAD, shape=(head.rows, head.dims))
+    return np.memmap(file, dtype="<f4", mode="r", offset=HEAD, shape=(head.rows, sum(head.sizes)))
 
 
 def _as_strings(tokens: list[str]) -> np.ndarray:

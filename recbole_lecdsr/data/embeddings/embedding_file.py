@@ -1,5 +1,8 @@
 """LLM embeddings of items and users: ``.itememb`` and ``.useremb`` files, read by columns, checked and cached.
 
+A row is a token and its vector. A ``.useremb`` file may have several columns of vectors, its facets, and several rows
+of a user, each with how many of the user's interactions it was made from (``events``).
+
 The text of a hundred thousand vectors takes a gigabyte. It is parsed block by block into a cache file,
 ``<name>.cache`` in the same folder, and callers get that file as a memory-mapped matrix. The first reading needs the
 memory of a few blocks, later ones read the cache once to verify its checksums.
@@ -8,12 +11,11 @@ memory of a few blocks, later ones read the cache once to verify its checksums.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,15 +28,19 @@ import pyarrow.compute as pc
 from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.reader import AtomicReader, abbreviate
 from recbole_lecdsr.data.embeddings import cache as embedding_cache
+from recbole_lecdsr.data.embeddings.cache import Content
 from recbole_lecdsr.data.embeddings.parser import VectorParser
 from recbole_lecdsr.data.embeddings.paths import cache_path
+from recbole_lecdsr.data.user_vectors import Facet
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import write_whole
 
 logger = logging.getLogger(__name__)
 
-_NUMBERS_AT_ONCE = 1 << 22  # copied or written
-_MOST_COMPARED = 20_000  # tokens among which similar ones are searched, which is slow
+EVENTS_FIELD = "events"  # of a .useremb file
+
+_NUMBERS_AT_ONCE = 1 << 22  # written
+_MAX_FACETS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +49,12 @@ class Embedding:
 
     Attributes:
         path: the file.
-        tokens: (N,) StringDType, all different.
+        tokens: (N,) StringDType, all different; with ``events``, a token and its number of events are together.
         matrix: (N, D) float32, finite, mapped read-only.
         id_field: the column of the tokens.
         field_separator: what separates the columns.
+        events: (N,) int64, from how many interactions each row was made; None where the file does not say.
+        facets: the columns of vectors in the order of the file, whose vectors are joined in ``matrix``.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -57,6 +65,8 @@ class Embedding:
     matrix: np.ndarray
     id_field: str = "item_id"
     field_separator: str = "\t"
+    events: np.ndarray | None = None
+    facets: tuple[Facet, ...] = ()
 
     def __post_init__(self) -> None:
         if self.matrix.ndim != 2 or len(self.tokens) != len(self.matrix):
@@ -66,7 +76,7 @@ class Embedding:
 def read_embedding(
     path: str | Path, id_field: str = "item_id", value_field: str | None = None, field_separator: str = "\t"
 ) -> Embedding:
-    """Read the vectors of an ``.itememb`` or ``.useremb`` file, from its cache if that is valid.
+    """Read an embedding file with one vector for each token, from its cache if that is valid.
 
     The cache is valid as long as size, times and inode of the source are the recorded ones. If only times or inode
     differ, the SHA-256 decides. A damaged cache is made again. Where no cache can be written next to the source, a
@@ -94,77 +104,66 @@ def read_embedding(
         >>> embedding.tokens.tolist(), embedding.matrix.tolist()
         (['i1', 'i2'], [[1.0, 0.0], [0.0, 1.0]])
     """
-    path = Path(path)
-    with AtomicReader(path, field_separator) as reader:
+    with AtomicReader(Path(path), field_separator) as reader:
         if value_field is None:
-            value_field = _find_vector_field(reader)
-        reader.require({id_field: "token"})
-        reader.require({value_field: "float_seq"})  # apart from it, since a damaged header may give both one name
-        cache = cache_path(path)
-        columns = hashlib.sha256("\n".join((field_separator, id_field, value_field)).encode()).hexdigest()
-        found = embedding_cache.load(cache, reader.file, columns)
-        if found is None:
-            parse = partial(_parse, reader, id_field=id_field, value_field=value_field, columns=columns)
-            found = _build_cache(cache, parse)
-    tokens, matrix = found
-    return Embedding(path=path, tokens=tokens, matrix=matrix, id_field=id_field, field_separator=field_separator)
+            (value_field,) = _find_vector_fields(reader, "item_emb", at_most=1)
+        return _read(reader, id_field, [value_field])
 
 
-def align(embedding: Embedding, ids: Mapping[str, int], count: int, known: Collection[str]) -> tuple[np.ndarray, int]:
-    """Bring vectors into the order of a data set's ids.
+def read_user_embedding(path: str | Path, field_separator: str = "\t") -> Embedding:
+    """Read a ``.useremb`` file, from its cache if that is valid: `read_embedding` for one that may have facets and,
+    in a column ``events:float``, from how many interactions of the user each row was made.
 
     Args:
-        embedding: N tokens, (N, D) vectors.
-        ids: token -> id below ``count``; 0 is padding and gets no vector.
-        count: number of ids.
-        known: every token of the data set's files, also those that filtering has removed.
+        path: the file, with ``user_id:token`` and one ``float_seq`` column or several.
+        field_separator: one ASCII character.
 
     Returns:
-        rows (count, D) float32, where row i is the vector of id i, zero where there is none; and the number of ids that
-        have a vector. If several tokens have one id, as those of linked users do, the first one in the file counts.
+        The `Embedding`; its matrix holds the vectors of all ``float_seq`` columns in the order of the file.
 
     Raises:
-        UserError: a token of the file is not in the data set's files, or the squared length of a vector is beyond
-            float32.
+        UserError: as in `read_embedding`; a number of events that is not a whole number of at least 0, or that a user
+            has twice.
 
     Example:
-        >>> embedding = Embedding(Path("book.itememb"), np.array(["a", "b"]), np.array([[1.0], [2.0]]))
-        >>> rows, found = align(embedding, {"[PAD]": 0, "b": 1, "c": 2}, count=3, known={"a", "b", "c"})
-        >>> rows.tolist(), found
-        ([[0.0], [2.0], [0.0]], 1)
+        >>> header = "user_id:token\\tevents:float\\taction:float_seq\\tdrama:float_seq\\n"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "pair.useremb")
+        ...     _ = path.write_text(header + "u1\\t0\\t1\\t2 3\\nu1\\t8\\t4\\t5 6\\n")
+        ...     embedding = read_user_embedding(path)
+        >>> embedding.events.tolist(), embedding.matrix.tolist(), embedding.facets[1]
+        ([0, 8], [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], Facet(name='drama', size=2))
     """
-    tokens = embedding.tokens.tolist()
-    index = np.fromiter((ids.get(token, 0) for token in tokens), dtype=np.int64, count=len(tokens))
-    known = known if isinstance(known, Set | Mapping) else set(known)
-    for row in np.flatnonzero(index == 0):
-        if tokens[row] not in known:
-            raise _unknown_token_error(embedding, int(row), known)
-    kept = np.flatnonzero(index)
-    unique, first = np.unique(index[kept], return_index=True)
-    if len(unique) < len(kept):
-        logger.warning(
-            "%s: %d vectors are not used, since another token of the same id has one",
-            embedding.path,
-            len(kept) - len(unique),
-        )
-    kept = kept[np.sort(first)]  # in the order of the file, so that the disk is read once, forwards
-    matrix = np.asarray(embedding.matrix)
-    rows = np.zeros((count, matrix.shape[1]), dtype=np.float32)
-    step = max(1, _NUMBERS_AT_ONCE // matrix.shape[1])
-    for start in range(0, len(kept), step):
-        part = kept[start : start + step]
-        vectors = matrix[part]
-        with np.errstate(over="ignore"):
-            too_large = np.flatnonzero(~np.isfinite(np.einsum("nd,nd->n", vectors, vectors)))
-        if len(too_large):
-            first_row = int(part[too_large[0]])
-            raise UserError(
-                f"{embedding.path}, {_locate(embedding, first_row)}: the vector of {abbreviate(tokens[first_row])} is "
-                "longer than float32 can compute (its squared length is infinite): embed it again, or divide all "
-                "vectors by one number"
-            )
-        rows[index[part]] = vectors
-    return rows, len(unique)
+    with AtomicReader(Path(path), field_separator) as reader:
+        value_fields = _find_vector_fields(reader, "user_emb", at_most=_MAX_FACETS)
+        return _read(reader, "user_id", value_fields, EVENTS_FIELD if EVENTS_FIELD in reader.header else None)
+
+
+def _read(
+    reader: AtomicReader, id_field: str, value_fields: Sequence[str], events_field: str | None = None
+) -> Embedding:
+    reader.require({id_field: "token"})
+    for name in value_fields:
+        # Apart from the tokens, since a damaged header may give both one name.
+        reader.require({name: "float_seq"})
+    if events_field is not None:
+        reader.require({events_field: "float"})
+    names = [id_field, *value_fields, *([] if events_field is None else [f"{events_field}:float"])]
+    columns = hashlib.sha256("\n".join((reader.separator, *names)).encode()).hexdigest()
+    cache = cache_path(reader.path)
+    found = embedding_cache.load(cache, reader.file, columns)
+    if found is None:
+        parser = VectorParser(reader, id_field, value_fields, events_field)
+        found = _build_cache(cache, partial(_parse, reader, parser=parser, id_field=id_field, columns=columns))
+    return Embedding(
+        path=reader.path,
+        tokens=found.tokens,
+        matrix=found.matrix,
+        id_field=id_field,
+        field_separator=reader.separator,
+        events=found.events,
+        facets=tuple(map(Facet, value_fields, found.sizes)),
+    )
 
 
 def write_embedding(
@@ -231,23 +230,31 @@ def write_embedding_to(
         file.write(atomic_file.join_rows([texts[start : start + step], pc.binary_join(numbers, " ")], "\t"))
 
 
-def _find_vector_field(reader: AtomicReader) -> str:
-    """The only ``float_seq`` column."""
+def _find_vector_fields(reader: AtomicReader, usual: str, *, at_most: int) -> list[str]:
+    """The ``float_seq`` columns, in the order of the file.
+
+    Args:
+        reader: the open file.
+        usual: what such a column is usually called.
+        at_most: how many there may be.
+
+    Raises:
+        UserError: there is none, or there are too many.
+    """
     names = [name for name, kind in reader.header.items() if kind == "float_seq"]
-    if len(names) != 1:
+    if not 0 < len(names) <= at_most:
         there = ", ".join(f"{name}:{kind}" for name, kind in reader.header.items())
+        where = "in one such column" if at_most == 1 else f"in such a column, or in up to {at_most}"
         raise reader.error(
             1,
             f"{len(names) or 'no'} columns are of type float_seq ({there})",
-            "the vectors must be in one such column, such as item_emb:float_seq",
+            f"the vectors must be {where}, such as {usual}:float_seq",
         )
-    return names[0]
+    return names
 
 
-def _build_cache(
-    cache: Path, parse: Callable[[IO[bytes]], tuple[np.ndarray, np.ndarray]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens and matrix, parsed into the cache or, where that cannot be written, into a temporary file."""
+def _build_cache(cache: Path, parse: Callable[[IO[bytes]], Content]) -> Content:
+    """The content of a file, parsed into the cache or, where that cannot be written, into a temporary file."""
     logger.info("parsing %s; later runs read it from %s", cache.stem, cache.name)
     try:
         with write_whole(cache, "w+b") as file:
@@ -264,23 +271,15 @@ def _build_cache(
         ) from error
 
 
-def _parse(
-    reader: AtomicReader, file: IO[bytes], *, id_field: str, value_field: str, columns: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Parse the source into an empty file in the format of the cache, and map tokens and matrix from it."""
+def _parse(reader: AtomicReader, file: IO[bytes], *, parser: VectorParser, id_field: str, columns: str) -> Content:
+    """Parse the source into an empty file in the format of the cache, and map its content from it."""
     before = embedding_cache.stamp(reader.file)
     reader.file.seek(0)
     digest = hashlib.sha256(reader.file.readline())
-    parser = VectorParser(reader, id_field, value_field)
-    tokens = embedding_cache.fill(file, parser.parts(digest.update))
+    tokens, events = embedding_cache.fill(file, parser.parts(digest.update))
     if not tokens:
         raise reader.error(2, "there are no rows after the header", "embed the texts again")
-    repeated = _find_repeated(tokens)
-    if repeated is not None:
-        first, second, *_ = reader.find_lines(id_field, repeated)
-        raise reader.error(
-            second, f"the token {abbreviate(repeated)} is in line {first} already", "delete one of the lines"
-        )
+    _refuse_repeated(reader, id_field, tokens, events)
     reader.file.seek(-1, os.SEEK_END)
     if reader.file.read(1) not in b"\r\n":
         logger.warning("%s does not end with a line feed: if it was cut off, its last number is wrong", reader.path)
@@ -288,36 +287,47 @@ def _parse(
     if any(before[name] != after[name] for name in ("size", "mtime")):
         raise UserError(f"{reader.path} changed while it was being read; start again when it is complete")
     return embedding_cache.finish(
-        file, tokens=tokens, dims=parser.dims, source=before, sha256=digest.hexdigest(), columns=columns
+        file,
+        tokens=tokens,
+        events=events,
+        sizes=parser.sizes,
+        source=before,
+        sha256=digest.hexdigest(),
+        columns=columns,
     )
 
 
-def _find_repeated(tokens: Sequence[str]) -> str | None:
-    """The first token that is in the list twice."""
-    if len(set(tokens)) == len(tokens):
+def _refuse_repeated(reader: AtomicReader, id_field: str, tokens: Sequence[str], events: np.ndarray | None) -> None:
+    """Refuse a token, or with numbers of events a token with one of them, that is in the file twice."""
+    keys: Sequence[Hashable] = tokens if events is None else list(zip(tokens, events.tolist(), strict=True))
+    repeated = _find_repeated(keys)
+    if repeated is None:
+        return
+    row, other = [row for row, key in enumerate(keys) if key == repeated][:2]
+    lines = reader.find_lines(id_field, tokens[row])
+    first, second = (lines[list(tokens[:one]).count(tokens[row])] for one in (row, other))
+    what = "" if events is None else f" with events {events[row]}"
+    raise reader.error(
+        second, f"the token {abbreviate(tokens[row])}{what} is in line {first} already", "delete one of the lines"
+    )
+
+
+def _find_repeated(keys: Sequence[Hashable]) -> Hashable | None:
+    """The first entry that is in the list twice."""
+    if len(set(keys)) == len(keys):
         return None
-    seen: set[str] = set()
-    for token in tokens:
-        if token in seen:
-            return token
-        seen.add(token)
+    seen: set[Hashable] = set()
+    for key in keys:
+        if key in seen:
+            return key
+        seen.add(key)
     return None
 
 
-def _locate(embedding: Embedding, row: int) -> str:
-    """The line of a row's token, or the row where the file has changed."""
-    with contextlib.suppress(UserError, IndexError), AtomicReader(embedding.path, embedding.field_separator) as reader:
-        return f"line {reader.find_lines(embedding.id_field, embedding.tokens[row])[0]}"
-    return f"row {row + 1}"
-
-
-def _unknown_token_error(embedding: Embedding, row: int, known: Collection[str]) -> UserError:
+def locate(embedding: Embedding, row: int) -> str:
+    """Where a row is in its file: the line, or the number of the row where the file has changed since."""
     token = embedding.tokens[row]
-    near = [other for other in (token.strip(), token.lower(), token.upper()) if other in known]
-    if not near and len(known) <= _MOST_COMPARED:
-        near = difflib.get_close_matches(token, known, n=3)
-    hint = f" (nearest: {', '.join(map(abbreviate, near))})" if near else ""
-    return UserError(
-        f"{embedding.path}, {_locate(embedding, row)}: the token {abbreviate(token)} is in no interaction or item "
-        f"file of the data set{hint}; embed the texts of this data set, or delete the line"
-    )
+    earlier = int(np.count_nonzero(embedding.tokens[:row] == token))  # with events, a token has several lines
+    with contextlib.suppress(UserError, IndexError), AtomicReader(embedding.path, embedding.field_separator) as reader:
+        return f"line {reader.find_lines(embedding.id_field, token)[earlier]}"
+    return f"row {row + 1}"

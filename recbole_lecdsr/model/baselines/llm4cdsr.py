@@ -10,7 +10,7 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_lecdsr.data.constants import DOMAIN_FIELD
+from recbole_lecdsr.data.constants import DOMAIN_FIELD, N_EARLIER_FIELD
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.model.base import ITEM_TEXT, USER_TEXT
 from recbole_lecdsr.model.baselines.llm4cdsr_network import LLM4CDSRNetwork, TrainingBatch
@@ -49,7 +49,7 @@ class LLM4CDSR(TextSequenceRecommender):
         }
         self.network = LLM4CDSRNetwork(
             item_text=torch.from_numpy(dataset.item_embedding()),
-            user_text=torch.from_numpy(dataset.user_embedding()) if self.user_weight else None,
+            user_vectors=dataset.user_vectors() if self.user_weight else None,
             domain_items=[torch.from_numpy(items) for items in dataset.domain_items],
             max_length=config["MAX_ITEM_LIST_LENGTH"],
             size=config["embedding_size"],
@@ -80,6 +80,7 @@ class LLM4CDSR(TextSequenceRecommender):
             domain_seq=interaction[self.domain_seq_field],
             domain=interaction[DOMAIN_FIELD],
             user=user,
+            n_earlier=interaction[N_EARLIER_FIELD],
             target=interaction[self.target_seq_field],
             negative=interaction[self.negative_field],
             item_pair=self.histories.draw(user),

@@ -14,11 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_lecdsr.data.user_vectors import UserVectors
 from recbole_lecdsr.model.alignment import contrast_by_similarity
 from recbole_lecdsr.model.baselines.pair_losses import inner_products, mean_cross_entropy
 from recbole_lecdsr.model.causal_network import shift_left
 from recbole_lecdsr.model.modules.linear_adapter import LinearAdapter
 from recbole_lecdsr.model.modules.pca import principal_components
+from recbole_lecdsr.model.modules.profile_rows import ProfileRows
 from recbole_lecdsr.model.modules.sasrec_encoder import SASRecEncoder
 from recbole_lecdsr.model.modules.streams import close_gaps, positions_from_oldest, take_columns
 
@@ -99,6 +101,7 @@ class TrainingBatch(NamedTuple):
     Attributes:
         item_seq, domain_seq: (B, L) int64, mixed windows.
         domain, user: (B,) int64, domain of the interaction after the window, and user.
+        n_earlier: (B,) int64, how many interactions of the user come before that one.
         target: (B, L) int64, the item to predict at each place, 0 where there is none.
         negative: (B, L, N) int64, of the target's domain.
         item_pair: (B, 2) int64, an item of each domain from the user's history; 0 for none.
@@ -108,6 +111,7 @@ class TrainingBatch(NamedTuple):
     domain_seq: Tensor
     domain: Tensor
     user: Tensor
+    n_earlier: Tensor
     target: Tensor
     negative: Tensor
     item_pair: Tensor
@@ -118,7 +122,7 @@ class LLM4CDSRNetwork(nn.Module):
 
     Args:
         item_text: V, (n_items, D) float32, frozen; row 0 (padding) zero.
-        user_text: Y, (n_users, U) float32, frozen, zero for a user without profile; or None for no loss of users.
+        user_vectors: Y, frozen, and which of them a target may meet; None for no loss of users.
         domain_items: ids of the items of each domain, (n_domain,) int64 each.
         max_length: L.
         size: d.
@@ -135,7 +139,7 @@ class LLM4CDSRNetwork(nn.Module):
         self,
         *,
         item_text: Tensor,
-        user_text: Tensor | None,
+        user_vectors: UserVectors | None,
         domain_items: Sequence[Tensor],
         max_length: int,
         size: int,
@@ -148,7 +152,9 @@ class LLM4CDSRNetwork(nn.Module):
         super().__init__()
         self.size = size
         self.register_buffer("item_text", item_text, persistent=False)
+        user_text = None if user_vectors is None else torch.from_numpy(user_vectors.vectors)
         self.register_buffer("user_text", user_text, persistent=False)
+        self.profile_rows = None if user_vectors is None else ProfileRows(user_vectors)
         local_id = torch.zeros(2, len(item_text), dtype=torch.int64)
         for code, items in enumerate(domain_items):
             local_id[code, items] = torch.arange(1, len(items) + 1)
@@ -239,7 +245,8 @@ class LLM4CDSRNetwork(nn.Module):
         logits = logits + inner_products(places.local, self.local_vectors(places.domain, candidates[row, column]))
         source, target = (mean_cross_entropy(logits[places.domain == code]) for code in range(2))
         item = self.item_loss(pair.view(size, 2, -1), batch.item_pair, item_temperature)
-        return source, target, item, self.user_loss(mixed[:, -1], batch.user, user_temperature)
+        users = self.user_loss(mixed[:, -1], batch.user, batch.n_earlier, temperature=user_temperature)
+        return source, target, item, users
 
     def item_loss(self, adapted: Tensor, item_pair: Tensor, temperature: float) -> Tensor:
         """S between the adapted items of the two domains, over the users that have had both, as far as they have texts.
@@ -252,11 +259,17 @@ class LLM4CDSRNetwork(nn.Module):
         known = self.item_text[item_pair].ne(0).any(dim=-1).all(dim=1)  # row 0 is zero
         return contrast_by_similarity(adapted[known, 0], adapted[known, 1], temperature)
 
-    def user_loss(self, state: Tensor, user: Tensor, temperature: float) -> Tensor:
-        """S between adapted profiles and newest mixed states (B, d) of the users that have a profile."""
-        if self.user_text is None or self.user_adapter is None:
+    def user_loss(self, state: Tensor, user: Tensor, n_earlier: Tensor, *, temperature: float) -> Tensor:
+        """S between adapted profiles and newest mixed states, over the rows whose target may meet a profile.
+
+        Args:
+            state: (B, d).
+            user, n_earlier: (B,) int64, of the target after the window.
+            temperature: τ.
+        """
+        if self.user_text is None or self.user_adapter is None or self.profile_rows is None:
             return state.new_zeros(())
-        profile = self.user_text[user]
+        profile = self.user_text[self.profile_rows(user, n_earlier)]
         known = profile.ne(0).any(dim=1)
         return contrast_by_similarity(self.user_adapter(profile[known]), state[known], temperature)
 

@@ -11,7 +11,7 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
-from recbole_lecdsr.data.constants import TRAIN
+from recbole_lecdsr.data.constants import N_EARLIER_FIELD, TRAIN
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.model.base import ITEM_TEXT, USER_TEXT
 from recbole_lecdsr.model.baselines.llmesr_network import CROSS_HEADS, LLMESRNetwork, TrainingBatch
@@ -19,6 +19,7 @@ from recbole_lecdsr.model.baselines.nearest_users import nearest_users
 from recbole_lecdsr.model.baselines.text_sequence_model import TextSequenceRecommender
 from recbole_lecdsr.model.baselines.training_histories import newest_targets, newest_windows
 from recbole_lecdsr.model.conditions import Conditions
+from recbole_lecdsr.model.modules.profile_rows import ProfileRows
 from recbole_lecdsr.schema import Parameter
 
 
@@ -99,7 +100,7 @@ class LLMESR(TextSequenceRecommender):
         if self.teachers is None:
             teacher_seq, teacher = item_seq[:0], user.new_full((len(user), 1), -1)
         else:
-            teacher_seq, teacher = self.teachers(user)
+            teacher_seq, teacher = self.teachers(user, interaction[N_EARLIER_FIELD])
         losses = self.network.losses(
             TrainingBatch(
                 item_seq=item_seq,
@@ -124,33 +125,45 @@ class LLMESR(TextSequenceRecommender):
 
 
 class Teachers(nn.Module):
-    """The similar users of each user, and the windows before their newest training targets.
+    """The users similar to each profile, and the windows before their newest training targets.
 
-    A teacher has a profile and training targets. A user without profile has no teachers.
+    A teacher has training targets and a profile that the newest of them may meet, by which it is compared. A target
+    that meets no profile has no teachers.
     """
 
-    similar: Tensor  # (n_users, K) int64, 0 for none
+    similar: Tensor  # (R + 1, K) int64, users by the rows of `UserVectors`, 0 for none
     window: Tensor  # (n_users, L) int32
 
     def __init__(self, config: Any, dataset: CrossDomainSequentialDataset):
         super().__init__()
         log, n_users = dataset.log, dataset.num_total_user
+        vectors = dataset.user_vectors()
+        self.profile_rows = ProfileRows(vectors)
         newest = newest_targets(log, dataset.targets("train"), n_users)
         eligible = newest >= 0
         if config["empty_teachers"]:
             eligible = np.isin(np.arange(n_users), log.user[log.split == TRAIN])
+        teacher = np.flatnonzero(eligible)
+        # An empty teacher's window holds nothing, so its profile may know nothing.
+        n_earlier = np.where(newest >= 0, log.n_earlier[newest], 0)[teacher]
+        arrays = vectors.vectors, vectors.user, vectors.rows_at(teacher, n_earlier)
+        profile, user, candidate = (torch.from_numpy(array).to(config["device"]) for array in arrays)
         similar = nearest_users(
-            torch.from_numpy(dataset.user_embedding()).to(config["device"]),
-            torch.from_numpy(eligible).to(config["device"]),
-            config["similar_users"],
-            show_progress=config["show_progress"],
+            profile, user, candidate, config["similar_users"], show_progress=config["show_progress"]
         )
         self.register_buffer("similar", similar, persistent=False)
         window = newest_windows(log, newest, config["MAX_ITEM_LIST_LENGTH"]).int()
         self.register_buffer("window", window, persistent=False)
 
-    def forward(self, user: Tensor) -> tuple[Tensor, Tensor]:
-        """Distinct windows (M, L) int64 of the teachers of users (B,) int64, and which teach whom, (B, K) int64."""
-        similar = self.similar[user]
+    def forward(self, user: Tensor, n_earlier: Tensor) -> tuple[Tensor, Tensor]:
+        """The teachers of targets.
+
+        Args:
+            user, n_earlier: (B,) int64, users of the targets, and how many of their interactions come before each.
+
+        Returns:
+            distinct windows (M, L) int64, and which of them teach each target, (B, K) int64, -1 for none.
+        """
+        similar = self.similar[self.profile_rows(user, n_earlier)]
         distinct, index = torch.unique(similar, return_inverse=True)
         return self.window[distinct].long(), index.masked_fill(similar == 0, -1)

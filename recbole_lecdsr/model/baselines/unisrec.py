@@ -18,7 +18,8 @@ from torch import Tensor
 from recbole_lecdsr import distributed
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
-from recbole_lecdsr.data.embeddings import embedding_file
+from recbole_lecdsr.data.embeddings.alignment import align
+from recbole_lecdsr.data.embeddings.embedding_file import read_embedding
 from recbole_lecdsr.data.embeddings.paths import item_embedding_file
 from recbole_lecdsr.data.embeddings.provenance import check_embedding_files
 from recbole_lecdsr.errors import UserError
@@ -231,8 +232,8 @@ def read_dropped_embedding(dataset: CrossDomainSequentialDataset, item_embedding
                 f"{path} does not exist: make it with `run_lecdsr.py embed --dataset {dataset.config['dataset']} "
                 f"--item_embedding_file={path.name}` from texts with words left out, or leave word_drop_file empty"
             )
-        vectors = embedding_file.read_embedding(path, id_field="item_id")
-        rows, _ = embedding_file.align(
+        vectors = read_embedding(path, id_field="item_id")
+        rows, _ = align(
             vectors, dataset.file_ids(domain, "item"), len(dropped), known=dataset.file_tokens[domain].items
         )
         if rows.shape[1] != dropped.shape[1]:

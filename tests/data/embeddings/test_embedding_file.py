@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from recbole_lecdsr.data.atomic_files import reader as atomic_reader
+from recbole_lecdsr.data.embeddings import alignment, embedding_file
 from recbole_lecdsr.data.embeddings import cache as embedding_cache
-from recbole_lecdsr.data.embeddings import embedding_file
 from recbole_lecdsr.errors import UserError
 
 HEADER = "item_id:token\titem_emb:float_seq\n"
@@ -330,44 +330,44 @@ def example(tmp_path, text=HEADER + "a\t1 1\nb\t2 2\nc\t3 3\n") -> embedding_fil
 
 
 def test_each_vector_goes_to_the_id_of_its_token(tmp_path):
-    rows, found = embedding_file.align(example(tmp_path), {"[PAD]": 0, "c": 1, "a": 4, "b": 2}, 5, known=set())
+    rows, found = alignment.align(example(tmp_path), {"[PAD]": 0, "c": 1, "a": 4, "b": 2}, 5, known=set())
     assert rows.tolist() == [[0, 0], [3, 3], [2, 2], [0, 0], [1, 1]] and found == 3
     assert rows.dtype == np.float32 and rows.flags.writeable
 
 
 def test_tokens_left_out_by_filtering_are_passed_over(tmp_path):
-    rows, found = embedding_file.align(example(tmp_path), {"[PAD]": 0, "b": 1}, 2, known=["a", "b", "c"])
+    rows, found = alignment.align(example(tmp_path), {"[PAD]": 0, "b": 1}, 2, known=["a", "b", "c"])
     assert rows.tolist() == [[0, 0], [2, 2]] and found == 1
 
 
 def test_a_token_that_the_data_do_not_know_is_told_with_line_and_the_nearest(tmp_path):
     embedding = example(tmp_path, HEADER + "apple\t1\n\nbanan\t1\n")
     with pytest.raises(UserError, match=r"line 4: the token 'banan' .*nearest: 'banana'") as error:
-        embedding_file.align(embedding, {"[PAD]": 0, "apple": 1}, 2, known={"apple", "banana"})
+        alignment.align(embedding, {"[PAD]": 0, "apple": 1}, 2, known={"apple", "banana"})
     assert str(embedding.path) in str(error.value)
     with pytest.raises(UserError, match="row 2: the token 'banan'"):
         embedding.path.unlink()
-        embedding_file.align(embedding, {"apple": 1}, 2, known=set())
+        alignment.align(embedding, {"apple": 1}, 2, known=set())
 
 
 def test_the_padding_gets_no_vector(tmp_path):
     with pytest.raises(UserError, match=r"\[PAD\]"):
-        embedding_file.align(example(tmp_path, HEADER + "[PAD]\t1\n"), {"[PAD]": 0}, 1, known=set())
+        alignment.align(example(tmp_path, HEADER + "[PAD]\t1\n"), {"[PAD]": 0}, 1, known=set())
 
 
 def test_of_several_tokens_of_one_id_the_first_counts(tmp_path, caplog):
-    rows, found = embedding_file.align(example(tmp_path), {"c": 1, "b": 1, "a": 2}, 3, known=set())
+    rows, found = alignment.align(example(tmp_path), {"c": 1, "b": 1, "a": 2}, 3, known=set())
     assert rows.tolist() == [[0, 0], [2, 2], [1, 1]] and found == 2
     assert "1 vectors are not used" in caplog.text
 
 
 def test_many_rows_are_copied_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding_file, "_NUMBERS_AT_ONCE", 4)
+    monkeypatch.setattr(alignment, "_NUMBERS_AT_ONCE", 4)
     path = tmp_path / "food.itememb"
     matrix = np.arange(20, dtype=np.float32).reshape(10, 2)
     tokens = [f"i{row}" for row in range(10)]
     embedding_file.write_embedding(path, "item_id", "item_emb", tokens=tokens, matrix=matrix)
-    rows, found = embedding_file.align(
+    rows, found = alignment.align(
         embedding_file.read_embedding(path), {f"i{row}": 10 - row for row in range(10)}, 11, set()
     )
     assert found == 10 and rows[1:].tolist() == matrix[::-1].tolist()
@@ -437,8 +437,8 @@ def test_case_t2_vectors_too_long_to_compute_with_are_refused_with_their_line(tm
     path = tmp_path / "book.itememb"
     path.write_text("item_id:token\titem_emb:float_seq\na\t1 2\nb\t1e38 1\n")
     with pytest.raises(UserError, match=r"book\.itememb, line 3: the vector of 'b' is longer than float32"):
-        embedding_file.align(embedding_file.read_embedding(path), {"a": 1, "b": 2}, 3, {"a", "b"})
-    assert embedding_file.align(embedding_file.read_embedding(path), {"a": 1}, 2, {"a", "b"})[0].tolist() == [
+        alignment.align(embedding_file.read_embedding(path), {"a": 1, "b": 2}, 3, {"a", "b"})
+    assert alignment.align(embedding_file.read_embedding(path), {"a": 1}, 2, {"a", "b"})[0].tolist() == [
         [0, 0],
         [1, 2],
     ]

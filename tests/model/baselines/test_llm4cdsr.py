@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from recbole_lecdsr.data.event_log import build_event_log
 from recbole_lecdsr.data.samples import sample_targets
+from recbole_lecdsr.data.user_vectors import UserVectors
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.alignment import contrast_by_similarity
 from recbole_lecdsr.model.baselines.llm4cdsr_network import (
@@ -50,7 +51,7 @@ def network_of(golden: Golden, variant: str) -> LLM4CDSRNetwork:
     items_a, items_b = (int(golden.setting(name)) for name in ("items_a", "items_b"))
     network = LLM4CDSRNetwork(
         item_text=weights["item_emb_llm.weight"],
-        user_text=weights["user_emb_llm.weight"],
+        user_vectors=UserVectors.one_per_user(weights["user_emb_llm.weight"].numpy()),
         domain_items=[torch.arange(1, items_a + 1), torch.arange(items_a + 1, items_a + items_b + 1)],
         max_length=int(golden.setting("length")),
         size=int(golden.setting("dim")),
@@ -78,6 +79,7 @@ def training_batch(golden: Golden, negative: torch.Tensor) -> TrainingBatch:
         domain_seq=domain_seq,
         domain=(target[:, -1] > golden.setting("items_a")).long(),
         user=golden["input/train_user_id"],
+        n_earlier=item_seq.ne(0).sum(dim=1),
         target=target,
         negative=negative.unsqueeze(-1),
         item_pair=torch.stack([golden["input/train_reg_A"], golden["input/train_reg_B"]], dim=1),
@@ -177,7 +179,9 @@ def small(**changes) -> LLM4CDSRNetwork:
     text[0] = 0
     text[6] = 0  # an item without text
     profile[3] = 0  # a user without profile
-    return LLM4CDSRNetwork(item_text=text, user_text=profile, domain_items=[A, B_], **settings)
+    return LLM4CDSRNetwork(
+        item_text=text, user_vectors=UserVectors.one_per_user(profile.numpy()), domain_items=[A, B_], **settings
+    )
 
 
 def small_batch() -> TrainingBatch:
@@ -187,7 +191,8 @@ def small_batch() -> TrainingBatch:
     negative = torch.tensor([[0, 4, 1, 5, 7, 1], [0, 0, 0, 5, 2, 6], [0, 0, 0, 0, 0, 3]])
     pair = torch.tensor([[1, 5], [3, 6], [1, 0]])
     domain, user = torch.tensor([0, 1, 0]), torch.tensor([1, 2, 3])
-    return TrainingBatch(item_seq, domain_seq, domain, user, target, negative.unsqueeze(-1), pair)
+    n_earlier = item_seq.ne(0).sum(dim=1)
+    return TrainingBatch(item_seq, domain_seq, domain, user, n_earlier, target, negative.unsqueeze(-1), pair)
 
 
 def test_the_contrastive_loss_divides_logits_and_multiplies_similarities_by_the_temperature():
@@ -227,7 +232,7 @@ def test_what_has_no_text_or_no_profile_takes_no_part_in_the_alignment():
     state = torch.randn(3, 4)
     profile = network.user_adapter(network.user_text[batch.user[:2]])
     expected = contrast_by_similarity(profile, state[:2])
-    assert torch.allclose(network.user_loss(state, batch.user, 1.0), expected)
+    assert torch.allclose(network.user_loss(state, batch.user, batch.n_earlier, temperature=1.0), expected)
 
 
 def test_a_domain_without_targets_has_loss_zero_and_finite_gradients():

@@ -123,7 +123,8 @@ def test_golden_scores_are_reproduced(golden, variant):
 def test_golden_similar_users_are_reproduced(golden):
     text, number = golden["input/user_text"], len(golden["input/user_text"])
     padded = F.pad(text, (0, 0, 1, 0))
-    nearest = nearest_users(padded, torch.ones(number + 1, dtype=torch.bool), number - 1)
+    everyone = torch.arange(number + 1)
+    nearest = nearest_users(padded, everyone, everyone, number - 1)
     assert torch.equal(nearest[1:] - 1, golden["input/similar"])
 
 
@@ -206,20 +207,27 @@ def test_newest_states_are_in_the_order_of_the_rows():
 
 def test_a_user_is_never_her_own_teacher_even_where_profiles_are_equal():
     profile = torch.tensor([[0.0, 0.0], [1, 1], [2, 2], [3, 3], [1, 0], [0, 0]])
-    nearest = nearest_users(profile, torch.ones(6, dtype=torch.bool), 4)
+    nearest = nearest_users(profile, torch.arange(6), torch.arange(6), 4)
     assert [sorted(row) for row in nearest.tolist()] == [
         [0, 0, 0, 0], [0, 2, 3, 4], [0, 1, 3, 4], [0, 1, 2, 4], [0, 1, 2, 3], [0, 0, 0, 0],
     ]  # fmt: skip
-    only_one = torch.tensor([False, True, False, False, False, False])
-    assert nearest_users(profile, only_one, 2).tolist() == [[0, 0], [0, 0], [1, 0], [1, 0], [1, 0], [0, 0]]
+    assert nearest_users(profile, torch.arange(6), torch.tensor([1]), 2).tolist() == [
+        [0, 0],
+        [0, 0],
+        [1, 0],
+        [1, 0],
+        [1, 0],
+        [0, 0],
+    ]
 
 
 def test_chunks_change_nothing(monkeypatch):
     torch.manual_seed(0)
     profile, eligible = torch.randn(40, 6), torch.rand(40) > 0.3
-    whole = nearest_users(profile, eligible, 5)
+    arguments = profile, torch.arange(40), torch.nonzero(eligible).flatten()
+    whole = nearest_users(*arguments, 5)
     monkeypatch.setattr("recbole_lecdsr.model.baselines.nearest_users._CHUNK", 3)
-    assert torch.equal(nearest_users(profile, eligible, 5), whole)
+    assert torch.equal(nearest_users(*arguments, 5), whole)
     assert eligible[whole[1:]].all()
 
 
@@ -272,7 +280,7 @@ def test_a_batch_encodes_each_teacher_once(three):
         three,
     )
     user = torch.tensor([three.user_token.tolist().index(name) for name in ("one", "six", "bare", "one")])
-    sequences, teacher = teachers(user)
+    sequences, teacher = teachers(user, torch.zeros(4, dtype=torch.int64))
     assert len(sequences) == 3  # of the padding user, two and six
     for row, one in zip(teacher, user, strict=True):
         assert [sequences[t].tolist() for t in row if t >= 0] == [

@@ -11,7 +11,9 @@ from recbole_lecdsr.model.sequence_input import SequenceInput
 def batch(seed):
     torch.manual_seed(seed)
     item = torch.randint(0, 9, (4, 3))
-    return SequenceInput(item, item, item, item.float(), item[:, 0], item[:, 0]), torch.randint(0, 9, (4, 2))
+    return SequenceInput(item, item, item, item.float(), item[:, 0], item[:, 0], item[:, 0]), torch.randint(
+        0, 9, (4, 2)
+    )
 
 
 def test_a_batch_is_kept_and_another_one_is_not_mistaken_for_it():

@@ -52,7 +52,7 @@ def windows(log, phase: int = TEST):
     target = torch.from_numpy(sample_targets(log, phase))
     window = WindowGatherer(log, LENGTH)(target)
     domain = torch.from_numpy(log.domain).long()[target]
-    return SequenceInput(window.item, window.position, window.domain, window.relative_time, domain, domain)
+    return SequenceInput(window.item, window.position, window.domain, window.relative_time, domain, domain, domain)
 
 
 @pytest.fixture(params=["dense", "sparse"], autouse=True)

@@ -82,7 +82,7 @@ def test_vectors_reach_the_model_under_the_right_ids(generated):
     ids = {str(token): number for number, token in enumerate(dataset.item_token)}
     np.testing.assert_array_equal(dataset.item_embedding()[[ids[name] for name in names]], items[:40])
     ids = {str(token): number for number, token in enumerate(dataset.user_token)}
-    np.testing.assert_array_equal(dataset.user_embedding()[[ids[str(n)] for n in range(30)]], users)
+    np.testing.assert_array_equal(dataset.user_vectors().vectors[[ids[str(n)] for n in range(30)]], users)
 
 
 def test_a_prepared_pair_trains_with_the_settings_of_the_paper(generated):
