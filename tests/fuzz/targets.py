@@ -14,7 +14,7 @@ from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.link_file import read_links
 from recbole_lecdsr.data.candidates import CandidateSpec, stored_candidates
-from recbole_lecdsr.data.embeddings.embedding_file import read_embedding, write_embedding
+from recbole_lecdsr.data.embeddings.embedding_file import read_embedding, read_user_embedding, write_embedding
 from recbole_lecdsr.data.embeddings.provenance import check_embedding_files, content_digest, read_provenance
 from recbole_lecdsr.llm.backends.openai_batch import read_results
 from recbole_lecdsr.llm.generation.answer_store import VALID, AnswerStore, Record, record_key
@@ -78,17 +78,33 @@ def _embedding_file(name: str) -> Callable[[], list[str]]:
 
 def _read_vectors(name: str) -> object:
     kind = name.rpartition(".")[2].removesuffix("emb")
-    embedding = read_embedding(name, f"{kind}_id")
+    embedding = read_embedding(name) if kind == "item" else read_user_embedding(name)
     matrix = np.array(embedding.matrix)
     with np.errstate(over="raise", invalid="raise"):
         np.einsum("nd,nd->n", matrix, matrix)  # a norm, as models compute it
-    return embedding.tokens.tolist(), matrix.tolist()
+    events = None if embedding.events is None else embedding.events.tolist()
+    return embedding.tokens.tolist(), events, matrix.tolist()
+
+
+def _profiles() -> list[str]:
+    numbers = np.random.default_rng(0).normal(size=(6, 3)) ** 5
+    rows = [
+        f"{TEA}{row // 2}\t{row}\t{one!r}\t{two!r} {three!r}\n"
+        for row, (one, two, three) in enumerate(numbers.tolist())
+    ]
+    return _write({"book.useremb": "user_id:token\tevents:float\ta:float_seq\tb:float_seq\n" + "".join(rows)})
 
 
 def _cached_embedding() -> list[str]:
     _embedding_file("book.itememb")()
     read_embedding("book.itememb")
     return ["book.itememb.cache"]
+
+
+def _cached_profiles() -> list[str]:
+    _profiles()
+    read_user_embedding("book.useremb")
+    return ["book.useremb.cache"]
 
 
 def _described_embedding() -> list[str]:
@@ -281,7 +297,9 @@ TARGETS: tuple[Target, ...] = (
     ),
     Target("itememb", _embedding_file("book.itememb"), lambda: _read_vectors("book.itememb")),
     Target("useremb", _embedding_file("book.useremb"), lambda: _read_vectors("book.useremb")),
+    Target("useremb with events", _profiles, lambda: _read_vectors("book.useremb")),
     Target("itememb cache", _cached_embedding, lambda: _read_vectors("book.itememb"), stored=True),
+    Target("useremb cache", _cached_profiles, lambda: _read_vectors("book.useremb"), stored=True),
     Target("useremb with sidecar", _described_embedding, _read_described, stored=True),
     Target(
         "sidecar", _file("profiles.jsonl.json", '{"made_by": "profile", "split": {"LS": "x"}, "list": [1.5, null]}'),

@@ -65,6 +65,7 @@ def scores_of(model, dataset, user: str | None, history, domain: str, now: bool 
         "item_id_list": [padding + [ids[d][item] for item, d in latest]],
         "position_id": [padding + position],
         "item_length": [len(latest)],
+        "n_earlier": [len(history)],
         "domain_list": [padding + [DOMAINS.index(d) for _, d in latest]],
         "relative_time_list": [padding + relative_time],
         "domain": [DOMAINS.index(domain)],
