@@ -12,26 +12,11 @@ from recbole_lecdsr.data.loaders import data_preparation, train_loader
 from recbole_lecdsr.data.precomputed_windows import event_log_from_windows
 from recbole_lecdsr.data.windows import separate_domains
 from tests.data.test_precomputed_windows import given_pair
-from tests.helpers.pairs import PER_TARGET, Event, write_pair
+from tests.helpers.as_of import SPLITS, numbered_events
+from tests.helpers.pairs import PER_TARGET, write_pair
 from tests.helpers.runs import load, loaders
 
-SPLITS = {
-    "leave one out": {"split": {"LS": "valid_and_test"}},
-    "ratio": {"split": {"RS": [0.6, 0.2, 0.2]}},
-    "time": {"split": {"RS": [0.6, 0.2, 0.2]}, "group_by": "none"},
-}
 LENGTH = 4  # of windows, shorter than the histories
-
-
-def numbered_events(n_users: int = 9, n_events: int = 11) -> list[Event]:
-    """No two interactions have the same item, whose token ends with the number of the user's earlier interactions."""
-    rng = np.random.default_rng(1)
-    events = []
-    for user in range(n_users):
-        for number in range(n_events):
-            domain = ("source", "target")[int(rng.integers(2)) if number > 1 else number]
-            events.append((f"u{user}", f"{domain[0]}{user}.{number}", domain, number + user / 10))
-    return [events[row] for row in rng.permutation(len(events))]
 
 
 def assert_numbered(dataset, items: torch.Tensor, n_earlier: torch.Tensor) -> int:

@@ -32,6 +32,13 @@ def write_vectors(path: Path, kind: str, vectors: Mapping[str, Sequence[float]])
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def write_profiles(path: Path, profiles: Mapping[tuple[str, int], Sequence[float]]) -> None:
+    """Write a .useremb file of (user token, number of the user's first events) -> numbers."""
+    lines = ["user_id:token\tevents:float\tuser_emb:float_seq"]
+    lines += [f"{user}\t{k}\t{' '.join(map(repr, map(float, vector)))}" for (user, k), vector in profiles.items()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def write_events(path: Path, events: Iterable[Event]) -> None:
     """Write an .inter file."""
     lines = ["user_id:token\titem_id:token\ttimestamp:float", *(f"{u}\t{i}\t{t}" for u, i, _, t in events)]
