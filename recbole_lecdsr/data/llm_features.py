@@ -1,4 +1,7 @@
-"""The LLM embeddings of a data set's items and users, read from their files and brought into the order of its ids."""
+"""The LLM embeddings of a data set's items and users, read from their files and brought into the order of its ids.
+
+With ``item_vectors`` and ``user_vectors`` a placebo takes their place in memory; the files are only read.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recbole_lecdsr.data.constants import DOMAINS, ITEM_TEXT, USER_TEXT
+from recbole_lecdsr.data.constants import DOMAINS, ITEM_TEXT, SOURCE, TARGET, USER_TEXT, VECTOR_PARAMETERS
 from recbole_lecdsr.data.embeddings import embedding_file
 from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
 from recbole_lecdsr.data.embeddings.provenance import check_embedding_files, read_provenance
+from recbole_lecdsr.data.placebo import PERMUTED, RANDOM, UserVectors, replace_item_vectors, replace_user_vectors
 from recbole_lecdsr.data.splitting import differing_split
 from recbole_lecdsr.errors import UserError
 
@@ -32,17 +36,21 @@ class LLMFeatures:
     Attributes:
         coverage: for ``source items``, ``target items`` and ``users``, once they are read: how many have an embedding
             (``with_embedding``), how many there are (``total``), and the name of the file (``file``).
+        placebos: for ``item_vectors`` and ``user_vectors``, where they are random or permuted and once they are read:
+            which of these (``kind``), and the digest of what was drawn (``digest``).
     """
 
     def __init__(self, dataset: CrossDomainSequentialDataset):
         self._dataset, self._config = dataset, dataset.config
         self.coverage: dict[str, dict[str, int | str]] = {}
+        self.placebos: dict[str, dict[str, str]] = {}
 
     @cached_property
     def items(self) -> np.ndarray:
-        """(n_items, D) float32, row i for item id i, zero where there is no embedding.
+        """(n_items, D) float32, row i for item id i, zero where there is no embedding; or their placebo.
 
-        An item of both domains may be in either file; where it is in both, the target domain's counts.
+        An item of both domains may be in either file; where it is in both, the target domain's counts. For a placebo
+        it is an item of the target domain, too.
 
         Raises:
             UserError: an ``.itememb`` file that is missing, malformed or not what its sidecar describes, or files of
@@ -67,11 +75,19 @@ class LLMFeatures:
                 f"{item_embedding_file(self._config, 'target')}: its vectors have {target.shape[1]} numbers, those of "
                 f"the other domain {source.shape[1]}; embed both with one encoder"
             )
-        return np.where(target.any(axis=1, keepdims=True), target, source)
+        vectors = np.where(target.any(axis=1, keepdims=True), target, source)
+        kind = self._config[VECTOR_PARAMETERS[ITEM_TEXT]]
+        if kind not in (RANDOM, PERMUTED):
+            return vectors
+        domain = np.full(data.num_total_item, SOURCE)
+        domain[data.domain_items[TARGET]] = TARGET
+        placebo, digest = replace_item_vectors(kind, vectors, domain, self._config["seed"])
+        self._record_placebo(ITEM_TEXT, kind, digest)
+        return placebo
 
     @cached_property
     def users(self) -> np.ndarray:
-        """(n_users, D) float32, row u for user id u, zero where there is no embedding.
+        """(n_users, D) float32, row u for user id u, zero where there is no embedding; or their placebo.
 
         Raises:
             UserError: a ``.useremb`` file that is missing or malformed.
@@ -80,7 +96,7 @@ class LLMFeatures:
         path = user_embedding_file(self._config)
         check_embedding_files([item_embedding_file(self._config, domain) for domain in DOMAINS], path)
         self._warn_of_another_split(path)
-        return self._read_rows(
+        vectors = self._read_rows(
             path,
             "user_id",
             ids={**data.file_ids("source", "user"), **data.token_ids("target", "user")},
@@ -89,6 +105,33 @@ class LLMFeatures:
             label="users",
             feature=USER_TEXT,
         )
+        kind = self._config[VECTOR_PARAMETERS[USER_TEXT]]
+        if kind not in (RANDOM, PERMUTED):
+            return vectors
+        every = np.arange(len(vectors))
+        true = UserVectors(vectors, every, np.zeros_like(every))
+        placebo, digest = replace_user_vectors(kind, true, len(vectors), self._config["seed"])
+        self._record_placebo(USER_TEXT, kind, digest)
+        result = np.zeros_like(vectors)
+        result[placebo.user] = placebo.vectors
+        return result
+
+    def read_placebos(self) -> dict[str, str]:
+        """The placebos that the run's model reads, drawn if they have not been: parameter -> digest of what was drawn.
+
+        Raises:
+            UserError: an embedding file that is missing or malformed.
+        """
+        features = self._config.model_class.required_features(self._config.final_config_dict)
+        for feature, name in VECTOR_PARAMETERS.items():
+            if feature in features and self._config[name] in (RANDOM, PERMUTED) and name not in self.placebos:
+                _ = self.items if feature == ITEM_TEXT else self.users
+        return {name: values["digest"] for name, values in self.placebos.items()}
+
+    def _record_placebo(self, feature: str, kind: str, digest: str) -> None:
+        name = VECTOR_PARAMETERS[feature]
+        self.placebos[name] = {"kind": kind, "digest": digest}
+        logger.info("%s: %s vectors in the place of the true ones, digest %s", name, kind, digest)
 
     def _read_rows(
         self,
