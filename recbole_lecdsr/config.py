@@ -170,7 +170,11 @@ class LeCDSRConfig(CDRConfig):
             *self._resolve_domains(),
         ]
         if not wrong_values:  # the model's check relies on values of their kinds
-            errors += self.model_class.check_parameters(self.final_config_dict)
+            model = with_aids(self.model_class, self.final_config_dict)
+            changes = model.resolve_vectors(self.final_config_dict)
+            self.final_config_dict |= changes
+            self.external_config_dict |= changes  # as if given, so that the folder's name says that it is no default
+            errors += model.check_parameters(self.final_config_dict)
         return errors
 
     def _undeclared(self) -> list[schema.Parameter]:

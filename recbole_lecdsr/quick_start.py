@@ -22,10 +22,12 @@ from recbole_lecdsr.property_files import merge
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.environment import environment
 from recbole_lecdsr.runs.identity import (
+    PLACEBOS,
     SCORING_VECTORS,
     differing_parts,
     identify,
     name_parts,
+    placebo_digests,
     vector_digests,
     warn_of_another_environment,
 )
@@ -222,7 +224,7 @@ def restore(
     seed(config)
     data = CrossDomainSequentialDataset(config)
     checkpoint.check_vocabulary(data.vocabulary_digests, config["pair_path"])
-    _check_vectors(config, checkpoint)
+    _check_vectors(config, checkpoint, data)
     model = _make_model(config, _data_of_model(data, checkpoint))
     data = data.with_validation_times() if checkpoint.refitted else data
     try:
@@ -236,11 +238,12 @@ def restore(
     return config, model, data
 
 
-def _check_vectors(config: LeCDSRConfig, checkpoint: Checkpoint) -> None:
+def _check_vectors(config: LeCDSRConfig, checkpoint: Checkpoint, data: CrossDomainSequentialDataset) -> None:
     """Refuse item vectors that the weights were not trained with, which are not in the checkpoint; warn of new user
     vectors."""
-    changed = differing_parts(checkpoint.identity, vector_digests(config), SCORING_VECTORS)
-    if items := [part for part in changed if part != "user_vectors"]:
+    now = {**vector_digests(config), **placebo_digests(data)}
+    changed = differing_parts(checkpoint.identity, now, (*SCORING_VECTORS, *PLACEBOS))
+    if items := [part for part in changed if not part.startswith("user")]:
         raise UserError(
             f"the weights were trained with other {name_parts(items, config)} than those in {config['pair_path']}: "
             "restore the files, or train again"

@@ -30,6 +30,7 @@ WITHOUT_FRAMEWORKS = [
     "llm",
     "data/constants.py",
     "data/event_log.py",
+    "data/placebo.py",
     "data/splitting.py",
     "data/samples.py",
     "data/windows.py",

@@ -20,7 +20,12 @@ DEFAULT_MODELS = (
 ABLATIONS = (
     "LeCDSR",
     "LeCDSR:no_user_profile=True",
+    "LeCDSR:user_vectors=random",
+    "LeCDSR:user_vectors=permuted",
+    "LeCDSR:user_vectors=id",
     "LeCDSR:no_item_semantics=True",
+    "LeCDSR:item_vectors=random",
+    "LeCDSR:item_vectors=permuted",
     "LeCDSR:no_semantic_fusion=True",
     "LeCDSR:align_weight=0",
     "LeCDSR:time_embedding_size=0",
@@ -43,7 +48,8 @@ becomes a run of the row LABEL, by default the name of its model. With --add and
 """
 ABLATE_DESCRIPTION = """\
 Compare LeCDSR with its ablations: without user profiles, item semantics, semantic fusion, alignment, times, score
-fusion, and the other domain.
+fusion, and the other domain; and with placebos of its texts: random and permuted profiles, a user ID instead of the
+profile, random and permuted item texts. The report shows what the texts add to the best placebo.
 
 --profiles A,B adds a row for each of A.useremb and B.useremb; --encoders C adds one for C.itememb and C.useremb
 together. `embed` writes these files: run_lecdsr.py embed --user_text=history --user_embedding_file=A.useremb.

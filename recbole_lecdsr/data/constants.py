@@ -12,6 +12,8 @@ N_EARLIER_FIELD = "n_earlier"
 
 # What a model may read besides ids.
 ITEM_TEXT, USER_TEXT, TIME = "item_text", "user_text", "time"
+# Of those that are vectors, the parameter that chooses which ones.
+VECTOR_PARAMETERS = {ITEM_TEXT: "item_vectors", USER_TEXT: "user_vectors"}
 
 TRAIN, VALID, TEST = 0, 1, 2
 CONTEXT = -1  # an interaction of a precomputed window, which is never a target

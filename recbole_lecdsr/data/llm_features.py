@@ -1,4 +1,7 @@
-"""The LLM embeddings of a data set's items and users, read from their files and brought into the order of its ids."""
+"""The LLM embeddings of a data set's items and users, read from their files and brought into the order of its ids.
+
+With ``item_vectors`` and ``user_vectors`` a placebo takes their place in memory; the files are only read.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recbole_lecdsr.data.constants import DOMAINS, ITEM_TEXT, PHASES, USER_TEXT
+from recbole_lecdsr.data.constants import DOMAINS, ITEM_TEXT, PHASES, SOURCE, TARGET, USER_TEXT, VECTOR_PARAMETERS
 from recbole_lecdsr.data.embeddings.alignment import align, align_users
 from recbole_lecdsr.data.embeddings.embedding_file import read_embedding, read_user_embedding
 from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES, item_embedding_file, user_embedding_file
 from recbole_lecdsr.data.embeddings.provenance import check_embedding_files, read_provenance
 from recbole_lecdsr.data.event_log import EventLog
+from recbole_lecdsr.data.placebo import PERMUTED, RANDOM, replace_item_vectors, replace_user_vectors
 from recbole_lecdsr.data.splitting import differing_split
 from recbole_lecdsr.data.user_vectors import UserVectors
 from recbole_lecdsr.errors import UserError
@@ -34,17 +38,21 @@ class LLMFeatures:
     Attributes:
         coverage: for ``source items``, ``target items`` and ``users``, once they are read: how many have an embedding
             (``with_embedding``), how many there are (``total``), and the name of the file (``file``).
+        placebos: for ``item_vectors`` and ``user_vectors``, where they are random or permuted and once they are read:
+            which of these (``kind``), and the digest of what was drawn (``digest``).
     """
 
     def __init__(self, dataset: CrossDomainSequentialDataset):
         self._dataset, self._config = dataset, dataset.config
         self.coverage: dict[str, dict[str, int | str]] = {}
+        self.placebos: dict[str, dict[str, str]] = {}
 
     @cached_property
     def items(self) -> np.ndarray:
-        """(n_items, D) float32, row i for item id i, zero where there is no embedding.
+        """(n_items, D) float32, row i for item id i, zero where there is no embedding; or their placebo.
 
-        An item of both domains may be in either file; where it is in both, the target domain's counts.
+        An item of both domains may be in either file; where it is in both, the target domain's counts. For a placebo
+        it is an item of the target domain, too.
 
         Raises:
             UserError: an ``.itememb`` file that is missing, malformed or not what its sidecar describes, or files of
@@ -57,7 +65,15 @@ class LLMFeatures:
                 f"{item_embedding_file(self._config, 'target')}: its vectors have {target.shape[1]} numbers, those of "
                 f"the other domain {source.shape[1]}; embed both with one encoder"
             )
-        return np.where(target.any(axis=1, keepdims=True), target, source)
+        vectors = np.where(target.any(axis=1, keepdims=True), target, source)
+        kind = self._config[VECTOR_PARAMETERS[ITEM_TEXT]]
+        if kind not in (RANDOM, PERMUTED):
+            return vectors
+        domain = np.full(len(vectors), SOURCE)
+        domain[self._dataset.domain_items[TARGET]] = TARGET
+        placebo, digest = replace_item_vectors(kind, vectors, domain, self._config["seed"])
+        self._record_placebo(ITEM_TEXT, kind, digest)
+        return placebo
 
     def _items_of(self, domain: str) -> np.ndarray:
         """(n_items, D) float32, zero for items that are not in the file of the domain."""
@@ -72,7 +88,7 @@ class LLMFeatures:
 
     @cached_property
     def users(self) -> UserVectors:
-        """The vectors of the users' profiles, by ids of users and numbers of events.
+        """The vectors of the users' profiles, by ids of users and numbers of events; or their placebo.
 
         Raises:
             UserError: a ``.useremb`` file that is missing or malformed.
@@ -85,9 +101,13 @@ class LLMFeatures:
         users, found = align_users(read_user_embedding(path), ids, data.num_total_user, known)
         _warn_of_zeros(path, users.vectors, len(users.vectors) - 1 if users.is_as_of else found)
         self._report_coverage("users", found, len(set(ids.values()) - {0}), path)
+        kind = self._config[VECTOR_PARAMETERS[USER_TEXT]]
+        if kind in (RANDOM, PERMUTED):
+            users, digest = replace_user_vectors(kind, users, data.num_total_user, self._config["seed"])
+            self._record_placebo(USER_TEXT, kind, digest)
         if users.is_as_of:
             self._report_targets(path, users)
-        else:
+        elif kind != RANDOM:
             self._warn_of_another_split(path)
             logger.info(
                 "%s does not say from how many interactions its vectors were made: in training, targets meet profiles "
@@ -95,6 +115,23 @@ class LLMFeatures:
                 path,
             )
         return users
+
+    def read_placebos(self) -> dict[str, str]:
+        """The placebos that the run's model reads, drawn if they have not been: parameter -> digest of what was drawn.
+
+        Raises:
+            UserError: an embedding file that is missing or malformed.
+        """
+        features = self._config.model_class.required_features(self._config.final_config_dict)
+        for feature, name in VECTOR_PARAMETERS.items():
+            if feature in features and self._config[name] in (RANDOM, PERMUTED) and name not in self.placebos:
+                _ = self.items if feature == ITEM_TEXT else self.users
+        return {name: values["digest"] for name, values in self.placebos.items()}
+
+    def _record_placebo(self, feature: str, kind: str, digest: str) -> None:
+        name = VECTOR_PARAMETERS[feature]
+        self.placebos[name] = {"kind": kind, "digest": digest}
+        logger.info("%s: %s vectors in the place of the true ones, digest %s", name, kind, digest)
 
     def _require_file(self, path: Path, feature: str) -> None:
         """Refuse to do without a file.

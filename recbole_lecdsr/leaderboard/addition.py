@@ -16,13 +16,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from recbole_lecdsr.data.constants import VECTOR_PARAMETERS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import report_disk_errors, write_whole
 from recbole_lecdsr.leaderboard.locks import LOCK_FILE, try_lock, wait_for_lock
+from recbole_lecdsr.leaderboard.model_names import parse_label
 from recbole_lecdsr.leaderboard.row_parameters import differing_in_row, differing_rows
 from recbole_lecdsr.leaderboard.run_results import read_run
-from recbole_lecdsr.leaderboard.runner import parse_label
 from recbole_lecdsr.leaderboard.study import FinishedRun, read_runs, require_comparable
 from recbole_lecdsr.leaderboard.study_description import (
     DESCRIPTION_FILE,
@@ -34,6 +36,8 @@ from recbole_lecdsr.leaderboard.study_description import (
     run_folder,
     update_description,
 )
+from recbole_lecdsr.model.aids import with_aids
+from recbole_lecdsr.model.registry import find_model
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.comparison import describe_difference, differing_parameters
 from recbole_lecdsr.runs.ranks import Samples
@@ -109,6 +113,7 @@ def read_addition(text: str) -> Addition:
         )
     if not is_name(result.dataset) or not is_name(result.model) or os.sep in result.model:
         raise UserError(f"{folder / RESULT}: {result.model!r} on {result.dataset!r} cannot name folders of a study")
+    parameters |= _resolve_vectors(result, parameters)
     if wrong := [key for key, value in parameters.items() if not _holds(result.parameters.get(key), value)]:
         raise UserError(
             f"--add {text}: the label does not fit the run, in which "
@@ -118,6 +123,15 @@ def read_addition(text: str) -> Addition:
         logger.warning("%s does not say on which data it was trained: an earlier version wrote it", folder)
     run = FinishedRun(label=label, seed=result.seed, status="finished", folder=folder, result=result, rank=rank)
     return Addition(run, samples)
+
+
+def _resolve_vectors(result: RunResult, parameters: Mapping[str, object]) -> dict[str, Any]:
+    """What a label with a choice of vectors, such as ``user_vectors=none``, says of the parameters of a run."""
+    names = set(VECTOR_PARAMETERS.values())
+    if not parameters.keys() & names or not names <= result.parameters.keys():  # those of a former version have neither
+        return {}
+    model = with_aids(find_model(result.model), result.parameters)
+    return model.resolve_vectors({**result.parameters, **parameters})
 
 
 def read_additions(texts: Sequence[str]) -> list[Addition]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from recbole_lecdsr.leaderboard.standings import Standings
 from recbole_lecdsr.model.conditions import Conditions
+from recbole_lecdsr.schema import USER_PLACEBOS
 
 CONDITIONS_TITLE = "What each model reads, its size, and what it is trained on"
 CONDITIONS_HEAD = (
@@ -11,10 +14,11 @@ CONDITIONS_HEAD = (
     "trained on",
 )  # fmt: skip
 CONDITIONS_NOTE = (
-    "All models rank the same candidates, which are of the target's domain. Texts: of items. Target's domain: how "
-    "else it enters, as a history of this domain alone, as an input, or by parameters for each domain. Counts: scores "
-    "contain counted interactions, as in score fusion and in models that only count. Window: the most interactions "
-    "that are read. Size: of the embedding of an item. A dash: there is none, or no parameter states it."
+    "All models rank the same candidates, which are of the target's domain. Texts: of items. Random, permuted, id: "
+    "what is in the place of texts or profile. Target's domain: how else it enters, as a history of this domain alone, "
+    "as an input, or by parameters for each domain. Counts: scores contain counted interactions, as in score fusion "
+    "and in models that only count. Window: the most interactions that are read. Size: of the embedding of an item. "
+    "A dash: there is none, or no parameter states it."
 )
 _NONE = "–"
 
@@ -22,19 +26,19 @@ _NONE = "–"
 def condition_rows(table: Standings) -> list[tuple[str, ...]]:
     """A row of texts for each model of the leaderboard, as of `CONDITIONS_HEAD`; empty where no run recorded them."""
     study = table.study
-    found = {label: study.finished_runs(label)[0].result.conditions for label in table.labels}
-    if not any(found.values()):
+    results = {label: study.finished_runs(label)[0].result for label in table.labels}
+    if not any(result.conditions for result in results.values()):
         return []
-    return [(study.model_name(label), *_cells(conditions)) for label, conditions in found.items()]
+    return [(study.model_name(label), *_cells(one.conditions, one.parameters)) for label, one in results.items()]
 
 
-def _cells(conditions: Conditions | None) -> list[str]:
+def _cells(conditions: Conditions | None, parameters: Mapping[str, object]) -> list[str]:
     if conditions is None:
         return ["not recorded"] + [""] * (len(CONDITIONS_HEAD) - 2)
     withheld = "; some withheld for calibration" if conditions.withholds_calibration else ""
     return [
-        _mark(conditions.item_texts),
-        _mark(conditions.user_profiles),
+        _text(conditions.item_texts, parameters.get("item_vectors")),
+        _text(conditions.user_profiles, parameters.get("user_vectors")),
         _mark(conditions.times),
         ", ".join(conditions.target_domain) or _NONE,
         _mark(conditions.counts),
@@ -44,6 +48,11 @@ def _cells(conditions: Conditions | None) -> list[str]:
         _number(conditions.layers),
         conditions.trained_on + withheld,
     ]
+
+
+def _text(is_read: bool, vectors: object) -> str:
+    """Whether a text is read, or which placebo is in its place."""
+    return str(vectors) if not is_read and vectors in USER_PLACEBOS else _mark(is_read)
 
 
 def _mark(holds: bool) -> str:

@@ -126,6 +126,8 @@ def _load_map(run: FinishedRun, limit: int) -> EmbeddingMap | MissingMap:
     checkpoint = Checkpoint.load(run.folder / MODEL)
     if checkpoint.parameters.get("no_item_semantics"):
         return MissingMap(run.label, "it has no LLM item embedding")
+    if (vectors := checkpoint.parameters.get("item_vectors", "text")) != "text":
+        return MissingMap(run.label, f"its item vectors are {vectors}")
     config = LeCDSRConfig(config_dict={**checkpoint.parameters, "use_gpu": False}, command_line=[])
     seed(config)
     dataset = CrossDomainSequentialDataset(config)

@@ -18,6 +18,7 @@ from recbole_lecdsr.data.embeddings.paths import EMBEDDING_FILES
 from recbole_lecdsr.errors import DiskError, NotInstalledError, UserError
 from recbole_lecdsr.files import report_disk_errors, write_whole
 from recbole_lecdsr.leaderboard.locks import try_lock
+from recbole_lecdsr.leaderboard.model_names import parse_label
 from recbole_lecdsr.leaderboard.row_parameters import (
     differing_in_row,
     read_identities,
@@ -27,7 +28,7 @@ from recbole_lecdsr.leaderboard.row_parameters import (
 from recbole_lecdsr.leaderboard.study import ERROR_FILE
 from recbole_lecdsr.leaderboard.study_description import RUNS_FOLDER, StudyDescription, label_folder, run_folder
 from recbole_lecdsr.model.registry import find_model
-from recbole_lecdsr.property_files import merge, split_command_line
+from recbole_lecdsr.property_files import merge
 from recbole_lecdsr.quick_start import load_dataset, run_lecdsr
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.comparison import can_continue
@@ -107,22 +108,6 @@ class StudyPlan:
     folder: Path
     description: StudyDescription
     tasks: tuple[Task, ...]
-
-
-def parse_label(label: str) -> tuple[str, dict[str, object]]:
-    """Split the label of a model into the name and the parameters after it.
-
-    Raises:
-        UserError: a part after a colon is not NAME=VALUE.
-
-    >>> parse_label("SASRec:sequence=single")
-    ('SASRec', {'sequence': 'single'})
-    """
-    name, *parts = label.split(":")
-    values, strays = split_command_line([f"--{part}" for part in parts])
-    if strays or not name:
-        raise UserError(f"model {label!r}: write it as NAME or NAME:parameter=value:parameter=value")
-    return name, values
 
 
 def configure(label: str, config_files: Sequence[str], overrides: Mapping[str, object]) -> LeCDSRConfig:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recbole_lecdsr.evaluation.sample_metrics import per_sample
+from recbole_lecdsr.leaderboard.model_names import name_change
 from recbole_lecdsr.leaderboard.significance import Comparison, NoiseFloor, compare, mean_and_sd, noise_floor
 from recbole_lecdsr.leaderboard.slices import Bins, Group, sample_groups
 from recbole_lecdsr.leaderboard.study import Study
@@ -66,10 +67,10 @@ class Standings:
         return comparison.verdict() if comparison else 0
 
     def variants(self) -> dict[str, str]:
-        """The finished variants of the reference: ``LeCDSR:align_weight=0`` -> ``align_weight=0``."""
+        """The finished variants of the reference: ``LeCDSR:align_weight=0`` -> ``without alignment``."""
         prefix = self.reference + ":"
         return {
-            label: label.removeprefix(prefix)
+            label: name_change(label.removeprefix(prefix))
             for label in self.study.models
             if label.startswith(prefix) and label in self.values
         }

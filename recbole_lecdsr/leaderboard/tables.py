@@ -284,7 +284,7 @@ def terminal_table(study: Study) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    out.add_column("model")
+    out.add_column("model", overflow="fold")  # names are wrapped, never shortened
     out.add_column("seeds", justify="right")
     for part, metric in columns:
         out.add_column(f"{escape(parts[part])}\n{display_name(metric)}", justify="right")

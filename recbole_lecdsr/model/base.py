@@ -32,6 +32,7 @@ from recbole_lecdsr.data.constants import (
     TARGET_FIELD,
     TIME,
     USER_TEXT,
+    VECTOR_PARAMETERS,
 )
 from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.domain_windows import DomainWindows
@@ -47,7 +48,7 @@ from recbole_lecdsr.model.conditions import (
 )
 from recbole_lecdsr.model.modules.candidate_scores import candidate_scores
 from recbole_lecdsr.model.sequence_input import SequenceInput
-from recbole_lecdsr.schema import Parameter
+from recbole_lecdsr.schema import Parameter, find
 
 
 class CrossDomainSequentialRecommender(CrossDomainRecommender):
@@ -67,6 +68,8 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
             ``sequence: mixed_and_single``.
         feature_switches: feature of `required_features` -> the parameter and its value with which the model does
             without it. A switch counts where `required_features` then leaves the feature out.
+        trains_user_ids: whether the model can have a trainable vector of each user in the profile's place
+            (``user_vectors: id``).
         augmented_item_file: the parameter that names a file of vectors of augmented item texts, beside those of the
             texts, in each domain's folder; None for a model that reads none.
         phases: train modes of the model's own, such as ``{"PRETRAIN": "BOTH"}``: the name for ``train_epochs`` and
@@ -95,6 +98,7 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
     train_samples: ClassVar[tuple[str, ...]] = ("targets",)
     reads_domain_windows: ClassVar[bool] = False
     feature_switches: ClassVar[Mapping[str, tuple[str, Any]]] = {ITEM_TEXT: ("no_item_semantics", True)}
+    trains_user_ids: ClassVar[bool] = False
     augmented_item_file: ClassVar[str | None] = None
     phases: ClassVar[Mapping[str, str]] = {}
     needs_history: ClassVar[bool] = True
@@ -145,7 +149,42 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
                 f"{cls.__name__} cannot read sequence: {sequence}; use "
                 + ("mixed_and_single" if cls.reads_domain_windows else "mixed or single")
             )
-        return errors
+        return errors + [error for feature in VECTOR_PARAMETERS if (error := cls._vector_error(feature, values))]
+
+    @classmethod
+    def _vector_error(cls, feature: str, values: Mapping[str, Any]) -> str | None:
+        """What is wrong with ``item_vectors`` or ``user_vectors``, after `resolve_vectors`."""
+        name = VECTOR_PARAMETERS[feature]
+        default = find(name).default
+        chosen = values.get(name, default)
+        text = {ITEM_TEXT: "item texts", USER_TEXT: "user profiles"}[feature]
+        left_out = {ITEM_TEXT: "no_item_semantics", USER_TEXT: "no_user_profile"}[feature]
+        if chosen == default or (chosen == "id" and cls.trains_user_ids) or values.get(left_out) is True:
+            return None  # the last of these is refused by `validate_combinations`
+        if feature not in cls.required_features(values):
+            return f"{cls.__name__} reads no {text} that {name}: {chosen} could replace: leave {name} out"
+        if chosen == "none":
+            return f"{cls.__name__} cannot do without {text}: leave {name}: none out"
+        if chosen == "id":
+            return f"{cls.__name__} has no place for a trainable vector of each user: use {name}: random or permuted"
+        return None
+
+    @classmethod
+    def resolve_vectors(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What ``user_vectors: none`` and ``item_vectors: none`` change: they are the model's own switches.
+
+        The default takes the place of ``none``, so that the two ways to write it are the same run. What the model
+        cannot do without stays, for `check_parameters` to refuse.
+
+        Args:
+            values: the parameters of the run.
+        """
+        changes: dict[str, Any] = {}
+        for feature, name in VECTOR_PARAMETERS.items():
+            is_read, switch = feature in cls.required_features(values), cls.switch_without(feature, values)
+            if values[name] == "none" and (switch or not is_read):
+                changes |= {name: find(name).default, **(dict([switch]) if is_read and switch else {})}
+        return changes
 
     @classmethod
     def resolve_input_type(cls, values: Mapping[str, Any]) -> InputType:
@@ -158,8 +197,8 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         return frozenset()
 
     @classmethod
-    def setting_without(cls, feature: str, values: Mapping[str, Any]) -> str | None:
-        """How a run does without a feature, as on the command line; None where the model cannot (`feature_switches`).
+    def switch_without(cls, feature: str, values: Mapping[str, Any]) -> tuple[str, Any] | None:
+        """Parameter and value by which a run does without a feature; None where the model cannot (`feature_switches`).
 
         Args:
             feature: one of `required_features`.
@@ -168,8 +207,13 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         if feature not in cls.feature_switches:
             return None
         name, value = cls.feature_switches[feature]
-        is_without = feature not in cls.required_features({**values, name: value})
-        return f"--{name}={value}" if is_without else None
+        return (name, value) if feature not in cls.required_features({**values, name: value}) else None
+
+    @classmethod
+    def setting_without(cls, feature: str, values: Mapping[str, Any]) -> str | None:
+        """`switch_without` as on the command line."""
+        switch = cls.switch_without(feature, values)
+        return None if switch is None else f"--{switch[0]}={switch[1]}"
 
     @classmethod
     def describe_conditions(cls, values: Mapping[str, Any]) -> Conditions:
@@ -187,8 +231,8 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
             trained_on = {"targets": TARGETS, "sequences": SEQUENCES}[values["train_samples"]]
             trained_on += f"; of at least {needed} earlier interactions" if needed > 1 else ""
         return Conditions(
-            item_texts=ITEM_TEXT in features,
-            user_profiles=USER_TEXT in features,
+            item_texts=ITEM_TEXT in features and values["item_vectors"] == "text",
+            user_profiles=USER_TEXT in features and values["user_vectors"] == "profiles",
             times=TIME in features,
             target_domain=("history",) if "single" in history else (),
             counts=False,

@@ -38,6 +38,8 @@ class CausalNetwork(nn.Module):
         hidden_size: H of both adapters.
         item_embedding: x, (n_items, D) float32, frozen, or None for the variant without item semantics.
         user_vectors: y, frozen, and which of them a target may meet; None for the variant without profile.
+        n_user_ids: without user_vectors, the number of users, padding included, that have a trainable vector in the
+            profile's place; None for neither.
         semantic_fusion: False for the variant in which an interaction is its item ID alone.
         aligned: whether T is trained to align with E; without that and without fusion there is no T.
         init_from_text: the item-ID table starts as the principal components of x instead of at random.
@@ -70,6 +72,7 @@ class CausalNetwork(nn.Module):
         attention_heads: int = 2,
         profile_dropout: float = 0.5,
         time_embedding_size: int = 0,
+        n_user_ids: int | None = None,
     ):
         super().__init__()
         self.item_id = nn.Embedding(n_items, embedding_size, padding_idx=0)
@@ -90,8 +93,13 @@ class CausalNetwork(nn.Module):
         if item_embedding is not None and (semantic_fusion or aligned):
             self.item_adapter = Adapter(item_embedding.shape[1], hidden_size, embedding_size)
         self.fusion = SpectralGate(embedding_size) if semantic_fusion and item_embedding is not None else None
+        self.user_adapter: Adapter | None = None
+        self.user_id: nn.Embedding | None = None
         if user_vectors is not None:
             self.user_adapter = Adapter(user_vectors.vectors.shape[1], hidden_size, embedding_size)
+        elif n_user_ids is not None:
+            self.user_id = nn.Embedding(n_user_ids, embedding_size)
+        if self.user_adapter is not None or self.user_id is not None:
             self.profile_weight = nn.Parameter(torch.zeros(2, embedding_size))
         self.input_norm = nn.LayerNorm(embedding_size)
         self.blocks = nn.ModuleList(
@@ -167,17 +175,25 @@ class CausalNetwork(nn.Module):
         Returns:
             (N, d).
         """
-        if self.profile_rows is None:
+        if self.user_adapter is None and self.user_id is None:
             return state
-        row = self.profile_rows(user, n_earlier)
+        row = user if self.profile_rows is None else self.profile_rows(user, n_earlier)
         distinct, index = torch.unique(row, return_inverse=True)
-        profile = F.embedding(index, self.dropout(self.user_adapter.adapt_rows(self.user_text, distinct)))
+        profile = F.embedding(index, self.dropout(self.profiles(distinct)))
         if self.training and self.profile_dropout:
             kept = torch.rand(len(state), 1, device=state.device) >= self.profile_dropout
             profile = profile * kept
-        if self.profile_rows.is_as_of:
+        if self.profile_rows is not None and self.profile_rows.is_as_of:
             profile = profile * row.ne(0).unsqueeze(1)
         return state + self.profile_weight[domain] * profile
+
+    def profiles(self, row: Tensor) -> Tensor:
+        """U of the given rows of y, or of users where trainable vectors are in its place: (N,) int64 -> (N, d)."""
+        if self.user_adapter is not None:
+            return self.user_adapter.adapt_rows(self.user_text, row)
+        assert self.user_id is not None  # `queries` asks for no profile without either
+        vectors: Tensor = self.user_id(row)
+        return vectors
 
     def fuse(self, items: Items) -> Tensor:
         """Ê of N items, (N, d)."""

@@ -52,6 +52,7 @@ class LeCDSR(CrossDomainSequentialRecommender):
         ITEM_TEXT: ("no_item_semantics", True),
         USER_TEXT: ("no_user_profile", True),
     }
+    trains_user_ids = True
     train_samples: ClassVar[tuple[str, ...]] = ("targets", "sequences")
     uses_every_parameter = True
     has_inner_product_scores = True
@@ -63,13 +64,14 @@ class LeCDSR(CrossDomainSequentialRecommender):
             self.summed_losses = (0,)
         if config["loss_type"] in ALL_PAIRS_LOSSES:
             self.all_pairs_losses = (0,)
+        features = self.required_features(config.final_config_dict)
         network = {
             "n_items": self.total_num_items,
             "max_length": config["MAX_ITEM_LIST_LENGTH"],
             "embedding_size": config["embedding_size"],
             "hidden_size": config["adapter_hidden_size"],
             "item_embedding": None if config["no_item_semantics"] else _tensor(dataset.item_embedding()),
-            "user_vectors": None if config["no_user_profile"] else dataset.user_vectors(),
+            "user_vectors": dataset.user_vectors() if USER_TEXT in features else None,
             "semantic_fusion": not config["no_semantic_fusion"],
         }
         objective = {
@@ -87,6 +89,7 @@ class LeCDSR(CrossDomainSequentialRecommender):
     def _make_causal(self, config: Any, network: dict[str, Any], objective: dict[str, Any]) -> _Trainable:
         made = CausalNetwork(
             **network,
+            n_user_ids=self.total_num_users if config["user_vectors"] == "id" else None,
             aligned=self.align_weight > 0,
             init_from_text=config["init_from_text"] and not config["no_item_semantics"],
             dropout=config["dropout_prob"],
@@ -119,11 +122,19 @@ class LeCDSR(CrossDomainSequentialRecommender):
         return errors
 
     @classmethod
+    def resolve_vectors(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """See `CrossDomainSequentialRecommender.resolve_vectors`; without profile, the published network has IDs."""
+        changes = super().resolve_vectors(values)
+        if values["network"] == "published" and values["user_vectors"] == "id":
+            changes |= {"user_vectors": "profiles", "no_user_profile": True}
+        return changes
+
+    @classmethod
     def required_features(cls, values: Mapping[str, Any]) -> frozenset[str]:
         """See `CrossDomainSequentialRecommender.required_features`."""
         wanted = {
             ITEM_TEXT: not values["no_item_semantics"],
-            USER_TEXT: not values["no_user_profile"],
+            USER_TEXT: not values["no_user_profile"] and values.get("user_vectors") != "id",
             TIME: values["network"] == "causal" and values["time_embedding_size"] > 0,
         }
         return frozenset(name for name, is_wanted in wanted.items() if is_wanted)

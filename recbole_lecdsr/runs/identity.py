@@ -42,12 +42,15 @@ _NAMES = {
     "user_vectors": "user vectors",
     "source_augmented_vectors": "augmented item vectors of {source}",
     "target_augmented_vectors": "augmented item vectors of {target}",
+    "item_placebo": "placebo vectors of items",
+    "user_placebo": "placebo vectors of users",
     "candidates": "candidates",
 }
 # Parts that follow from files of the data set, whatever the model.
 DATA = ("interactions", "users", "items")
 # Parts that follow from embedding files: those that scoring reads, and all.
 SCORING_VECTORS = ("source_item_vectors", "target_item_vectors", "user_vectors")
+PLACEBOS = ("item_placebo", "user_placebo")  # what was drawn for them
 VECTORS = (*SCORING_VECTORS, "source_augmented_vectors", "target_augmented_vectors")
 
 
@@ -64,10 +67,11 @@ def identify(config: LeCDSRConfig, data: CrossDomainSequentialDataset, *, saved:
 
     Returns:
         ``digest`` of the whole, then the parts: ``result_format``, ``parameters``, ``seed``, ``tested`` (``selected``
-        or ``last``), ``interactions``, ``users``, ``items``, ``candidates`` and those of `VECTORS` that are read.
+        or ``last``), ``interactions``, ``users``, ``items``, ``candidates`` and those of `VECTORS` and `PLACEBOS`
+        that are read.
 
     Raises:
-        UserError: an embedding file that cannot be read.
+        UserError: an embedding file that cannot be read, or for a placebo does not exist.
     """
     data = data.origin
     parts: dict[str, str | int] = {
@@ -79,6 +83,7 @@ def identify(config: LeCDSRConfig, data: CrossDomainSequentialDataset, *, saved:
         **data.vocabulary_digests,
         "candidates": digest_values([_candidate_digest(config, data, phase) for phase in ("valid", "test")]),
         **vector_digests(config),
+        **placebo_digests(data),
     }
     return {"digest": digest_values(parts), **parts}
 
@@ -109,6 +114,20 @@ def vector_digests(config: LeCDSRConfig) -> dict[str, str]:
         UserError: a file that cannot be read.
     """
     return {name: source_digest(path) for name, path in embedding_files(config).items() if path.exists()}
+
+
+def placebo_digests(data: CrossDomainSequentialDataset) -> dict[str, str]:
+    """The parts of an identity for the placebos that the model reads, which are drawn for it.
+
+    Raises:
+        UserError: an embedding file that cannot be read or does not exist.
+    """
+    drawn = data.llm_features.read_placebos()
+    return {
+        part: drawn[name]
+        for part, name in zip(PLACEBOS, ("item_vectors", "user_vectors"), strict=True)
+        if name in drawn
+    }
 
 
 def differing_parts(one: Identity, other: Identity, parts: Sequence[str] | None = None) -> list[str]:

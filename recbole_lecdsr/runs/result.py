@@ -78,6 +78,8 @@ class RunResult:
         ranks_digest: of the content of ranks.npz; None in results of version 0.1.0.
         conditions: what the model reads, its size and what it is trained on; None in results of before they were
             recorded.
+        placebos: ``item_vectors`` and ``user_vectors`` where they are random or permuted -> ``kind``, and ``digest`` of
+            what was drawn; None without.
 
     Raises:
         ValueError: values that contradict each other, or parameters without those that every run has.
@@ -111,6 +113,7 @@ class RunResult:
     identity: Mapping[str, str | int] | None = None
     ranks_digest: str | None = None
     conditions: Conditions | None = None
+    placebos: Mapping[str, Mapping[str, str]] | None = None
 
     def __post_init__(self) -> None:
         if set(self.domains) != set(DOMAINS):

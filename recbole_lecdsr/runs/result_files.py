@@ -103,6 +103,7 @@ def _make_result(
         identity=identity,
         ranks_digest=ranks_digest,
         conditions=_conditions(config, test_data),
+        placebos=test_data.dataset.llm_features.placebos or None,
     )
 
 

@@ -6,7 +6,7 @@ Imports neither a framework nor torch, so that ``--help`` is fast. What a model 
 from recbole_lecdsr.schema.combinations import validate_combinations
 from recbole_lecdsr.schema.groups import GROUPS, PARAMETERS, Group, find, leaves, walk
 from recbole_lecdsr.schema.influence import WITHOUT_INFLUENCE, digest_values, influential, parameter_digest
-from recbole_lecdsr.schema.llm_features import is_file_name
+from recbole_lecdsr.schema.llm_features import ITEM_PLACEBOS, USER_PLACEBOS, is_file_name
 from recbole_lecdsr.schema.parameter import Parameter, from_default
 from recbole_lecdsr.schema.property_text import default_properties, yaml_text
 from recbole_lecdsr.schema.reference import describe, parameter_table, table
@@ -22,10 +22,12 @@ from recbole_lecdsr.schema.validation import (
 
 __all__ = [
     "GROUPS",
+    "ITEM_PLACEBOS",
     "PARAMETERS",
     "RENAMED",
     "TRAIN_MODES",
     "UNSUPPORTED",
+    "USER_PLACEBOS",
     "WITHOUT_INFLUENCE",
     "Group",
     "Parameter",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from recbole_lecdsr.schema.llm_features import ITEM_PLACEBOS, USER_PLACEBOS
+
 _DOMAINS = ("source_domain", "target_domain")
 _FIELDS = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "LABEL_FIELD")
 
@@ -18,7 +20,7 @@ def validate_combinations(values: Mapping[str, Any]) -> list[str]:
     Returns:
         A sentence for each combination that cannot be used, with a remedy.
     """
-    checks = (_columns, _split_by_time, _negatives, _refit, _valid_metric)
+    checks = (_columns, _split_by_time, _negatives, _placebos, _refit, _valid_metric)
     return list(dict.fromkeys(error for check in checks for error in check(values)))
 
 
@@ -98,6 +100,22 @@ def _negatives(values: Mapping[str, Any]) -> Iterator[str]:
         yield (
             "train_neg_sample_args.shared: True draws uniformly for a whole batch: it needs distribution: uniform and "
             "exclude_user_items: False"
+        )
+
+
+def _placebos(values: Mapping[str, Any]) -> Iterator[str]:
+    """The switches that leave texts out, and what is to take their place."""
+    profiles, items = values.get("user_vectors"), values.get("item_vectors")
+    is_own_id = profiles == "id" and values.get("network") == "published"  # what it has without profile
+    if values.get("no_user_profile") is True and profiles in USER_PLACEBOS and not is_own_id:
+        yield (
+            f"no_user_profile: True leaves out the profiles that user_vectors: {profiles} replaces: leave out one of "
+            "the two"
+        )
+    if values.get("no_item_semantics") is True and items in ITEM_PLACEBOS:
+        yield (
+            f"no_item_semantics: True leaves out the item texts that item_vectors: {items} replaces: leave out one of "
+            "the two"
         )
 
 

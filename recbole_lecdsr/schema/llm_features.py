@@ -13,6 +13,10 @@ def is_file_name(ending: str) -> Callable[[str], object]:
     return re.compile(rf"[^/\\]*{re.escape(ending)}").fullmatch
 
 
+# Values of `user_vectors` and `item_vectors` that a text is compared with (docs/protocol.md, 17).
+USER_PLACEBOS = ("random", "permuted", "id")
+ITEM_PLACEBOS = ("random", "permuted")
+
 LLM_FEATURES = (
     Parameter(
         "encoder",
@@ -107,5 +111,25 @@ LLM_FEATURES = (
         optional=True,
         accepts=is_file_name(".useremb"),
         expected="the name of a file, without a folder, that ends in .useremb, such as history.useremb",
+    ),
+    Parameter(
+        "user_vectors",
+        str,
+        "Vectors of users: those of their profiles, a placebo of these, or none. random: Gaussian vectors of the same "
+        "length; permuted: the profiles of other users; id: a trainable vector of each user, where the model has a "
+        "place for it; none: the model's own switch, such as `no_user_profile`.",
+        default="profiles",
+        choices=("profiles", *USER_PLACEBOS, "none"),
+        common=True,
+    ),
+    Parameter(
+        "item_vectors",
+        str,
+        "Vectors of items: those of their texts, a placebo of these, or none. random: Gaussian vectors of the same "
+        "length; permuted: the texts of other items of the domain; none: the model's own switch, such as "
+        "`no_item_semantics`. Score fusion reads the same vectors.",
+        default="text",
+        choices=("text", *ITEM_PLACEBOS, "none"),
+        common=True,
     ),
 )

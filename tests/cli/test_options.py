@@ -9,6 +9,7 @@ from recbole_lecdsr.cli import main
 from recbole_lecdsr.cli.compare import ABLATIONS, ablation_labels, split_names
 from recbole_lecdsr.cli.options import run_options
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.schema import ITEM_PLACEBOS, USER_PLACEBOS
 
 
 def refused(*arguments: str) -> list[str]:
@@ -60,3 +61,14 @@ def test_case_t5_names_may_be_separated_by_commas_and_blanks():
     assert split_names("LeCDSR, SASRec ,,Pop") == ["LeCDSR", "SASRec", "Pop"]
     labels = ablation_labels(argparse.Namespace(profiles="a, b", encoders=""))
     assert labels == [*ABLATIONS, *(f"LeCDSR:user_embedding_file={name}.useremb" for name in "ab")]
+
+
+def test_ablate_has_the_placebos_of_profiles_and_item_texts_by_default():
+    labels = ablation_labels(argparse.Namespace(profiles="", encoders=""))
+    assert labels[0] == "LeCDSR" and len(set(labels)) == len(labels)
+    placebos = [label for label in labels if "_vectors=" in label]
+    assert placebos == [
+        *(f"LeCDSR:user_vectors={kind}" for kind in USER_PLACEBOS),
+        *(f"LeCDSR:item_vectors={kind}" for kind in ITEM_PLACEBOS),
+    ]
+    assert {"LeCDSR:no_user_profile=True", "LeCDSR:no_item_semantics=True", "LeCDSR:sequence=single"} <= set(labels)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from recbole_lecdsr.cli.compare import compare
+from recbole_lecdsr.config import LeCDSRConfig
 from recbole_lecdsr.errors import DiskError, UserError
 from recbole_lecdsr.leaderboard import addition
 from recbole_lecdsr.leaderboard.addition import add_runs, parse_addition, read_additions
@@ -71,6 +72,24 @@ def refusal(study: Path, *texts: object) -> str:
         add(study, *texts)
     assert files(study) == before
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "vectors", "label", "other"),
+    [
+        ("LeCDSR", {"user_vectors": "none"}, "LeCDSR:user_vectors=none", "LeCDSR:user_vectors=random"),
+        ("LeCDSR", {"user_vectors": "random"}, "LeCDSR:user_vectors=random", "LeCDSR:user_vectors=none"),
+        ("LeCDSR-paper", {"user_vectors": "id"}, "LeCDSR-paper:user_vectors=id", "LeCDSR-paper:item_vectors=none"),
+    ],
+)
+def test_a_label_that_chooses_vectors_is_held_by_the_run_that_it_makes(study, tmp_path, model, vectors, label, other):
+    pair = write_pair(tmp_path / "dataset", random_events(4))
+    parameters = LeCDSRConfig(model, config_dict={**pair, **vectors}, command_line=[]).plain()
+    for name in ("dataset", "seed", "eval_args", "benchmark_filename", "valid_metric"):  # those of the study hold
+        del parameters[name]
+    run = write_run(tmp_path / "other", model, 3, parameters=parameters)
+    assert "the label does not fit the run" in refusal(study, f"{other}={run}")
+    assert add(study, f"{label}={run}") == [f"added {run} as {label}, seed 3"]
 
 
 def test_a_run_joins_its_row(study, tmp_path):

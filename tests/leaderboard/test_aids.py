@@ -83,6 +83,14 @@ def test_the_report_has_a_table_of_conditions(folder):
     assert '<td data-value="50">50</td>' in html and '<td data-value="">–</td>' in html
 
 
+def test_the_table_of_conditions_names_a_placebo_instead_of_the_text(folder):
+    vectors = {"item_vectors": "permuted", "user_vectors": "id"}
+    change(folder, "LeCDSR", vectors, conditions={**CONDITIONS, "item_texts": False})
+    change(folder, "SASRec", {"item_vectors": "text", "user_vectors": "profiles"}, conditions=CONDITIONS)
+    rows = [line.split(" | ")[:4] for line in texts(folder)["markdown"].splitlines() if "| 50 | 128 |" in line]
+    assert rows == [["| LeCDSR", "permuted", "id", "yes"], ["| SASRec", "yes", "–", "yes"]]
+
+
 def test_runs_of_before_conditions_were_recorded_have_no_such_table(folder):
     found = texts(folder)
     assert not any(CONDITIONS_TITLE in text for text in found.values())

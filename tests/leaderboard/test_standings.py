@@ -108,7 +108,7 @@ def test_without_the_reference_there_is_a_table_but_no_comparison(tmp_path):
 
 
 def test_variants_of_the_reference(table):
-    assert table.variants() == {"LeCDSR:align_weight=0": "align_weight=0"}
+    assert table.variants() == {"LeCDSR:align_weight=0": "without alignment"}
 
 
 def test_markdown_names_everything(folder):
@@ -223,7 +223,7 @@ def test_score_fusion_is_shown_in_every_format_but_the_csv(folder):
     assert "| LeCDSR + fusion | 3 |" in markdown
     assert "## NDCG@10 against LeCDSR + fusion" in markdown
     assert "worse than LeCDSR + fusion" in markdown
-    assert "| LeCDSR:align\\_weight=0 |" in markdown
+    assert "| LeCDSR without alignment |" in markdown
     assert "LeCDSR + fusion & " in tables.to_latex(table)
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(tables.terminal_table(study))

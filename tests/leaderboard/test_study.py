@@ -69,7 +69,7 @@ def test_models_are_named_by_the_score_fusion_of_their_runs(study):
     studies.describe(study, ["LeCDSR", "SASRec:sequence=single", "LeCDSR:score_fusion=False"], [1, 2])
     read = read_study(study)
     names = [read.model_name(label) for label in read.models]
-    assert names == ["LeCDSR + fusion", "SASRec:sequence=single", "LeCDSR:score_fusion=False"]
+    assert names == ["LeCDSR + fusion", "SASRec without the other domain", "LeCDSR:score_fusion=False"]
 
 
 @pytest.mark.parametrize(

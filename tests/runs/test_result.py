@@ -155,7 +155,8 @@ def test_the_keys_of_the_result_are_those_of_0_1_0_in_their_order_and_later_ones
         "model", "dataset", "domains", "seed", "versions", "git_revision", "device", "processes",
         "trainable_parameters", "seconds", "samples_per_second", "peak_memory_bytes", "selection", "best_epoch",
         "epochs", "valid", "test", "test_samples", "candidates", "reference", "recommended", "coverage", "history",
-        "parameters", "unseen_users", "identity", "ranks_digest", "conditions", "format", "checksum",
+        "parameters", "unseen_users", "identity", "ranks_digest", "conditions", "placebos",
+        "format", "checksum",
     ]  # fmt: skip
     assert list(finished["result"]["candidates"]) == ["mode", "history_masked", "digest"]
     assert list(finished["result"]["history"][0]) == ["phase", "epoch", "loss", "seconds", "valid", "valid_score"]
