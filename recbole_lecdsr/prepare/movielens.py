@@ -12,6 +12,7 @@ import pandas as pd
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped
 from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, write_pair
+from recbole_lecdsr.prepare.next_commands import list_run_commands
 from recbole_lecdsr.prepare.property_file import read_split_rule
 from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
 from recbole_lecdsr.prepare.statistics.report import MARKDOWN_FILE, render_files
@@ -79,6 +80,7 @@ def prepare(folder: str | Path, source: str = "ml-100k") -> PreparationSummary:
         properties=properties,
         statistics=folder / MARKDOWN_FILE,
         warnings=statistics.warnings,
+        next_commands=list_run_commands(name, folder),
     )
 
 

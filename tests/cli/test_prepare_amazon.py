@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from recbole_lecdsr.cli import main
-from recbole_lecdsr.cli.prepare_amazon import parse_category
+from recbole_lecdsr.cli.domain_files import parse_domain
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.amazon import convert
-from recbole_lecdsr.prepare.amazon.category import Category
 from recbole_lecdsr.prepare.amazon.presets import PRESETS
+from recbole_lecdsr.prepare.raw_domain import RawDomain
 from recbole_lecdsr.prepare.summary import JointCounts, PairCounts, PreparationSummary
 from recbole_lecdsr.property_files import read_property_file
 from tests.helpers import amazon_files as files
@@ -108,12 +108,12 @@ def test_values_of_another_kind_are_refused(capsys, arguments):
 def test_a_domain_has_a_name_and_files(values, name, paths):
     if name == "a=b":
         Path("a=b.csv").touch()
-    assert parse_category(values, "target") == Category(name, tuple(map(Path, paths)))
+    assert parse_domain(values, "target") == RawDomain(name, tuple(map(Path, paths)))
 
 
 def test_a_domain_without_a_file_is_refused():
     with pytest.raises(UserError, match="--target a= names no file"):
-        parse_category(["a="], "target")
+        parse_domain(["a="], "target")
 
 
 def test_the_help_names_presets_and_files(capsys):
