@@ -87,6 +87,24 @@ def test_without_an_edition_or_a_file_there_is_a_remedy(capsys):
     assert status == 1 and "--source food= names no file: write --source food=FILE" in printed
 
 
+def test_all_raw_files_that_cannot_be_read_are_named_before_the_job(capsys):
+    Path("meta.json.gz").write_text("<html>Sign in</html>")
+    arguments = ["--edition", "2018", "--source", "a=Toys.csv", "--target", "b=Games.csv", "--meta", "meta.json.gz"]
+    status, _, printed = run(capsys, *arguments)
+    assert status == 1
+    assert printed.splitlines() == [
+        "error: Toys.csv, Games.csv do not exist: `prepare list` says where known files are from",
+        "error: meta.json.gz is a web page, not data: download the file itself",
+    ]
+
+
+def test_a_published_file_that_is_too_small_is_warned_of_before_the_job(capsys, caplog):
+    write("Video_Games.csv", files.ratings_2018(KITCHEN))
+    arguments = ["--edition", "2018", "--source", "food=Food_5.json.gz", "--target", "kitchen=Video_Games.csv"]
+    assert run(capsys, *arguments)[0] == 0
+    assert any("the published file has 2,565,349 lines, at least 89.8 MB: is it whole?" in m for m in caplog.messages)
+
+
 @pytest.mark.parametrize(
     "arguments", [["--from", "2014"], ["--both_domains", "maybe"], ["--item_core", "many"], ["--preset", "none"]]
 )

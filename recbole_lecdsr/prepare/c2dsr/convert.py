@@ -27,6 +27,7 @@ from recbole_lecdsr.prepare.c2dsr.raw_folder import (
     USERS_FILE,
 )
 from recbole_lecdsr.prepare.c2dsr.rows import check_domains, check_users, make_rows
+from recbole_lecdsr.prepare.catalogue import compare_with_published
 from recbole_lecdsr.prepare.next_commands import (
     WITHOUT_ITEM_TEXTS,
     WITHOUT_PROFILES,
@@ -125,11 +126,12 @@ def prepare(
         | properties.new_files,
     )
     skipped = [report for lines in raw.lines.values() for report in lines.skipped]
+    counts = count_pair(inter, item_files)
     return PreparationSummary(
-        counts=count_pair(inter, item_files),
+        counts=counts,
         properties=properties.path,
         statistics=folder / MARKDOWN_FILE,
-        warnings=statistics.warnings,
+        warnings=(*compare_with_published(name, counts), *statistics.warnings),
         skipped=SkippedLines(len(skipped), tuple(skipped[:_MOST_REPORTS])),
         details=_describe(raw, rows, sort_by_time=sort_by_time, without_vector=without_vector),
         next_commands=_next_commands(name, folder, raw, item_files, properties.values),

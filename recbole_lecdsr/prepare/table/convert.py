@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from recbole_lecdsr.prepare.atomic_pair import write_pair
+from recbole_lecdsr.prepare.catalogue import compare_with_published
 from recbole_lecdsr.prepare.next_commands import list_commands, text_settings
 from recbole_lecdsr.prepare.pair_checks import check_domain_names, check_pair_name, refuse_leftover_items
 from recbole_lecdsr.prepare.property_file import choose_property_file, read_split_rule
@@ -200,11 +201,12 @@ def _convert(
         | {f"{key}/{key}.inter": part for key, part in inter.items()}
         | properties.new_files,
     )
+    counts = count_pair(inter, texts.tables)
     return PreparationSummary(
-        counts=count_pair(inter, texts.tables),
+        counts=counts,
         properties=properties.path,
         statistics=folder / MARKDOWN_FILE,
-        warnings=statistics.warnings,
+        warnings=(*compare_with_published(name, counts), *statistics.warnings),
         skipped=interactions.bad_rows.skipped,
         details={"columns": {**interactions.columns, **texts.columns}, "times": interactions.times},
         next_commands=list_commands(

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recbole_lecdsr.errors import UserError
+from recbole_lecdsr.prepare.raw_files import check_raw_files
 from recbole_lecdsr.prepare.table import delimited, parquet
 from recbole_lecdsr.prepare.table.arrow_text import to_text
 from recbole_lecdsr.prepare.table.delimited import TAB, Dialect
@@ -231,21 +232,8 @@ def open_sources(tables: Sequence[Table], separator: str | None, label: str) -> 
 
 
 def check_files(sources: Iterable[TableSource]) -> None:
-    """Check at once that all files exist and none is given twice, before the first one is read.
-
-    Raises:
-        UserError: with all files that are missing, or with one that is given twice.
-    """
-    paths = [source.path for source in sources if isinstance(source, FileSource)]
-    missing = [path for path in dict.fromkeys(paths) if not path.exists()]
-    if missing:
-        verb = "does" if len(missing) == 1 else "do"
-        raise UserError(f"{', '.join(map(str, missing))} {verb} not exist")
-    seen: set[Path] = set()
-    for path in paths:
-        if path.resolve() in seen:
-            raise UserError(f"{path} is given twice: its rows would count twice")
-        seen.add(path.resolve())
+    """Check the files among some sources with `check_raw_files`."""
+    check_raw_files([source.path for source in sources if isinstance(source, FileSource)])
 
 
 def _place_of_row(position: int) -> str:
