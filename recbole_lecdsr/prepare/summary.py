@@ -86,6 +86,7 @@ class PreparationSummary:
         warnings: of the statistics.
         skipped: lines that were left out.
         details: what only this kind of preparation reports, as it is to be printed.
+        next_commands: what can follow.
     """
 
     counts: PairCounts
@@ -94,6 +95,7 @@ class PreparationSummary:
     warnings: tuple[str, ...] = ()
     skipped: SkippedLines = SkippedLines()
     details: Mapping[str, object] = field(default_factory=dict)
+    next_commands: tuple[str, ...] = ()
 
     def to_document(self) -> dict[str, object]:
         """The summary as the command line prints it: nested dictionaries of texts, numbers and lists of texts."""
@@ -121,6 +123,7 @@ class PreparationSummary:
             "properties": str(self.properties),
             "statistics": str(self.statistics),
             "warnings": list(self.warnings),
+            "next": list(self.next_commands),
         }
 
 

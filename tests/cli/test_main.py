@@ -235,7 +235,7 @@ except SystemExit as end:
     assert not end.code
 print(*{name.partition(".")[0] for name in sys.modules})
 """
-KINDS = ["movielens", "amazon", "table", "c2dsr"]
+KINDS = ["movielens", "amazon", "table", "c2dsr", "list"]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS, *(f"prepare {kind}" for kind in KINDS)])

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from recbole_lecdsr.cli import main
-from recbole_lecdsr.cli.prepare_amazon import parse_category
+from recbole_lecdsr.cli.domain_files import parse_domain
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.amazon import convert
-from recbole_lecdsr.prepare.amazon.category import Category
 from recbole_lecdsr.prepare.amazon.presets import PRESETS
+from recbole_lecdsr.prepare.raw_domain import RawDomain
 from recbole_lecdsr.prepare.summary import JointCounts, PairCounts, PreparationSummary
 from recbole_lecdsr.property_files import read_property_file
 from tests.helpers import amazon_files as files
@@ -87,6 +87,24 @@ def test_without_an_edition_or_a_file_there_is_a_remedy(capsys):
     assert status == 1 and "--source food= names no file: write --source food=FILE" in printed
 
 
+def test_all_raw_files_that_cannot_be_read_are_named_before_the_job(capsys):
+    Path("meta.json.gz").write_text("<html>Sign in</html>")
+    arguments = ["--edition", "2018", "--source", "a=Toys.csv", "--target", "b=Games.csv", "--meta", "meta.json.gz"]
+    status, _, printed = run(capsys, *arguments)
+    assert status == 1
+    assert printed.splitlines() == [
+        "error: Toys.csv, Games.csv do not exist: `prepare list` says where known files are from",
+        "error: meta.json.gz is a web page, not data: download the file itself",
+    ]
+
+
+def test_a_published_file_that_is_too_small_is_warned_of_before_the_job(capsys, caplog):
+    write("Video_Games.csv", files.ratings_2018(KITCHEN))
+    arguments = ["--edition", "2018", "--source", "food=Food_5.json.gz", "--target", "kitchen=Video_Games.csv"]
+    assert run(capsys, *arguments)[0] == 0
+    assert any("the published file has 2,565,349 lines, at least 89.8 MB: is it whole?" in m for m in caplog.messages)
+
+
 @pytest.mark.parametrize(
     "arguments", [["--from", "2014"], ["--both_domains", "maybe"], ["--item_core", "many"], ["--preset", "none"]]
 )
@@ -108,12 +126,12 @@ def test_values_of_another_kind_are_refused(capsys, arguments):
 def test_a_domain_has_a_name_and_files(values, name, paths):
     if name == "a=b":
         Path("a=b.csv").touch()
-    assert parse_category(values, "target") == Category(name, tuple(map(Path, paths)))
+    assert parse_domain(values, "target") == RawDomain(name, tuple(map(Path, paths)))
 
 
 def test_a_domain_without_a_file_is_refused():
     with pytest.raises(UserError, match="--target a= names no file"):
-        parse_category(["a="], "target")
+        parse_domain(["a="], "target")
 
 
 def test_the_help_names_presets_and_files(capsys):

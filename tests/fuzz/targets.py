@@ -20,7 +20,6 @@ from recbole_lecdsr.llm.backends.openai_batch import read_results
 from recbole_lecdsr.llm.generation.answer_store import VALID, AnswerStore, Record, record_key
 from recbole_lecdsr.llm.generation.prompt_template import read_template
 from recbole_lecdsr.llm.text_files import compose_texts, read_item_columns, read_json_lines
-from recbole_lecdsr.prepare.table import convert as table
 from recbole_lecdsr.property_files import read_property_file
 from recbole_lecdsr.tuning.search_space import read_search_space
 from tests.fuzz.domain import read_domain, read_prepared
@@ -201,7 +200,7 @@ def _table(name: str, text: str, skip_bad_lines: bool = False) -> Target:
         return _write({name: text if not name.endswith(".gz") else amazon_files.gzip.compress(text.encode())})
 
     def read() -> object:
-        table.prepare([name], "out", "pair", text=["title"], skip_bad_lines=skip_bad_lines)
+        tables.prepare(name, text=["title"], skip_bad_lines=skip_bad_lines)
         return read_prepared()
 
     return Target(f"table {name}{', bad lines skipped' if skip_bad_lines else ''}", make, read, weight=1)
@@ -223,7 +222,7 @@ def _parquet() -> list[str]:
 
 
 def _read_parquet() -> object:
-    table.prepare(["events.parquet"], "out", "pair")
+    tables.prepare("events.parquet")
     return read_prepared()
 
 
@@ -233,7 +232,7 @@ def _items_of_table() -> list[str]:
 
 
 def _read_items_of_table() -> object:
-    table.prepare(["events.csv"], "out", "pair", items="items.tsv")
+    tables.prepare(items="items.tsv")
     return read_prepared()
 
 

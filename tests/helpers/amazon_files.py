@@ -11,7 +11,7 @@ import pytest
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.amazon import convert
-from recbole_lecdsr.prepare.amazon.category import Category
+from recbole_lecdsr.prepare.raw_domain import RawDomain
 from recbole_lecdsr.prepare.summary import PreparationSummary
 
 Review = tuple[str, str, float, int]  # user, item, rating, time
@@ -139,7 +139,7 @@ def prepare(
     food: str = "food.json", kitchen: str = "kitchen.json", edition: str = "2018", **options
 ) -> PreparationSummary:
     """`convert.prepare` of files of the current folder, separated by blanks, into the folder out."""
-    domains = Category("food", tuple(map(Path, food.split()))), Category("kitchen", tuple(map(Path, kitchen.split())))
+    domains = RawDomain("food", tuple(map(Path, food.split()))), RawDomain("kitchen", tuple(map(Path, kitchen.split())))
     return convert.prepare(*domains, "out", "pair", edition=edition, **options)
 
 

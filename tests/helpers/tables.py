@@ -11,6 +11,7 @@ import pytest
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.summary import PreparationSummary
 from recbole_lecdsr.prepare.table import convert
+from recbole_lecdsr.prepare.table.options import TableOptions
 
 TABLE = """\
 user_id,item_id,domain,timestamp
@@ -33,9 +34,16 @@ def write_table(text: str, name: str = "events.csv") -> None:
     Path(name).write_text(text, encoding="utf-8")
 
 
-def prepare(*files: str, **options) -> PreparationSummary:
+def prepare(*files: str, source: str | None = None, items: str | None = None, **options) -> PreparationSummary:
     """`convert.prepare` of events.csv, or of other files, into the folder out."""
-    return convert.prepare(files or ["events.csv"], "out", "pair", **options)
+    return convert.prepare(
+        files or ["events.csv"],
+        "out",
+        "pair",
+        source=source,
+        items={None: [items]} if items else None,
+        options=TableOptions(**options),
+    )
 
 
 def refuse(match: str, *files: str, **options) -> str:

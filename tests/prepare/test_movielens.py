@@ -35,7 +35,7 @@ def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.mkdir(parents=True)
     (place / "ml-100k.item").write_text(FILMS, encoding="utf-8")
     (place / "ml-100k.inter").write_text(EVENTS, encoding="utf-8")
-    monkeypatch.setattr(movielens, "_find_examples", lambda: place.parent)
+    monkeypatch.setattr(movielens, "find_examples", lambda: place.parent)
     return place
 
 
@@ -134,7 +134,7 @@ def test_ml_100k_has_the_counts_of_the_protocol(tmp_path):
         ),
     }
     assert summary.counts.both == JointCounts(users=943, common_users=942, common_items=0, interactions=100_000)
-    origin = read(movielens._find_examples() / "ml-100k" / "ml-100k.inter")
+    origin = read(movielens.find_examples() / "ml-100k" / "ml-100k.inter")
     for name in movielens.DOMAINS:
         events, films = read(tmp_path / name / f"{name}.inter"), read(tmp_path / name / f"{name}.item")
         expected = origin[origin["item_id:token"].isin(films["item_id:token"])].reset_index(drop=True)

@@ -13,16 +13,18 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
-from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.amazon.bad_lines import BadLines
-from recbole_lecdsr.prepare.amazon.category import Category
 from recbole_lecdsr.prepare.amazon.editions import Edition, get_edition
 from recbole_lecdsr.prepare.amazon.filters import Filters, Step, select_rows
 from recbole_lecdsr.prepare.amazon.metadata import read_metadata
 from recbole_lecdsr.prepare.amazon.reviews import PairReviews, check_common_user, join_domains, read_reviews
 from recbole_lecdsr.prepare.atomic_pair import ITEM, RATING, TIME, USER, write_pair
-from recbole_lecdsr.prepare.pair_checks import check_folder_name, check_pair_name, refuse_leftover_items
+from recbole_lecdsr.prepare.catalogue import compare_with_published, find_published_lines
+from recbole_lecdsr.prepare.next_commands import list_commands
+from recbole_lecdsr.prepare.pair_checks import check_domain_names, check_pair_name, refuse_leftover_items
 from recbole_lecdsr.prepare.property_file import choose_property_file, read_split_rule
+from recbole_lecdsr.prepare.raw_domain import RawDomain
+from recbole_lecdsr.prepare.raw_files import check_raw_files, warn_of_short_files
 from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
 from recbole_lecdsr.prepare.statistics.report import MARKDOWN_FILE, render_files
 from recbole_lecdsr.prepare.summary import PreparationSummary, count_pair
@@ -31,8 +33,8 @@ RECORD_FILE = "prepared.json"
 
 
 def prepare(
-    source: Category,
-    target: Category,
+    source: RawDomain,
+    target: RawDomain,
     folder: str | Path,
     name: str,
     *,
@@ -69,8 +71,10 @@ def prepare(
     """
     folder, filters, files_format = Path(folder), filters or Filters(), get_edition(edition)
     names, metadata_files = (source.name, target.name), [Path(path) for path in metadata]
-    _check_names(name, names)
-    _check_files([*source.files, *target.files, *metadata_files])
+    check_pair_name(name)
+    check_domain_names(names)
+    check_raw_files([*source.files, *target.files, *metadata_files], "`prepare list` says where known files are from")
+    warn_of_short_files({path: find_published_lines(path, edition) for path in (*source.files, *target.files)})
     properties = choose_property_file(folder, name, "amazon", names)
     remedy = "give the metadata with --meta"
     refuse_leftover_items(folder, () if metadata_files else names, remedy)
@@ -106,34 +110,18 @@ def prepare(
         | {RECORD_FILE: json.dumps(record, indent=2, default=str, ensure_ascii=False) + "\n"}
         | properties.new_files,
     )
+    counts = count_pair(inter, item)
     details: dict[str, object] = {"left after": {step.name: _describe(step) for step in steps}}
     if bad_lines.count:
         details["bad lines"] = bad_lines.report()
     return PreparationSummary(
-        counts=count_pair(inter, item),
+        counts=counts,
         properties=properties.path,
         statistics=folder / MARKDOWN_FILE,
-        warnings=statistics.warnings,
+        warnings=(*compare_with_published(name, counts), *statistics.warnings),
         details=details,
+        next_commands=list_commands(name, folder, domains=names, with_texts=item, properties=properties.values),
     )
-
-
-def _check_names(name: str, names: tuple[str, str]) -> None:
-    check_pair_name(name)
-    for option, domain in zip(("--source", "--target"), names, strict=True):
-        check_folder_name(domain, f"the name of the domain of {option}", f"choose another, as in {option} books=FILE")
-    if names[0].casefold() == names[1].casefold():
-        raise UserError(
-            f"both domains are named {names[0]!r}, but need a folder each: rename one, as in --source books=FILE"
-        )
-
-
-def _check_files(paths: Sequence[Path]) -> None:
-    for index, path in enumerate(paths):
-        if not path.is_file():
-            raise UserError(f"{path} does not exist" if not path.exists() else f"{path} is not a file: name files")
-        if path.resolve() in [other.resolve() for other in paths[:index]]:
-            raise UserError(f"{path} is given twice: name it once, for what it holds")
 
 
 def _progress_bar(paths: Sequence[Path], what: str, show: bool | None) -> tqdm:
@@ -142,7 +130,7 @@ def _progress_bar(paths: Sequence[Path], what: str, show: bool | None) -> tqdm:
 
 
 def _read_reviews(
-    categories: tuple[Category, Category],
+    categories: tuple[RawDomain, RawDomain],
     edition: Edition,
     filters: Filters,
     *,

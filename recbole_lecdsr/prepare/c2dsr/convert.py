@@ -27,6 +27,13 @@ from recbole_lecdsr.prepare.c2dsr.raw_folder import (
     USERS_FILE,
 )
 from recbole_lecdsr.prepare.c2dsr.rows import check_domains, check_users, make_rows
+from recbole_lecdsr.prepare.catalogue import compare_with_published
+from recbole_lecdsr.prepare.next_commands import (
+    WITHOUT_ITEM_TEXTS,
+    WITHOUT_PROFILES,
+    list_commands,
+    list_run_commands,
+)
 from recbole_lecdsr.prepare.pair_checks import check_folder_name, check_pair_name
 from recbole_lecdsr.prepare.property_file import choose_property_file
 from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
@@ -119,13 +126,15 @@ def prepare(
         | properties.new_files,
     )
     skipped = [report for lines in raw.lines.values() for report in lines.skipped]
+    counts = count_pair(inter, item_files)
     return PreparationSummary(
-        counts=count_pair(inter, item_files),
+        counts=counts,
         properties=properties.path,
         statistics=folder / MARKDOWN_FILE,
-        warnings=statistics.warnings,
+        warnings=(*compare_with_published(name, counts), *statistics.warnings),
         skipped=SkippedLines(len(skipped), tuple(skipped[:_MOST_REPORTS])),
         details=_describe(raw, rows, sort_by_time=sort_by_time, without_vector=without_vector),
+        next_commands=_next_commands(name, folder, raw, item_files, properties.values),
     )
 
 
@@ -149,6 +158,21 @@ def make_settings(
         "eval_args": {"order": "TO", "group_by": "user", "mode": "uni999" if min(counts) > 999 else "full"},
         "repeatable": True,
     }
+
+
+def _next_commands(
+    name: str,
+    folder: Path,
+    raw: RawData,
+    item_files: Mapping[str, pd.DataFrame],
+    properties: Mapping[str, object],
+) -> tuple[str, ...]:
+    """With vectors of items or users no `embed`, which would replace them."""
+    if raw.item_matrix is not None or raw.user_matrix is not None:
+        flags = [] if raw.item_matrix is not None else [WITHOUT_ITEM_TEXTS]
+        return list_run_commands(name, folder, *flags, *([] if raw.user_matrix is not None else [WITHOUT_PROFILES]))
+    with_texts = [domain for domain, table in item_files.items() if len(table.columns) > 1]
+    return list_commands(name, folder, domains=item_files, with_texts=with_texts, properties=properties)
 
 
 def _check_names(name: str, domains: tuple[str, str]) -> None:

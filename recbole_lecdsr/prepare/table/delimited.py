@@ -1,4 +1,4 @@
-"""CSV and TSV files, plain or gzip: their header, columns as text, and the number of the line of a row."""
+"""Delimited files, plain or gzip: their header, columns as text, and the number of the line of a row."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
@@ -18,41 +19,65 @@ import pyarrow.csv
 
 from recbole_lecdsr.errors import UserError
 
-DELIMITERS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+TAB = "\t"
 # What reading may raise; the last one where bytes within a gzip file were changed.
 READ_ERRORS = (OSError, EOFError, csv.Error, zlib.error)
 BLOCK_BYTES = 16 << 20  # a row must fit into one block
 _BOM = b"\xef\xbb\xbf"
 
 
-def read_header(path: Path, suffix: str) -> list[str]:
+@dataclass(frozen=True)
+class Dialect:
+    """How a file is written.
+
+    Attributes:
+        delimiter: one ASCII character between cells. Among tabs a quotation mark is a character like any other; cells
+            between other delimiters may be quoted (RFC 4180).
+        compressed: whether the file is gzip.
+    """
+
+    delimiter: str
+    compressed: bool = False
+
+    @property
+    def quoted(self) -> bool:
+        """Whether cells may be quoted."""
+        return self.delimiter != TAB
+
+    @property
+    def quoting(self) -> Literal[0, 3]:  # the values of the two constants
+        """The same, as the csv module says it."""
+        return csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
+
+
+def read_header(path: Path, dialect: Dialect) -> list[str]:
     """Cells of the first line; empty for an empty file.
 
     Args:
         path: the file.
-        suffix: its key in `DELIMITERS`.
+        dialect: how it is written.
 
     Raises:
         READ_ERRORS: a file that cannot be read.
         UserError: gzip within gzip.
     """
-    with _open(path, suffix) as file, _long_cells():
+    with _open(path, dialect) as file, _long_cells():
         lines = (line.replace("\0", "\ufffd") for line in file)  # Python 3.10 reads no NUL, which UTF-16 is full of
-        return next(csv.reader(lines, delimiter=DELIMITERS[suffix], quoting=_quoting(suffix)), [])
+        return next(csv.reader(lines, delimiter=dialect.delimiter, quoting=dialect.quoting), [])
 
 
-def line_number(path: Path, row: int, suffix: str) -> int:
+def line_number(path: Path, row: int, dialect: Dialect) -> int:
     """Number of the line on which a row starts; more than ``row + 2`` after blank lines and quoted line breaks.
 
     Args:
         path: the file.
         row: its position, counted from 0 after the header and together with bad lines.
-        suffix: the file's key in `DELIMITERS`.
+        dialect: how the file is written.
     """
     line, current = 1, -2  # the header is row -1
     try:
-        with _open(path, suffix) as file, _long_cells():
-            reader = csv.reader(file, delimiter=DELIMITERS[suffix], quoting=_quoting(suffix))
+        with _open(path, dialect) as file, _long_cells():
+            reader = csv.reader(file, delimiter=dialect.delimiter, quoting=dialect.quoting)
             for cells in reader:
                 current += bool(cells)
                 if cells and current == row:
@@ -73,13 +98,13 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def read_columns(path: Path, columns: Sequence[str], suffix: str, bad_lines: dict[int, str] | None) -> pa.Table:
+def read_columns(path: Path, columns: Sequence[str], dialect: Dialect, bad_lines: dict[int, str] | None) -> pa.Table:
     """Columns of a file as text.
 
     Args:
         path: the file.
         columns: their names.
-        suffix: the file's key in `DELIMITERS`.
+        dialect: how the file is written.
         bad_lines: receives the position of each line that is no row, counted together with the rows from 0, and what
             is wrong with it; None makes such lines errors.
 
@@ -88,20 +113,20 @@ def read_columns(path: Path, columns: Sequence[str], suffix: str, bad_lines: dic
             are received.
     """
     try:
-        table = _parse(path, columns, suffix)
+        table = _parse(path, columns, dialect)
     except (pa.ArrowException, OSError) as error:
         # Bytes that are not UTF-8 cannot be handed over together with a bad line: all are read as Latin-1.
         if bad_lines is None or not ("UTF8" in str(error) or re.search(r"Row #\d+: Expected", str(error))):
-            raise UserError(_explain(path, suffix, str(error))) from None
+            raise UserError(_explain(path, dialect, str(error))) from None
         try:
-            table = _drop_undecodable(_parse(path, columns, suffix, bad_lines), bad_lines)
+            table = _drop_undecodable(_parse(path, columns, dialect, bad_lines), bad_lines)
         except (pa.ArrowException, OSError) as damage:
-            raise UserError(_explain(path, suffix, str(damage))) from None
-    return table if _has_quoted_cells(suffix) else _undo_quoting(table)
+            raise UserError(_explain(path, dialect, str(damage))) from None
+    return table if dialect.quoted else _undo_quoting(table)
 
 
-def _open(path: Path, suffix: str) -> IO[str]:
-    if suffix.endswith(".gz"):
+def _open(path: Path, dialect: Dialect) -> IO[str]:
+    if dialect.compressed:
         with gzip.open(path, "rb") as unpacked:
             if unpacked.read(2) == b"\x1f\x8b":
                 raise UserError(f"{path} is gzip within gzip: unpack it once (gzip -dc FILE > NEW_FILE)")
@@ -109,15 +134,7 @@ def _open(path: Path, suffix: str) -> IO[str]:
     return open(path, encoding="utf-8-sig", errors="replace", newline="")
 
 
-def _has_quoted_cells(suffix: str) -> bool:
-    return DELIMITERS[suffix] == ","
-
-
-def _quoting(suffix: str) -> Literal[0, 3]:  # the values of the two constants
-    return csv.QUOTE_MINIMAL if _has_quoted_cells(suffix) else csv.QUOTE_NONE
-
-
-def _parse(path: Path, columns: Sequence[str], suffix: str, bad_lines: dict[int, str] | None = None) -> pa.Table:
+def _parse(path: Path, columns: Sequence[str], dialect: Dialect, bad_lines: dict[int, str] | None = None) -> pa.Table:
     """Columns of a file as text; with ``bad_lines``, which receives the bad ones, of Latin-1 characters for bytes."""
 
     found: dict[int, str] = {} if bad_lines is None else bad_lines
@@ -128,11 +145,11 @@ def _parse(path: Path, columns: Sequence[str], suffix: str, bad_lines: dict[int,
         found[row.number - 2] = f"{shown!r} has {row.actual_columns} cells, not {row.expected_columns}"
         return "skip"
 
-    quoted = _has_quoted_cells(suffix)
+    compression = "gzip" if dialect.compressed else None
     names = {name: name if bad_lines is None else name.encode().decode("latin-1") for name in columns}
-    stream = pa.input_stream(str(path), compression="gzip" if suffix.endswith(".gz") else None)
+    stream = pa.input_stream(str(path), compression=compression)
     if bad_lines is not None and stream.read(len(_BOM)) != _BOM:
-        stream = pa.input_stream(str(path), compression="gzip" if suffix.endswith(".gz") else None)
+        stream = pa.input_stream(str(path), compression=compression)
     table = pa.csv.read_csv(
         stream,
         # One thread: with several, errors do not say which row.
@@ -140,7 +157,8 @@ def _parse(path: Path, columns: Sequence[str], suffix: str, bad_lines: dict[int,
             use_threads=False, block_size=BLOCK_BYTES, encoding="utf8" if bad_lines is None else "latin-1"
         ),
         pa.csv.ParseOptions(
-            delimiter=DELIMITERS[suffix], quote_char='"' if quoted else False, newlines_in_values=quoted,
+            delimiter=dialect.delimiter, quote_char='"' if dialect.quoted else False,
+            newlines_in_values=dialect.quoted,
             invalid_row_handler=None if bad_lines is None else skip,
         ),
         pa.csv.ConvertOptions(
@@ -180,18 +198,19 @@ def _undo_latin(text: str, errors: str = "strict") -> str:
     return text.encode("latin-1").decode("utf-8", errors)
 
 
-def _explain(path: Path, suffix: str, message: str) -> str:
+def _explain(path: Path, dialect: Dialect, message: str) -> str:
     """An error of pyarrow, with the line and a remedy where it names a row."""
     found = re.search(r"Row #(\d+): (.*)", message, re.DOTALL)
     if not found:
         return f"{path} cannot be read: {message}"
     remedy = "correct the line"
-    if _has_quoted_cells(suffix):
-        remedy = "a cell with a comma, a line break or a quotation mark must be quoted"
+    if dialect.quoted:
+        sign = "comma" if dialect.delimiter == "," else f"{dialect.delimiter!r}"
+        remedy = f"a cell with a {sign}, a line break or a quotation mark must be quoted"
     if "UTF8" in message:
         remedy = "save the file as UTF-8"
     shown = found[2] if len(found[2]) < 200 else f"{found[2][:200]}…"
-    return f"{path}, line {line_number(path, int(found[1]) - 2, suffix)}: {shown!r}; {remedy}"
+    return f"{path}, line {line_number(path, int(found[1]) - 2, dialect)}: {shown!r}; {remedy}"
 
 
 def _undo_quoting(table: pa.Table) -> pa.Table:

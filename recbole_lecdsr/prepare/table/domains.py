@@ -1,4 +1,4 @@
-"""The domain column of a table: which of two domains each interaction is of."""
+"""Which of two domains each interaction is of, by a column of the table or by the file that it comes from."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from recbole_lecdsr.prepare.table.bad_rows import BadRows
 from recbole_lecdsr.prepare.table.columns import encode
 
 
-def read_domains(bad_rows: BadRows, column: str, source: str | None) -> tuple[np.ndarray, tuple[str, str]]:
+def read_domains(bad_rows: BadRows, key: str, source: str | None) -> tuple[np.ndarray, tuple[str, str]]:
     """Read a column that holds the names of two domains.
 
     Args:
         bad_rows: of the table.
-        column: its name.
+        key: of the column.
         source: the name of the source domain; None takes the first one in the table.
 
     Returns:
@@ -26,10 +26,11 @@ def read_domains(bad_rows: BadRows, column: str, source: str | None) -> tuple[np
         UserError: an empty value, unless bad rows are skipped; other than two domains; names that cannot be folders;
             a source that is neither of them.
     """
-    index, values = encode(bad_rows.table[column])
+    column = bad_rows.table.name_column(key)
+    index, values = encode(bad_rows.table[key])
     distinct = values.to_pylist()
     if "" in distinct:
-        bad_rows.reject(column, index == distinct.index(""), "is empty", "fill the cell or delete the row")
+        bad_rows.reject(key, index == distinct.index(""), "is empty", "fill the cell or delete the row")
     used, first_row = np.unique(index[~bad_rows.mask], return_index=True)
     used = used[np.argsort(first_row)]
     names = [distinct[value] for value in used]

@@ -8,8 +8,8 @@ import pytest
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.amazon import convert
-from recbole_lecdsr.prepare.amazon.category import Category
 from recbole_lecdsr.prepare.amazon.filters import Filters
+from recbole_lecdsr.prepare.raw_domain import RawDomain
 from recbole_lecdsr.prepare.summary import DomainCounts, JointCounts
 from recbole_lecdsr.property_files import read_property_file
 from tests.helpers import amazon_files as files
@@ -112,9 +112,9 @@ def test_names_and_files_are_checked_before_anything_is_read():
     refuse(r"food\.json is given twice", "food.json", "food.json")
     refuse(r"none\.json does not exist", "none.json")
     with pytest.raises(UserError, match=r"'a/b', is to be the name of a folder: choose another, as in --source"):
-        convert.prepare(Category("a/b", ()), Category("b", ()), "out", "pair", edition="2018")
+        convert.prepare(RawDomain("a/b", ()), RawDomain("b", ()), "out", "pair", edition="2018")
     with pytest.raises(UserError, match="both domains are named 'a'"):
-        convert.prepare(Category("a", ()), Category("A", ()), "out", "pair", edition="2018")
+        convert.prepare(RawDomain("a", ()), RawDomain("A", ()), "out", "pair", edition="2018")
 
 
 def test_item_files_of_an_earlier_preparation_are_not_left_with_new_interactions():
@@ -133,7 +133,7 @@ def test_item_files_of_an_earlier_preparation_are_not_left_with_new_interactions
 
 def test_a_pair_with_the_name_of_shipped_data_must_have_their_domains():
     write_reviews("2018")
-    food, kitchen = Category("food", (Path("food.json"),)), Category("kitchen", (Path("kitchen.json"),))
+    food, kitchen = RawDomain("food", (Path("food.json"),)), RawDomain("kitchen", (Path("kitchen.json"),))
     convert.prepare(food, kitchen, "out", "amazon-food-kitchen", edition="2018")
     assert not Path("out/amazon-food-kitchen.yaml").exists()
     with pytest.raises(UserError, match=r"amazon-toys-games\.yaml, which would apply to yours"):

@@ -132,7 +132,10 @@ def test_options_that_do_not_fit_are_errors(raw_folder):
 def test_the_command_line_prepares_and_prints_a_summary(raw_folder, capsys):
     assert main(["prepare", "c2dsr", str(raw_folder), "--name", "pair", "--source", "food", "--target", "kitchen"]) == 0
     printed = capsys.readouterr().out
-    assert printed.splitlines()[-1].startswith(
+    assert printed.splitlines()[-1] == (
+        "next: python run_lecdsr.py --dataset pair --no_item_semantics=True --no_user_profile=True"
+    )
+    assert printed.splitlines()[-2].startswith(
         "warning: 1 of 2 (50.0%) validation targets repeat an item of their own window"
     )
     assert "statistics: dataset/pair/statistics.md" in printed

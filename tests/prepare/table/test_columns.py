@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from recbole_lecdsr.data.atomic_files.reserved_tokens import RESERVED
 from recbole_lecdsr.prepare.table import convert
+from recbole_lecdsr.prepare.table.options import TableOptions
 from tests.helpers.tables import TABLE, refuse, write_table
 
 token = st.text(
@@ -23,7 +24,7 @@ def test_recbole_reads_back_every_token_that_is_accepted(tmp_path_factory, rows)
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
     both = pd.concat([frame.assign(domain="a"), frame.assign(domain="b")])
     both.to_csv(folder / "t.csv", index=False)
-    convert.prepare([folder / "t.csv"], folder, "pair")
+    convert.prepare([folder / "t.csv"], folder, "pair", options=TableOptions(time_format="s"))
     back = pd.read_csv(folder / "a" / "a.inter", delimiter="\t", dtype=str, encoding="utf-8", engine="python")
     assert back.values.tolist() == frame.astype(str).values.tolist()
 

@@ -82,7 +82,7 @@ def test_a_pair_that_cannot_be_a_folder_is_refused(name):
 
 def test_domains_without_a_common_user_are_an_error():
     write_table("user_id,item_id,domain,timestamp\nu1,a,food,1\nu2,b,home,2\n")
-    refuse("'food' and 'home' have no common user")
+    refuse(r"'food' \(such as 'u1'\) and 'home' \(such as 'u2'\) have no common user: .* value of 'user_id' in both")
 
 
 def test_a_write_that_fails_leaves_the_former_pair_whole(monkeypatch):
@@ -126,7 +126,11 @@ def test_statistics_are_written_beside_the_data():
 def test_amazon_food_kitchen_has_the_counts_of_its_publication(tmp_path):
     place = Path(os.environ["AMAZON_FOOD_KITCHEN"])
     summary = convert.prepare(
-        [place / "interactions.tsv"], tmp_path / "out", "amazon-food-kitchen", source="food", items=place / "items.tsv"
+        [place / "interactions.tsv"],
+        tmp_path / "out",
+        "amazon-food-kitchen",
+        source="food",
+        items={None: [place / "items.tsv"]},
     )
     assert summary.counts.both == JointCounts(users=7_144, common_users=7_144, common_items=0, interactions=173_548)
     assert [domain.items for domain in summary.counts.domains.values()] == [11_837, 16_258]

@@ -10,6 +10,7 @@ import pytest
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.prepare.table.reader import read_table
+from recbole_lecdsr.prepare.table.sources import FileSource
 from tests.helpers.tables import ITEMS, TABLE, prepare, read, refuse, write_table
 
 
@@ -75,7 +76,7 @@ def test_case_t2_a_gzip_file_with_changed_bytes_is_named(skip_bad_lines):
 
 def test_case_t2_a_cell_longer_than_the_csv_module_reads_is_a_cell():
     write_table("note," + TABLE.replace("\n", "\n" + "x" * 200_000 + ",", 5).replace("user_id,", "user_id,"))
-    assert len(read_table(["events.csv"], ["user_id"], "--user")) == 5
+    assert len(read_table([FileSource("events.csv")], [{"users": "user_id"}], {})) == 5
     write_table("n" * 200_000 + "," + TABLE.replace("\n", "\nx,", 5).replace(",10\n", ",soon\n", 1))
     refuse(r"events\.csv, line 2: timestamp 'soon' is not a number")
 

@@ -1,4 +1,4 @@
-"""A category of the shop as a domain."""
+"""A domain as raw data give it: files, and a name."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Category:
-    """A category of the shop, which becomes a domain.
+class RawDomain:
+    """Raw files that become a domain.
 
     Attributes:
         name: of the domain.
-        files: of its reviews or ratings.
+        files: of its interactions.
     """
 
     name: str
