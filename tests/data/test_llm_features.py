@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.quick_start import load_dataset
-from tests.helpers.pairs import write_vectors
+from tests.helpers.pairs import random_events, write_pair, write_profiles, write_vectors
 from tests.helpers.runs import load
 from tests.helpers.token_pair import ITEMS, USERS, assert_aligned, shuffled_vectors, vector
 
@@ -140,3 +141,66 @@ def test_a_missing_embedding_says_how_to_make_it_and_how_the_model_does_without(
     else:
         assert str(error.value).endswith(f"`, or train without it by {setting}")
         make(setting)
+
+
+# ------------------------------------------------------------------ profiles of several times
+
+
+def profiles_file(tmp_path: Path) -> Path:
+    return tmp_path / "dataset" / "pair" / "pair.useremb"
+
+
+def test_profiles_without_events_are_said_to_have_seen_the_training_targets(token_pair, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    users = load(token_pair).user_vectors()
+    said = [record.getMessage() for record in caplog.records if "pair.useremb" in record.getMessage()]
+    assert sum("in training, targets meet profiles that have seen them" in message for message in said) == 1
+    assert not users.is_as_of and users.user.tolist() == list(range(len(USERS) + 1))
+
+
+def test_it_is_said_how_many_targets_of_each_split_meet_a_profile(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    settings = write_pair(
+        tmp_path / "dataset", random_events(5)
+    )  # ten interactions each, of which the first is no target
+    profiles = {("u0", 0): [1.0], ("u1", 4): [2.0], ("u2", 8): [3.0], ("u3", 9): [4.0], ("u3", 11): [5.0]}
+    write_profiles(profiles_file(tmp_path), profiles)
+    dataset = load(settings)
+    users = dataset.user_vectors()
+    # u0 has 7 training targets, u1 those from the fifth interaction on, which are 4.
+    assert (
+        "a profile of earlier interactions for 11 of 35 training, 3 of 5 validation and 4 of 5 test targets"
+        in caplog.text
+    )
+    assert "have seen them" not in caplog.text
+    assert "1 of 5 profiles were made from more interactions than the user has here" in caplog.text
+    assert dataset.coverage["users"] == {"with_embedding": 4, "total": 5, "file": "pair.useremb"}
+    assert "1 of 5 users have no LLM embedding" in caplog.text
+    assert dataset.user_vectors() is users is dataset.with_validation_for_training().user_vectors()
+
+
+def test_profiles_of_all_interactions_that_there_are_can_be_met_by_recommendations(tmp_path, caplog):
+    settings = write_pair(tmp_path / "dataset", random_events(5))
+    write_profiles(profiles_file(tmp_path), {(f"u{user}", 10): [1.0] for user in range(5)})
+    load(settings).user_vectors()
+    assert "more interactions than the user has" not in caplog.text
+
+
+def test_profiles_of_several_times_may_be_made_for_any_split(tmp_path, caplog):
+    """Whatever is validated or tested, a target meets those alone that were made before it."""
+    settings = write_pair(tmp_path / "dataset", random_events(5))
+    path = profiles_file(tmp_path)
+    path.with_name("pair.useremb.json").write_text('{"split": {"RS": [0.8, 0.1, 0.1]}}')
+    load(settings).user_vectors()
+    assert "may contain validation or test interactions" in caplog.text
+    caplog.clear()
+    write_profiles(path, {("u0", 3): [1.0]})
+    load(settings).user_vectors()
+    assert "may contain" not in caplog.text
+
+
+def test_zeros_among_profiles_of_several_times_are_counted_by_rows(tmp_path, caplog):
+    settings = write_pair(tmp_path / "dataset", random_events(5))
+    write_profiles(profiles_file(tmp_path), {("u0", 3): [0.0], ("u0", 4): [1.0], ("u1", 4): [0.0]})
+    load(settings).user_vectors()
+    assert "2 of 3 vectors hold zeros only" in caplog.text

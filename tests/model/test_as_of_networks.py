@@ -155,7 +155,7 @@ def test_the_features_of_score_fusion_know_no_profile(tmp_path):
     batch = next(iter(test))[0]
     items = batch["item_id"].unsqueeze(1)
     before = model.score_fusion.features(model.sequence_input(batch), items)
-    for k in range(EVENTS + 1):
+    for k in range(EVENTS + 2):
         poison(model, data, k)
     assert torch.equal(model.score_fusion.features(model.sequence_input(batch), items), before)
 
@@ -174,7 +174,7 @@ def refused(call: Callable[[], object]) -> bool:
 def test_recommendations_meet_the_newest_profile_of_the_whole_history(tmp_path, network):
     data, model, _ = prepared(tmp_path, **NETWORKS[network])
     model.eval()
-    for k in range(EVENTS + 1):
+    for k in range(EVENTS + 2):
         poison(model, data, k)
         for user in USERS:
             met = refused(lambda user=user: recommend(model, data, [user], k=2))
@@ -186,7 +186,7 @@ def test_a_history_given_by_hand_meets_no_profile(tmp_path):
     history = [("source", "s0.0"), ("target", "t0.1")] * 4
     model.eval()
     frames = []
-    for k in (None, *range(EVENTS + 1)):
+    for k in (None, *range(EVENTS + 2)):
         if k is not None:
             poison(model, data, k)
         frames.append(recommend_for_history(model, data, history, k=3)["score"].tolist())
@@ -254,7 +254,7 @@ def test_targets_of_precomputed_windows_meet_the_newest_profile_that_their_rows_
         met = assert_only_newest(lambda loader=loader: met_in_evaluation(model, loader), poisoning)
         assert {place_of(item) for _, item, _ in met} == {place}
     model.eval()
-    for k in range(EVENTS + 1):
+    for k in range(EVENTS + 2):
         poisoning(k)
         assert refused(lambda: recommend(model, data, ["u1"], k=2)) == (newest("u1", EVENTS) == k)
 

@@ -21,7 +21,7 @@ from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.runs.run_folders import take_run_directory
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
-from tests.helpers.pairs import random_events, write_pair, write_vectors
+from tests.helpers.pairs import random_events, write_pair, write_profiles, write_vectors
 from tests.helpers.runs import assert_same_run, lasting, read_run, train
 
 
@@ -183,6 +183,17 @@ def other_item_vectors(root: Path) -> None:
 def other_profiles(root: Path) -> None:
     tokens = [line.split("\t")[0] for line in (root / "pair.useremb").read_text().splitlines()[1:]]
     write_vectors(root / "pair.useremb", "user", {token: [1.0, n, 0, 0, 2] for n, token in enumerate(tokens)})
+
+
+def test_the_numbers_of_events_of_profiles_are_part_of_the_identity(pair):
+    path = Path(str(pair["data_path"])) / "pair" / "pair.useremb"
+    users = [line.split("\t")[0] for line in path.read_text().splitlines()[1:]]
+    write_profiles(path, {(user, k): [1.0, k] for user in users for k in (2, 5)})
+    first = train(pair)
+    assert first["result"]["coverage"]["users"]["with_embedding"] == len(users)
+    write_profiles(path, {(user, k): [1.0, min(k, 5)] for user in users for k in (2, 6)})
+    with pytest.raises(UserError, match="other user vectors"):
+        train(pair)
 
 
 @pytest.mark.parametrize(
