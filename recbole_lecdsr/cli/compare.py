@@ -176,13 +176,17 @@ def _run_study(
 
 
 def _report(study_folder: Path) -> Path:
-    """Write the report and print the table; returns the page."""
+    """Write the report and print the tables; returns the page."""
+    from recbole_lecdsr.leaderboard.placebo_tables import placebo_table
     from recbole_lecdsr.leaderboard.report import write_report
     from recbole_lecdsr.leaderboard.study import read_study
     from recbole_lecdsr.leaderboard.tables import terminal_table
 
     report = write_report(study_folder)
-    out.print(terminal_table(read_study(study_folder)))
+    study = read_study(study_folder)
+    out.print(terminal_table(study))
+    if (placebos := placebo_table(study)) is not None:
+        out.print(placebos)
     return report["html"]
 
 

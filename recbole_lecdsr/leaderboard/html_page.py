@@ -15,7 +15,7 @@ from recbole_lecdsr.leaderboard import charts, condition_rows, page_rows, slice_
 from recbole_lecdsr.leaderboard.aids import aids
 from recbole_lecdsr.leaderboard.embedding_map import EmbeddingMap, MissingMap
 from recbole_lecdsr.leaderboard.standings import TABLE_METRICS, TESTED_METRIC, Standings
-from recbole_lecdsr.leaderboard.statements import missing_runs, statements
+from recbole_lecdsr.leaderboard.statements import PLACEBO_NOTE, PLACEBO_TITLE, missing_runs, statements
 
 TEMPLATES = Path(__file__).parent / "page"
 
@@ -59,6 +59,10 @@ def render_page(table: Standings, maps: Sequence[EmbeddingMap | MissingMap]) -> 
         tested=display_name(TESTED_METRIC),
         rows=page_rows.leaderboard_rows(table),
         comparisons=page_rows.comparison_rows(table),
+        placebos=page_rows.placebo_rows(table),
+        placebo_title=PLACEBO_TITLE,
+        placebo_note=PLACEBO_NOTE,
+        valid_metric=display_name(study.first_result.valid_metric),
         statements=statements(table),
         missing_runs=missing_runs(study),
         figures=figure_by_key,

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recbole_lecdsr.leaderboard.number_texts import NO_VALUE, VERDICT_MARKS, p_text
+from recbole_lecdsr.leaderboard.placebos import TextMinusPlacebo, compare_with_placebos
 from recbole_lecdsr.leaderboard.significance import Comparison, mean_and_sd
 from recbole_lecdsr.leaderboard.standings import TABLE_METRICS, TESTED_METRIC, Standings
 from recbole_lecdsr.leaderboard.statements import seeds_text
 from recbole_lecdsr.leaderboard.study import Study
-from recbole_lecdsr.leaderboard.tables import NO_VALUE, VERDICT_MARKS, p_text
 from recbole_lecdsr.runs.result import RunResult
 
 
@@ -79,6 +80,25 @@ class ComparisonRow:
     """A model of the table of comparisons; a cell is None where the model cannot be compared."""
 
     name: str
+    cells: tuple[ComparisonCell | None, ...]
+
+
+@dataclass(frozen=True)
+class PlaceboRow:
+    """A model with its texts against one with a placebo; a cell is None where they cannot be compared.
+
+    Attributes:
+        text: of which model, such as ``profiles of LeCDSR``.
+        placebo: what the other one has instead.
+        is_best: whether it is the best placebo of the text in validation.
+        valid: its metric in validation.
+        cells: a comparison for each part of the samples.
+    """
+
+    text: str
+    placebo: str
+    is_best: bool
+    valid: NumberCell
     cells: tuple[ComparisonCell | None, ...]
 
 
@@ -157,15 +177,35 @@ def comparison_rows(table: Standings) -> list[ComparisonRow]:
 
 
 def _comparison_cell(table: Standings, label: str, part: str) -> ComparisonCell | None:
-    comparison, floor = table.comparisons[part].get(label), table.noise[part]
+    return _cell(table, table.comparisons[part].get(label), part)
+
+
+def _cell(table: Standings, comparison: Comparison | None, part: str) -> ComparisonCell | None:
     if comparison is None:
         return None
+    floor = table.noise[part]
     return ComparisonCell(
         comparison=comparison,
         mark=VERDICT_MARKS[comparison.verdict()],
         p_holm=p_text(comparison.p_holm),
         p_wilcoxon=p_text(comparison.p_wilcoxon),
         below_noise=floor is not None and abs(comparison.difference) < floor.difference,
+    )
+
+
+def placebo_rows(table: Standings) -> list[PlaceboRow]:
+    """The models with texts against those with placebos; empty where a study has no placebo."""
+    return [_placebo_row(table, pair) for pair in compare_with_placebos(table.study)]
+
+
+def _placebo_row(table: Standings, pair: TextMinusPlacebo) -> PlaceboRow:
+    is_known = not math.isnan(pair.valid)
+    return PlaceboRow(
+        text=f"{pair.text} of {table.study.model_name(pair.label)}",
+        placebo=pair.placebo,
+        is_best=pair.is_best,
+        valid=NumberCell(pair.valid, f"{pair.valid:.4f}") if is_known else NumberCell(None, NO_VALUE),
+        cells=tuple(_cell(table, pair.comparisons.get(part), part) for part in table.study.part_names),
     )
 
 

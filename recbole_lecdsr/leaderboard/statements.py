@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from recbole_lecdsr.data.splitting import BY_TIME
 from recbole_lecdsr.evaluation.sample_metrics import display_name
+from recbole_lecdsr.leaderboard.number_texts import p_text
+from recbole_lecdsr.leaderboard.placebos import compare_with_placebos
 from recbole_lecdsr.leaderboard.standings import TESTED_METRIC, Standings
 from recbole_lecdsr.leaderboard.study import Study
 from recbole_lecdsr.runs.result import RunResult
 
+PLACEBO_TITLE = f"Text minus placebo: {display_name(TESTED_METRIC)}"
+PLACEBO_NOTE = (
+    "Text minus placebo: the model with its texts minus the same model in which random vectors, those of others or a "
+    "trainable user ID are in their place; ▲ favours the texts. Best: the placebo that is best in validation (the "
+    "metric that selects epochs, mean of the domains and seeds), which is the one to beat. p (Holm): permutation test "
+    "by user, corrected over all comparisons with placebos of the column."
+)
 DEVICES_DIFFER = (
     "Seconds, samples per second and memory were measured on different devices: they are comparable among runs of one "
     "device only."
@@ -26,6 +35,7 @@ def statements(table: Standings) -> dict[str, str]:
         "Seeds": ", ".join(map(str, study.seeds)) + ". Means ± sample standard deviation over the finished seeds.",
         "Dashes": _dashes(table),
         "Significance": _significance(table),
+        "Text minus placebo": _text_minus_placebo(table),
         "Noise floor": _noise_floor(table),
         "Untrained rankings": _untrained_rankings(result),
         "Device": _devices(study),
@@ -127,6 +137,27 @@ def _significance(table: Standings) -> str:
         f"Holm-corrected over {models}, p < 0.05. The 95 % bootstrap intervals, over users, are those of each model "
         "by itself, not corrected. The Wilcoxon test over samples takes the samples of a user for independent and is "
         "given for information, not corrected."
+    )
+
+
+def _text_minus_placebo(table: Standings) -> str:
+    study = table.study
+    pairs = compare_with_placebos(study)
+    found = []
+    for pair in pairs:
+        part = next(iter(pair.comparisons), None)
+        if pair.is_best and part is not None:
+            comparison, where = pair.comparisons[part], study.part_names[part]
+            found.append(
+                f"{pair.text} of {study.model_name(pair.label)} {comparison.difference:+.4f} in {where} over "
+                f"{pair.placebo} (p {p_text(comparison.p_holm)})"
+            )
+    if not found:
+        return ""
+    return (
+        f"{display_name(TESTED_METRIC)} over that of the placebo that is best by "
+        f"{display_name(study.first_result.valid_metric)} in validation: {'; '.join(found)}. Permutation test by user, "
+        f"Holm-corrected over {len(pairs)} comparisons with placebos."
     )
 
 

@@ -21,6 +21,8 @@ from recbole_lecdsr.leaderboard.condition_rows import (
     CONDITIONS_TITLE,
     condition_rows,
 )
+from recbole_lecdsr.leaderboard.number_texts import NO_VALUE, VERDICT_MARKS, p_text, plus_minus
+from recbole_lecdsr.leaderboard.placebos import compare_with_placebos
 from recbole_lecdsr.leaderboard.slices import history_bins, popularity_bins
 from recbole_lecdsr.leaderboard.standings import (
     ALL_METRICS,
@@ -32,31 +34,8 @@ from recbole_lecdsr.leaderboard.standings import (
     groups_of_part,
     slice_means,
 )
-from recbole_lecdsr.leaderboard.statements import missing_runs, seeds_text, statements
+from recbole_lecdsr.leaderboard.statements import PLACEBO_NOTE, PLACEBO_TITLE, missing_runs, seeds_text, statements
 from recbole_lecdsr.leaderboard.study import Study
-
-VERDICT_MARKS = {1: "▲", -1: "▼", 0: ""}
-NO_VALUE = "–"  # in the columns of a domain that the model does not score
-
-
-def p_text(p: float) -> str:
-    """A p-value with three decimals.
-
-    >>> p_text(0.0341), p_text(0.0002)
-    ('0.034', '<0.001')
-    """
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def plus_minus(mean: float, sd: float) -> str:
-    """Mean ± sd; without the sd where it is nan; a dash where the mean is nan.
-
-    >>> plus_minus(0.1234, 0.0012), plus_minus(0.1234, math.nan), plus_minus(math.nan, math.nan)
-    ('0.1234 ± 0.0012', '0.1234', '–')
-    """
-    if math.isnan(mean):
-        return NO_VALUE
-    return f"{mean:.4f}" if math.isnan(sd) else f"{mean:.4f} ± {sd:.4f}"
 
 
 def _value_text(table: Standings, label: str, part: str, metric: str, *, bold: Callable[[str], str]) -> str:
@@ -93,7 +72,7 @@ def to_markdown(table: Standings) -> str:
     ]
     lines = [f"# Leaderboard: {_escape_markdown(study.dataset)}", "", _escape_markdown(aids(study, table.labels)), ""]
     lines += [*_markdown_table(head, rows, left_columns=2), ""]
-    lines += _comparison_lines(table)
+    lines += [*_comparison_lines(table), *_placebo_lines(table)]
     lines += [f"- **{heading}**: {_escape_markdown(text)}" for heading, text in statements(table).items()]
     missing = missing_runs(study)
     if missing:
@@ -121,6 +100,32 @@ def _comparison_lines(table: Standings) -> list[str]:
     head = ["model", "domain", "difference", "95 % interval", "p (by user)", "p (Holm)", "p (Wilcoxon)"]
     title = f"## {display_name(TESTED_METRIC)} against {_escape_markdown(table.reference_name)}"
     return [title, "", *_markdown_table(head, rows, left_columns=2), ""]
+
+
+def _placebo_lines(table: Standings) -> list[str]:
+    """The models with texts against those with placebos, a row for each domain."""
+    study = table.study
+    rows = [
+        [
+            _escape_markdown(f"{pair.text} of {study.model_name(pair.label)}"),
+            f"{pair.placebo} (best)" if pair.is_best else pair.placebo,
+            NO_VALUE if math.isnan(pair.valid) else f"{pair.valid:.4f}",
+            _escape_markdown(name),
+            f"{comparison.difference:+.4f} {VERDICT_MARKS[comparison.verdict()]}".rstrip(),
+            f"{comparison.low:+.4f} to {comparison.high:+.4f}",
+            p_text(comparison.p_permutation),
+            p_text(comparison.p_holm),
+        ]
+        for pair in compare_with_placebos(study)
+        for part, name in study.part_names.items()
+        if (comparison := pair.comparisons.get(part))
+    ]
+    if not rows:
+        return []
+    head = [
+        "text", "placebo", "validation", "domain", "text minus placebo", "95 % interval", "p (by user)", "p (Holm)",
+    ]  # fmt: skip
+    return [f"## {PLACEBO_TITLE}", "", *_markdown_table(head, rows, left_columns=2), "", PLACEBO_NOTE, ""]
 
 
 def _condition_lines(table: Standings) -> list[str]:

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.skipif(
     reason="needs Chromium or Chrome: apt-get install chromium, or set CHROMIUM to its program",
 )
 STRENGTHS = {
-    "LeCDSR": 2.0, "SASRec": 1.9, "SASRec:sequence=single": 1.4, "Pop": 0.8, "LeCDSR:no_item_semantics=True": 1.6
+    "LeCDSR": 2.0, "SASRec": 1.9, "SASRec:sequence=single": 1.4, "Pop": 0.8, "LeCDSR:no_item_semantics=True": 1.6,
+    "LeCDSR:user_vectors=random": 1.7,
 }  # fmt: skip
 DESKTOP, PHONE = 1280, 390
 LONG = "LeCDSR:item_embedding_file=e5-large-instruct.itememb:user_embedding_file=e5-large-instruct.useremb"
@@ -63,7 +64,7 @@ def test_the_page_loads_without_errors_or_network(browser, page, width, dark):
     assert browser.evaluate("document.documentElement.dataset.ready") == "true"
     assert browser.evaluate("document.querySelectorAll('.plot .main-svg').length > 0")
     drawn = browser.evaluate("[...document.querySelectorAll('.plot')].map(e => e.querySelectorAll('.trace').length)")
-    assert len(drawn) == 10  # six figures, and two maps before and after training
+    assert len(drawn) == 12  # six figures, and three maps before and after training
     assert all(drawn)
     assert browser.problems == []
     assert browser.requests == [page.resolve().as_uri()]
