@@ -212,22 +212,41 @@ def write_embedding_to(
     repeated = _find_repeated(texts.to_pylist())
     if repeated is not None:
         raise UserError(f"{path}: the token {abbreviate(repeated)} is given twice; keep one vector of it")
-    size = matrix.shape[1]
-    step = max(1, _NUMBERS_AT_ONCE // size)
+    step = rows_at_once(matrix.shape[1])
     file.write(f"{id_field}:token\t{value_field}:float_seq\n".encode())
     for start in range(0, len(matrix), step):
-        with np.errstate(over="ignore"):  # refused below
-            part = np.ascontiguousarray(matrix[start : start + step], dtype=np.float32)
-        wrong = np.argwhere(~np.isfinite(part))
-        if len(wrong):
-            row, column = wrong[0] + (start, 0)
-            raise UserError(
-                f"{path}: number {column + 1} of row {row + 1} (token {abbreviate(texts[row].as_py())}) is "
-                f"{matrix[row, column]}, not a finite float32; embed it again or leave the row out"
-            )
-        ends = pa.array(np.arange(0, part.size + 1, size, dtype=np.int32))
-        numbers = pa.ListArray.from_arrays(ends, pa.array(part.ravel()).cast(pa.string()))
-        file.write(atomic_file.join_rows([texts[start : start + step], pc.binary_join(numbers, " ")], "\t"))
+        rows = slice(start, start + step)
+        file.write(atomic_file.join_rows([texts[rows], vector_cells(path, matrix, rows, texts)], "\t"))
+
+
+def rows_at_once(size: int) -> int:
+    """How many rows of ``size`` numbers to write at once."""
+    return max(1, _NUMBERS_AT_ONCE // size)
+
+
+def vector_cells(path: Path, matrix: np.ndarray, rows: slice, tokens: pa.Array) -> pa.Array:
+    """Some rows of a matrix as text: numbers as float32, separated by spaces.
+
+    Args:
+        path: the file that they are for, for errors.
+        matrix: (N, D) numbers.
+        rows: which rows.
+        tokens: (N,) of all rows, for errors.
+
+    Raises:
+        UserError: a number that is not finite.
+    """
+    with np.errstate(over="ignore"):  # refused below
+        part = np.ascontiguousarray(matrix[rows], dtype=np.float32)
+    wrong = np.argwhere(~np.isfinite(part))
+    if len(wrong):
+        row, column = wrong[0] + (rows.start, 0)
+        raise UserError(
+            f"{path}: number {column + 1} of row {row + 1} (token {abbreviate(tokens[row].as_py())}) is "
+            f"{matrix[row, column]}, not a finite float32; embed it again or leave the row out"
+        )
+    ends = pa.array(np.arange(0, part.size + 1, part.shape[1], dtype=np.int32))
+    return pc.binary_join(pa.ListArray.from_arrays(ends, pa.array(part.ravel()).cast(pa.string())), " ")
 
 
 def _find_vector_fields(reader: AtomicReader, usual: str, *, at_most: int) -> list[str]:
