@@ -278,6 +278,11 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         names = (DOMAIN_ITEM_FIELD, DOMAIN_PLACE_FIELD, PLACE_FIELD)
         return DomainWindows(*(interaction[name + self.list_suffix] for name in names))
 
+    @property
+    def has_vectors(self) -> bool:
+        """Whether `query` and `item_vectors` give its scores, or those of the network alone that an aid changes."""
+        return self.has_inner_product_scores
+
     def query(self, interaction: Interaction) -> Tensor:
         """(B, d) float, whose inner product with row c of `item_vectors` is the score of item c."""
         raise NotImplementedError
