@@ -43,6 +43,7 @@ Commands (`run_lecdsr.py COMMAND --help` explains each):
   compare --models A,B    several models with several seeds, in one report
   ablate                  the same for LeCDSR, its ablations and encoders
   recommend --run DIR     top items of each domain for users
+  export --run DIR        vectors, indexes and query network, for serving
   tune                    hyper-parameter search on validation samples
   doctor                  check versions, device and data
 """

@@ -199,6 +199,18 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         )
 
     @classmethod
+    def scoring_parameters(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Parameters to change where the model only makes queries, with the weights of a run and without its data.
+
+        Such a model reads items' texts, no profile and no interactions. A model of `has_inner_product_scores` overrides
+        it where its constructor would otherwise need more.
+
+        Args:
+            values: the parameters of the run.
+        """
+        return {}
+
+    @classmethod
     def training_data(cls, dataset: CrossDomainSequentialDataset) -> CrossDomainSequentialDataset:
         """The data whose training targets (`needs_history`) the training loader takes as its samples."""
         return dataset if cls.needs_history else dataset.with_every_training_target()

@@ -25,7 +25,7 @@ from recbole_lecdsr.data.item_pool import DomainItems
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.evaluation.ranking import top_k
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
-from recbole_lecdsr.recommend.histories import Interaction, TimeScale, parse_histories
+from recbole_lecdsr.recommend.histories import Histories, Interaction, TimeScale, parse_histories
 from recbole_lecdsr.recommend.vocabulary import ItemVocabulary, Vocabulary
 
 _MAX_SCORES = 1 << 25  # of a batch: 128 MB
@@ -90,19 +90,18 @@ class BatchRecommender:
     Args:
         model: of the run, or a model for each of source and target.
         dataset: of the run.
-
-    Attributes:
-        vocabulary: tokens and titles of the data set.
+        vocabulary: tokens and titles; None for those of the data set.
     """
 
     def __init__(
         self,
         model: CrossDomainSequentialRecommender | Mapping[str, CrossDomainSequentialRecommender],
         dataset: CrossDomainSequentialDataset,
+        vocabulary: ItemVocabulary | None = None,
     ):
         self.models = model if isinstance(model, Mapping) else dict.fromkeys(DOMAINS, model)
         self.dataset, self.config = dataset, dataset.config
-        self.vocabulary: ItemVocabulary = Vocabulary(dataset)
+        self.vocabulary = vocabulary or Vocabulary(dataset)
         self.device = self.config["device"]
         items = [torch.from_numpy(items) for items in dataset.domain_items]
         self.items = [part.to(self.device) for part in items]
@@ -149,7 +148,11 @@ class BatchRecommender:
 
     def requests_of_histories(self, histories: Sequence[Sequence[Interaction]]) -> Iterator[Requests]:
         """Batches of users with given histories, as of `Recommender.recommend`."""
-        for part in parse_histories(histories, self.vocabulary).split(self.batch_size):
+        yield from self.requests_of_ids(parse_histories(histories, self.vocabulary))
+
+    def requests_of_ids(self, histories: Histories) -> Iterator[Requests]:
+        """Batches of users with given histories, whose items are ids."""
+        for part in histories.split(self.batch_size):
             log, last = part.to_log(self.time_scale)
             yield Requests(SequenceCollator(self.config, self.dataset, log), log, last)
 

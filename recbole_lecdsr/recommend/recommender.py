@@ -80,9 +80,7 @@ class Recommender(BatchRecommender):
     Args:
         model: of the run, or a model for each of source and target.
         dataset: of the run.
-
-    Attributes:
-        vocabulary: tokens and titles.
+        vocabulary: tokens and titles; None for those of the data set.
     """
 
     @classmethod
@@ -97,6 +95,25 @@ class Recommender(BatchRecommender):
             UserError: see `load_run`.
         """
         return Recommender(*load_run(run, config_dict))
+
+    @classmethod
+    def from_export(cls, folder: str | Path, *, approximate: bool = False) -> Recommender:
+        """The recommender of an export (`run_lecdsr.py export`), which needs no file of the data set.
+
+        It recommends to given histories only, and as if their users were unknown. Scores are those of the network
+        alone, without score fusion. Needs faiss.
+
+        Args:
+            folder: of the export.
+            approximate: search the approximate index, which export.json states the recall of, instead of the exact one.
+
+        Raises:
+            NotInstalledError: faiss is not installed.
+            UserError: a file that is missing, damaged or of another export.
+        """
+        from recbole_lecdsr.recommend.exported import load_export
+
+        return load_export(Path(folder), approximate=approximate)
 
     def recommend(
         self,
