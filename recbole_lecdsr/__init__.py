@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from recbole_lecdsr.model.lecdsr import LeCDSR
     from recbole_lecdsr.model.text_sasrec import TextSASRec
     from recbole_lecdsr.quick_start import load_data_and_model, run_lecdsr
+    from recbole_lecdsr.recommend.recommender import Recommender
+    from recbole_lecdsr.runs.result import RunResult
 
 __version__ = "0.1.0"
 
@@ -28,6 +30,8 @@ __all__ = [
     "CrossDomainSequentialRecommender",
     "LeCDSR",
     "LeCDSRConfig",
+    "Recommender",
+    "RunResult",
     "TextSASRec",
     "UserError",
     "__version__",
@@ -39,6 +43,8 @@ _MODULES = {
     "CrossDomainSequentialRecommender": "recbole_lecdsr.model.base",
     "LeCDSR": "recbole_lecdsr.model.lecdsr",
     "LeCDSRConfig": "recbole_lecdsr.config",
+    "Recommender": "recbole_lecdsr.recommend.recommender",
+    "RunResult": "recbole_lecdsr.runs.result",
     "TextSASRec": "recbole_lecdsr.model.text_sasrec",
     "UserError": "recbole_lecdsr.errors",
     "load_data_and_model": "recbole_lecdsr.quick_start",

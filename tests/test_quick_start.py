@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.model.lecdsr import LeCDSR
 from recbole_lecdsr.model.score_fusion.calibration import calibration_targets
 from recbole_lecdsr.quick_start import load_data_and_model, objective_function, run_lecdsr
+from recbole_lecdsr.runs.result import RunResult
 from recbole_lecdsr.trainer.reproducibility import seed
 from recbole_lecdsr.trainer.trainer import CrossDomainSequentialTrainer
 from tests.helpers.pairs import random_events, write_pair
@@ -112,6 +114,31 @@ def test_the_objective_takes_files_and_values_over_them_and_no_arguments_of_the_
     assert found["result"]["parameters"]["learning_rate"] == 0.02
 
 
+def test_a_run_returns_its_folder_epoch_and_metrics_typed(pair):
+    result = train(pair, train_epochs=["BOTH:2"])
+    assert isinstance(result, RunResult)
+    read = RunResult.read(result.folder / "result.json")
+    assert result == read and result.folder == read.folder == Path(result["run_directory"])
+    assert result.best_epoch == read.best_epoch and set(result.best_epoch) == {"mean"}
+    for metrics in (result.valid, result.test):
+        assert set(metrics) == {"source", "target", "overall"}
+        assert 0 <= metrics["overall"]["ndcg@10"] <= 1
+    with pytest.raises(FrozenInstanceError):
+        result.seed = 1
+    again = train(pair, train_epochs=["BOTH:2"])
+    assert again == result and dict(again) == dict(result), "a finished run is read"
+
+
+def test_a_result_has_the_keys_of_recboles_quick_starts(pair):
+    result = train(pair)
+    stock = run_recbole_cdr("LeCDSR", config_dict={**pair, "output_dir": pair["output_dir"] + "-stock"})
+    assert dict(result).keys() == stock.keys() | {"result", "run_directory"}
+    assert {key: result[key] for key in stock} == stock
+    assert result["result"] == result.to_dict()
+    with pytest.raises(KeyError):
+        result["test"]
+
+
 def test_the_score_is_returned_as_recbole_would_minimise_it(pair):
     outcome = train(pair, valid_metric="Hit@5")
     assert outcome["best_valid_score"] == pytest.approx(
@@ -119,16 +146,27 @@ def test_the_score_is_returned_as_recbole_would_minimise_it(pair):
     )
 
 
-def test_the_quick_start_of_recbole_cdr_leaves_a_run_too(pair):
+@pytest.mark.parametrize("changes", [{}, {"score_fusion": False}, {"selection": "per_domain_best"}], ids=str)
+def test_the_quick_start_of_recbole_cdr_leaves_the_same_run(pair, tmp_path, changes, caplog):
+    pair = {**pair, **changes}
+    caplog.set_level("INFO")
+    ours = train(pair, output_dir=str(tmp_path / "ours"))
     outcome = run_recbole_cdr("LeCDSR", config_dict=pair)
     (folder,) = (Path(pair["output_dir"]) / "pair").iterdir()
-    result = read_run(folder)["result"]
-    for phase, metrics in (("test", outcome["test_result"]), ("valid", outcome["best_valid_result"])):
-        assert metrics == {
-            f"{part}_{name}": value for part in result[phase] for name, value in result[phase][part].items()
-        }
-    *_, test_data = load_data_and_model(folder / "model.pth")
-    assert len(read_run(folder)["ranks"]["rank"]) == len(test_data.targets)
+    assert folder.name == ours.folder.name
+    assert_same_run(folder, ours.folder)
+    named = {"config.yaml", "result.json", "ranks.npz", "model.pth", "run.log"}
+    for each in (folder, ours.folder):
+        assert named <= {path.name for path in each.iterdir()}
+        assert list(each.glob("events.out.tfevents.*")) and "epoch   0" in (each / "run.log").read_text()
+    configs = [yaml.safe_load((each / "config.yaml").read_text()) for each in (folder, ours.folder)]
+    assert configs[0] == {**configs[1], "output_dir": configs[0]["output_dir"]}
+    assert outcome == {key: ours[key] for key in outcome}
+
+
+def test_the_quick_start_of_recbole_cdr_refuses_what_it_would_leave_out(pair):
+    with pytest.raises(UserError, match=r"refit: True needs recbole_lecdsr\.run_lecdsr"):
+        run_recbole_cdr("LeCDSR", config_dict={**pair, "refit": True})
 
 
 # ------------------------------------------------------------------ models as classes

@@ -10,6 +10,7 @@ COMMANDS = {
     "compare": "recbole_lecdsr.cli.compare:compare",
     "ablate": "recbole_lecdsr.cli.compare:ablate",
     "recommend": "recbole_lecdsr.cli.recommend:main",
+    "export": "recbole_lecdsr.cli.export:main",
     "tune": "recbole_lecdsr.cli.tune:main",
     "doctor": "recbole_lecdsr.cli.doctor:doctor",
 }

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
@@ -45,6 +43,7 @@ Commands (`run_lecdsr.py COMMAND --help` explains each):
   compare --models A,B    several models with several seeds, in one report
   ablate                  the same for LeCDSR, its ablations and encoders
   recommend --run DIR     top items of each domain for users
+  export --run DIR        vectors, indexes and query network, for serving
   tune                    hyper-parameter search on validation samples
   doctor                  check versions, device and data
 """
@@ -105,11 +104,11 @@ def train(arguments: Sequence[str]) -> int:
     distributed.init()
     with distributed.main_process_first():
         make_default_data(options)
-    outcome: dict[str, Any] = run_lecdsr(
+    result = run_lecdsr(
         options.model, options.dataset, config_file_list=options.config_files, command_line=options.overrides
     )
-    if outcome["result"]:
-        show(outcome["result"], Path(outcome["run_directory"]))
+    if result.test and distributed.rank() == 0:
+        show(result.to_dict(), result.folder)
     distributed.destroy()
     return 0
 

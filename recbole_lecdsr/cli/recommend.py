@@ -45,22 +45,21 @@ def main(arguments: Sequence[str]) -> int:
         UserError: an unknown run, user or item, or an output that cannot be written.
     """
     options = _options(arguments)
-    from recbole_lecdsr.recommend.recommender import Recommender, load_run
-    from recbole_lecdsr.recommend.vocabulary import Vocabulary
+    from recbole_lecdsr.recommend.recommender import Recommender
     from recbole_lecdsr.recommend.writers import WRITERS
 
-    models, dataset = load_run(options.run, {**options.overrides, "show_progress": False})
-    vocabulary, recommender = Vocabulary(dataset), Recommender(models, dataset)
+    recommender = Recommender.load(options.run, {**options.overrides, "show_progress": False})
+    vocabulary = recommender.vocabulary
     if options.history is None:
         batches = recommender.for_users(
-            vocabulary.users_with_interactions if options.all else vocabulary.user_ids(options.user),
+            vocabulary.user_ids(None if options.all else options.user),
             options.k,
             include_history=options.include_history,
             show_progress=bool(options.output) or not sys.stdout.isatty(),
         )
     else:
-        item, domain = vocabulary.history_ids(parse_history(options.history, vocabulary.domain_names))
-        batches = iter([recommender.for_history(item, domain, options.k, include_history=options.include_history)])
+        history = parse_history(options.history, vocabulary.domain_names)
+        batches = recommender.for_histories([history], options.k, include_history=options.include_history)
     try:
         with _open_output(options.output, options.format) as file:
             WRITERS[options.format](file, vocabulary, batches)

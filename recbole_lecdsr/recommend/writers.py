@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from recbole_lecdsr.files import csv_text
-from recbole_lecdsr.recommend.recommender import Recommendations, to_frame
-from recbole_lecdsr.recommend.vocabulary import Vocabulary
+from recbole_lecdsr.recommend.batches import Recommendations, to_frame
+from recbole_lecdsr.recommend.vocabulary import ItemVocabulary
 from recbole_lecdsr.terminal import Console
 
-Writer = Callable[[IO[Any], Vocabulary, Iterable[Recommendations]], None]
+Writer = Callable[[IO[Any], ItemVocabulary, Iterable[Recommendations]], None]
 
 COLUMNS = ["user", "kind", "domain", "rank", "item", "title", "score"]
 SCHEMA = pa.schema(
@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
 _WIDTH = 120  # of tables that are not printed on a terminal
 
 
-def write_json(file: IO[str], vocabulary: Vocabulary, batches: Iterable[Recommendations]) -> None:
+def write_json(file: IO[str], vocabulary: ItemVocabulary, batches: Iterable[Recommendations]) -> None:
     """A list with an object for each user."""
     file.write("[")
     separator = "\n"
@@ -46,7 +46,7 @@ def write_json(file: IO[str], vocabulary: Vocabulary, batches: Iterable[Recommen
     file.write("\n]\n")
 
 
-def _user_record(batch: Recommendations, row: int, vocabulary: Vocabulary) -> dict[str, object]:
+def _user_record(batch: Recommendations, row: int, vocabulary: ItemVocabulary) -> dict[str, object]:
     recommended = {
         name: [
             {"rank": rank, **vocabulary.item_label(code, item), "score": float(score)}
@@ -75,7 +75,7 @@ def _history(batch: Recommendations, row: int) -> list[tuple[int, int]]:
     return list(zip(batch.history_domain[row][is_item].tolist(), batch.history[row][is_item].tolist(), strict=True))
 
 
-def to_rows(batch: Recommendations, vocabulary: Vocabulary) -> pd.DataFrame:
+def to_rows(batch: Recommendations, vocabulary: ItemVocabulary) -> pd.DataFrame:
     """A batch as rows of `COLUMNS`: for each user the profile, the history, then the recommendations."""
     users = np.array([vocabulary.user_token(user) for user in batch.user.tolist()], dtype=object)
     row, position = np.nonzero(batch.history)
@@ -100,7 +100,7 @@ def to_rows(batch: Recommendations, vocabulary: Vocabulary) -> pd.DataFrame:
     return frame.astype({"rank": "Int64", "score": "float32"})
 
 
-def write_csv(file: IO[str], vocabulary: Vocabulary, batches: Iterable[Recommendations]) -> None:
+def write_csv(file: IO[str], vocabulary: ItemVocabulary, batches: Iterable[Recommendations]) -> None:
     """Rows of `COLUMNS`; a text that a spreadsheet would run as a formula has an apostrophe before it."""
     for number, batch in enumerate(batches):
         rows = to_rows(batch, vocabulary)
@@ -109,14 +109,14 @@ def write_csv(file: IO[str], vocabulary: Vocabulary, batches: Iterable[Recommend
         rows.to_csv(file, index=False, header=number == 0, lineterminator="\n")
 
 
-def write_parquet(file: IO[bytes], vocabulary: Vocabulary, batches: Iterable[Recommendations]) -> None:
+def write_parquet(file: IO[bytes], vocabulary: ItemVocabulary, batches: Iterable[Recommendations]) -> None:
     """Rows of `COLUMNS`, of the types of `SCHEMA`."""
     with pq.ParquetWriter(file, SCHEMA) as writer:
         for batch in batches:
             writer.write_table(pa.Table.from_pandas(to_rows(batch, vocabulary), SCHEMA, preserve_index=False))
 
 
-def write_table(file: IO[str], vocabulary: Vocabulary, batches: Iterable[Recommendations]) -> None:
+def write_table(file: IO[str], vocabulary: ItemVocabulary, batches: Iterable[Recommendations]) -> None:
     """Two tables for each user: the history and, by domain, the recommendations."""
     console = Console(file=file, width=None if file.isatty() else _WIDTH)
     for batch in batches:
@@ -124,7 +124,7 @@ def write_table(file: IO[str], vocabulary: Vocabulary, batches: Iterable[Recomme
             _print_user(console, batch, row, vocabulary)
 
 
-def _print_user(console: Console, batch: Recommendations, row: int, vocabulary: Vocabulary) -> None:
+def _print_user(console: Console, batch: Recommendations, row: int, vocabulary: ItemVocabulary) -> None:
     user = vocabulary.user_token(int(batch.user[row]))
     console.print(f"[bold]{'a new user' if user is None else 'user ' + escape(user)}[/]")
     if profile := vocabulary.profiles.get(int(batch.user[row])):

@@ -1,10 +1,11 @@
-"""The result of a run, as result.json holds it."""
+"""The result of a run: what `run_lecdsr` returns and result.json holds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.evaluation.metrics import DomainMetrics
+from recbole_lecdsr.evaluation.metrics import DomainMetrics, flatten_metrics
 from recbole_lecdsr.json_files import check_seal, parse_plain, read_json_object, seal
 from recbole_lecdsr.model.conditions import Conditions
 from recbole_lecdsr.runs.run_directory import RUN_AGAIN, write_run_file
@@ -20,6 +21,10 @@ from recbole_lecdsr.runs.training import EpochRecord
 
 # Number of the format. That of version 0.1.0 had none.
 FORMAT = 2
+
+_QUICK_START_KEYS = (
+    "best_valid_score", "valid_score_bigger", "best_valid_result", "test_result", "result", "run_directory",
+)  # fmt: skip
 
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
@@ -44,7 +49,17 @@ class CandidateInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """The result of a run; a field for each key of result.json, in the same order.
+    """The result of a run; a field for each key of result.json, in the same order, and the run directory.
+
+    It also has the keys of what RecBole's quick starts return, for code that is written for these:
+    ``best_valid_score``, ``valid_score_bigger``, ``best_valid_result`` and ``test_result``, metrics under flat names
+    such as ``source_hit@10`` (None where there are none); ``run_directory``, a text; and ``result``, the content of
+    result.json (None where nothing was tested).
+
+    >>> from recbole_lecdsr import run_lecdsr
+    >>> result = run_lecdsr(dataset="movielens")  # doctest: +SKIP
+    >>> result.test["overall"]["ndcg@10"], result["test_result"]["overall_ndcg@10"]  # doctest: +SKIP
+    (0.1617, 0.1617)
 
     Attributes:
         model, dataset, seed: of the run.
@@ -61,8 +76,9 @@ class RunResult:
         best_epoch: number of the selected epoch (``mean``), or of those of ``source`` and ``target``; None where no
             epoch was selected.
         epochs: how many were trained.
-        valid: validation metrics of the selected epochs; empty without validation.
-        test: test metrics.
+        valid: validation metrics of the selected epochs: ``source``, ``target`` and ``overall`` -> metric -> value;
+            empty without validation.
+        test: test metrics, likewise; empty where nothing was tested.
         test_samples: domain -> number of test samples.
         unseen_users: ``users`` without training interactions among those of test samples, their ``test_samples``, and
             ``left_out``, test interactions that are no samples since they are the first of their user; None in results
@@ -80,6 +96,7 @@ class RunResult:
             recorded.
         placebos: ``item_vectors`` and ``user_vectors`` where they are random or permuted -> ``kind``, and ``digest`` of
             what was drawn; None without.
+        folder: the run directory, which the file does not name.
 
     Raises:
         ValueError: values that contradict each other, or parameters without those that every run has.
@@ -114,6 +131,7 @@ class RunResult:
     ranks_digest: str | None = None
     conditions: Conditions | None = None
     placebos: Mapping[str, Mapping[str, str]] | None = None
+    folder: Path = field(default=Path(), compare=False)
 
     def __post_init__(self) -> None:
         if set(self.domains) != set(DOMAINS):
@@ -163,6 +181,41 @@ class RunResult:
         """Numbers of the selected epochs within their phase."""
         return frozenset((self.best_epoch or {}).values())
 
+    # ------------------------------------------------------------------ as RecBole's quick starts return it
+
+    def __getitem__(self, key: str) -> Any:
+        """One of the keys of RecBole's quick starts, see above.
+
+        Raises:
+            KeyError: any other key.
+        """
+        if key not in _QUICK_START_KEYS:
+            raise KeyError(key)
+        if key == "valid_score_bigger":
+            return True  # of the metrics that may select epochs, those of ranks
+        if key == "run_directory":
+            return str(self.folder)
+        if key == "result":
+            return self.to_dict() if self.test else None
+        if key == "test_result":
+            return flatten_metrics(self.test) if self.test else None
+        best = self._best_record()
+        if key == "best_valid_score":
+            return -math.inf if best is None else best.valid_score
+        return None if best is None or best.valid is None else flatten_metrics(best.valid)
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys of `__getitem__`."""
+        return _QUICK_START_KEYS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_QUICK_START_KEYS)
+
+    def _best_record(self) -> EpochRecord | None:
+        """The epoch with the best validation score in the last phase, of equal ones the latest; None without any."""
+        validated = [epoch for epoch in self.history if epoch.phase == self.history[-1].phase and epoch.valid]
+        return max(reversed(validated), key=lambda epoch: epoch.valid_score or 0.0, default=None)
+
     # ------------------------------------------------------------------ the file
 
     @classmethod
@@ -180,7 +233,7 @@ class RunResult:
             raise UserError(f"{path} has no {', '.join(absent)}: another version wrote it; {RUN_AGAIN}")
         check_seal(values, path, format=FORMAT, remedy=RUN_AGAIN)
         try:
-            return parse_plain(cls, values)
+            return replace(parse_plain(cls, values), folder=path.parent)
         except ValueError as error:
             raise UserError(f"{path} lacks a value or has one that cannot be ({error}): {RUN_AGAIN}") from None
 
@@ -196,7 +249,7 @@ class RunResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of result.json, plain data with format and checksum."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "folder"}
         history = [epoch.to_dict() for epoch in self.history]
         plain = {"candidates": vars(self.candidates).copy(), "history": history}
         if self.conditions is not None:

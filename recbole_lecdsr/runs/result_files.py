@@ -23,8 +23,8 @@ from recbole_lecdsr.runs.training import Evaluation, TrainingOutcome
 
 def write_result(
     config: LeCDSRConfig, test_data: EvalLoader, outcome: TrainingOutcome, identity: Identity
-) -> RunResult | None:
-    """Write ranks.npz, then result.json, in the first process; the others wait for it.
+) -> RunResult:
+    """Write ranks.npz, then result.json, in the first process if anything was tested; the others wait for it.
 
     Args:
         config: of the run.
@@ -33,13 +33,12 @@ def write_result(
         identity: of the run.
 
     Returns:
-        The content of result.json; None where nothing was tested, and in all processes but the first.
+        The content of result.json; in all processes but the first without reference and top items.
 
     Raises:
         UserError: the disk is full, or the run directory cannot be written to.
     """
-    result = None
-    test = outcome.test
+    ranks_digest, test = None, outcome.test
     if test is not None and distributed.rank() == 0:
         dataset = test_data.dataset
         ranks_digest = write_ranks(
@@ -52,7 +51,8 @@ def write_result(
             popularity=training_popularity(dataset)[test_data.item],
             same_domain=dataset.log.same_domain[test_data.targets],
         )
-        result = _make_result(config, test_data, outcome, test, identity, ranks_digest)
+    result = _make_result(config, test_data, outcome, identity, ranks_digest)
+    if ranks_digest is not None:
         result.write(config.run_directory / RESULT)
     distributed.barrier()
     return result
@@ -62,11 +62,11 @@ def _make_result(
     config: LeCDSRConfig,
     test_data: EvalLoader,
     outcome: TrainingOutcome,
-    test: Evaluation,
     identity: Identity,
-    ranks_digest: str,
+    ranks_digest: str | None,
 ) -> RunResult:
     candidates, log = test_data.candidates, test_data.dataset.log
+    test = outcome.test or Evaluation(np.zeros(0, dtype=np.int64), {}, {}, {})
     unseen = targets_of_unseen_users(log, TEST, trained=(TRAIN, VALID) if config["refit"] else (TRAIN,))
     return RunResult(
         model=config.model_name,
@@ -104,6 +104,7 @@ def _make_result(
         ranks_digest=ranks_digest,
         conditions=_conditions(config, test_data),
         placebos=test_data.dataset.llm_features.placebos or None,
+        folder=config.run_directory,
     )
 
 

@@ -11,7 +11,6 @@ import pytest
 from recbole_lecdsr.cli.recommend import FORMATS, SUFFIXES, main
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.recommend import recommender as module
 from recbole_lecdsr.recommend.recommender import Recommender, load_run, recommend, recommend_for_history
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
 from recbole_lecdsr.recommend.writers import WRITERS, write_csv
@@ -100,7 +99,7 @@ def test_the_table_shows_history_profile_and_recommendations(shop, loaded, capsy
 
 def test_a_failure_while_writing_leaves_the_former_output(shop, monkeypatch, tmp_path):
     (tmp_path / "out.csv").write_text("former")
-    stock, calls = module._top_items, []
+    stock, calls = Recommender.top_items, []
 
     def fails_later(*arguments):
         calls.append(1)
@@ -108,7 +107,7 @@ def test_a_failure_while_writing_leaves_the_former_output(shop, monkeypatch, tmp
             raise RuntimeError("out of memory")
         return stock(*arguments)
 
-    monkeypatch.setattr(module, "_top_items", fails_later)
+    monkeypatch.setattr(Recommender, "top_items", fails_later)
     with pytest.raises(RuntimeError, match="out of memory"):
         main(["--run", str(shop["folder"]), "--all", "--output", "out.csv", "--eval_batch_size=5"])
     assert (tmp_path / "out.csv").read_text() == "former"
@@ -178,7 +177,7 @@ def strange(loaded, monkeypatch):
     vocabulary = Vocabulary(loaded[1])
     vocabulary.titles = [np.where(titles == "", "", STRANGE).astype(object) for titles in vocabulary.titles]
     vocabulary.profiles = dict.fromkeys(vocabulary.profiles, STRANGE)
-    monkeypatch.setattr("recbole_lecdsr.recommend.vocabulary.Vocabulary", lambda dataset: vocabulary)
+    monkeypatch.setattr("recbole_lecdsr.recommend.batches.Vocabulary", lambda dataset: vocabulary)
     return vocabulary
 
 

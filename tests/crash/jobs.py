@@ -213,4 +213,5 @@ JOBS = (
     ),
     Job("recommend", ["recommend", "--run=RUN", "--all", "-k=3", "--output=lists/top.csv"], write_run),
     Job("recommend-parquet", ["recommend", "--run=RUN", "--all", "-k=3", "--output=top.parquet"], write_run),
+    Job("export", ["export", "--run=RUN", "--output=served"], write_run),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from recbole_lecdsr.leaderboard.run_results import read_run
 from recbole_lecdsr.leaderboard.study_description import StudyDescription, read_description, update_description
+from recbole_lecdsr.recommend.exported import EXPORT, ITEMS, Export
 from recbole_lecdsr.runs.checkpoint import Checkpoint
 from recbole_lecdsr.runs.ranks import write_ranks
 from recbole_lecdsr.runs.result import RunResult
@@ -78,7 +80,27 @@ def _write_description() -> list[str]:
     return ["study.json"]
 
 
+def _write_export() -> list[str]:
+    items = b'{"domain": "films", "item": "Heat", "id": 1}\n'
+    export = Export(
+        model="LeCDSR", dataset="shop", domains={"source": "films", "target": "books"},
+        items={"source": 1, "target": 0},
+        vector_size=2, score_fusion=True, parameters={"seed": 1, "embedding_size": 2}, index={"search_width": 128},
+        recall={"source": 0.5, "target": None}, queries={"source": 4, "target": 0}, versions={"torch": "2.13.0"},
+        files={ITEMS: hashlib.sha256(items).hexdigest()},
+    )  # fmt: skip
+    export.write(Path())
+    Path(ITEMS).write_bytes(items)
+    return [EXPORT, ITEMS]
+
+
+def _read_export() -> object:
+    export = Export.read(Path())
+    return vars(export), export.read_file(Path(), ITEMS)
+
+
 STORED_RUNS = (
+    Target("export", _write_export, _read_export, stored=True),
     Target("checkpoint", _write_checkpoint, _read_checkpoint, stored=True),
     Target("run", _write_run, _read_run, stored=True, weight=3),
     Target("study", _write_description, lambda: vars(read_description(Path())), stored=True),

@@ -19,6 +19,7 @@ from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.loaders import data_preparation
 from recbole_lecdsr.model.lecdsr import LeCDSR
 from recbole_lecdsr.quick_start import run_lecdsr
+from recbole_lecdsr.runs.result import RunResult
 
 # Parts of result.json that tell of the machine and the moment.
 MEASURED = {"seconds", "samples_per_second", "peak_memory_bytes", "device", "versions", "git_revision", "checksum"}
@@ -34,7 +35,7 @@ class Recorder(LeCDSR):
         return super().calculate_loss(interaction)
 
 
-def train(settings: Mapping[str, object], model: str | type | None = None, saved: bool = True, **changes) -> dict:
+def train(settings: Mapping[str, object], model: str | type | None = None, saved: bool = True, **changes) -> RunResult:
     """`run_lecdsr` without a command line."""
     return run_lecdsr(model, config_dict={**settings, **changes}, saved=saved, command_line=[])
 

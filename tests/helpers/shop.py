@@ -33,7 +33,7 @@ def train_shop(root: Path) -> dict[str, object]:
     """A finished run on data with titles (a column in the source, JSON lines in the target) and profiles.
 
     Returns:
-        ``settings`` and ``folder`` of the run, and ``items``: domain -> tokens.
+        ``settings`` and ``folder`` of the run, ``root``, where it was started, and ``items``: domain -> tokens.
     """
     users = {user: np.random.default_rng(n).normal(size=5) for n, user in enumerate(HISTORY) if user != WITHOUT_PROFILE}
     settings = {**write_pair(root / "dataset", EVENTS, users=users), "train_epochs": ["BOTH:3"], "learning_rate": 0.02}
@@ -48,7 +48,7 @@ def train_shop(root: Path) -> dict[str, object]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         outcome = train(settings)
-    return {"settings": settings, "folder": root / outcome["run_directory"], "items": items}
+    return {"settings": settings, "folder": root / outcome["run_directory"], "root": root, "items": items}
 
 
 def scores_of(model, dataset, user: str | None, history, domain: str, now: bool = False) -> dict[str, float]:

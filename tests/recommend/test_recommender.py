@@ -10,14 +10,9 @@ import torch
 
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.quick_start import load_data_and_model
-from recbole_lecdsr.recommend import recommender as module
-from recbole_lecdsr.recommend.recommender import (
-    Recommender,
-    load_run,
-    recommend,
-    recommend_for_history,
-    to_frame,
-)
+from recbole_lecdsr.recommend import batches as module
+from recbole_lecdsr.recommend.batches import to_frame
+from recbole_lecdsr.recommend.recommender import Recommender, load_run, recommend, recommend_for_history
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
 from recbole_lecdsr.runs import run_directory
 from recbole_lecdsr.runs.checkpoint import Checkpoint

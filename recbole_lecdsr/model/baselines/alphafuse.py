@@ -139,6 +139,11 @@ class AlphaFuse(CrossDomainSequentialRecommender):
         """See `CrossDomainSequentialRecommender.describe_conditions`."""
         return replace(super().describe_conditions(values), layers=1)
 
+    @classmethod
+    def scoring_parameters(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `CrossDomainSequentialRecommender.scoring_parameters`."""
+        return {"whitening": "standard"}
+
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """The loss of ``loss_type``, a mean over the targets of the batch."""
         item_seq, target = _trim(interaction[self.item_seq_field]), interaction[self.item_field]

@@ -72,6 +72,11 @@ class LLM4CDSR(TextSequenceRecommender):
         """See `CrossDomainSequentialRecommender.describe_conditions`."""
         return replace(super().describe_conditions(values), target_domain=("history", "parameters"))
 
+    @classmethod
+    def scoring_parameters(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `CrossDomainSequentialRecommender.scoring_parameters`."""
+        return {"user_align_weight": 0}
+
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """loss_A, loss_B, and the weighted losses of items and users as far as their weights are positive."""
         user = interaction[self.user_field]

@@ -94,6 +94,11 @@ class LLMESR(TextSequenceRecommender):
         taught = "; histories of similar users teach" if values["user_loss_weight"] else ""
         return replace(found, trained_on=found.trained_on + taught)
 
+    @classmethod
+    def scoring_parameters(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `CrossDomainSequentialRecommender.scoring_parameters`."""
+        return {"user_loss_weight": 0}
+
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """Loss of pairs, and the weighted losses of users and items as far as their weights are positive."""
         item_seq, user = interaction[self.item_seq_field], interaction[self.user_field]

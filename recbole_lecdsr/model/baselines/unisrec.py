@@ -154,6 +154,11 @@ class UniSRec(CrossDomainSequentialRecommender):
         """See `CrossDomainSequentialRecommender.required_features`."""
         return frozenset({ITEM_TEXT})
 
+    @classmethod
+    def scoring_parameters(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `CrossDomainSequentialRecommender.scoring_parameters`."""
+        return {"word_drop_file": None}
+
     # ------------------------------------------------------------------ phases
 
     def set_phase(self, phase: str) -> None:

@@ -80,6 +80,11 @@ class ScoreFusionMixin(CrossDomainSequentialRecommender):
         """The training interactions less the calibration targets."""
         return super().training_data(withhold_calibration(dataset))
 
+    @property
+    def has_vectors(self) -> bool:
+        """Whether the model alone scores by inner products."""
+        return super().has_inner_product_scores
+
     @cached_property
     def _calibration_samples(self) -> CalibrationSamples:
         return CalibrationSamples(self._config, self._dataset)
