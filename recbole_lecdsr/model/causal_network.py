@@ -127,6 +127,8 @@ class CausalNetwork(nn.Module):
             table[known] = components[known] * _INITIAL_LENGTH
         table[0] = 0
         nn.init.normal_(self.next_domain.weight, std=0.02)
+        if self.user_id is not None:
+            nn.init.normal_(self.user_id.weight, std=0.02)
         if self.event_time is not None and self.query_time is not None:
             nn.init.normal_(self.event_time.table.weight, std=0.02)
             nn.init.zeros_(self.query_time.table.weight)

@@ -64,14 +64,14 @@ class LeCDSR(CrossDomainSequentialRecommender):
             self.summed_losses = (0,)
         if config["loss_type"] in ALL_PAIRS_LOSSES:
             self.all_pairs_losses = (0,)
-        features = self.required_features(config.final_config_dict)
+        reads_profiles = not config["no_user_profile"] and config["user_vectors"] != "id"
         network = {
             "n_items": self.total_num_items,
             "max_length": config["MAX_ITEM_LIST_LENGTH"],
             "embedding_size": config["embedding_size"],
             "hidden_size": config["adapter_hidden_size"],
             "item_embedding": None if config["no_item_semantics"] else _tensor(dataset.item_embedding()),
-            "user_vectors": dataset.user_vectors() if USER_TEXT in features else None,
+            "user_vectors": dataset.user_vectors() if reads_profiles else None,
             "semantic_fusion": not config["no_semantic_fusion"],
         }
         objective = {

@@ -114,3 +114,34 @@ def test_a_study_names_its_runs_itself_and_replaces_none(run_compare):
             run_compare("Pop,Random", *given)
     with pytest.raises(UserError, match="run_name"):
         run_compare("Pop:run_name=mine")
+
+
+def test_a_study_with_placebos_shows_what_the_texts_add_to_them(run_compare, capsys):
+    labels = ["LeCDSR", *(f"LeCDSR:{vectors}" for vectors in ("user_vectors=random", "user_vectors=id",
+              "user_vectors=none", "item_vectors=permuted"))]  # fmt: skip
+    assert run_compare(",".join(labels), "--epochs=1", "--score_fusion=False", "--embedding_size=8") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Text minus placebo: NDCG@10" in printed
+    found = read_json("study/report/placebos.json")["comparisons"]
+    assert [(one["text"], one["placebo_model"]) for one in found] == [
+        ("profiles", "LeCDSR:user_vectors=random"),
+        ("profiles", "LeCDSR:user_vectors=id"),
+        ("item texts", "LeCDSR:item_vectors=permuted"),
+    ]
+    assert all(one["model"] == "LeCDSR" and one["domains"].keys() == {"overall", "source", "target"} for one in found)
+    assert sum(one["best"] for one in found) == 2
+    markdown = Path("study/report/leaderboard.md").read_text(encoding="utf-8")
+    for name in ("with random profiles", "with a user ID instead of the profile", "without profile",
+                 "with permuted item texts"):  # fmt: skip
+        assert f"| LeCDSR {name} |" in markdown
+    rows = {
+        line.split(" | ")[0]: line.split(" | ")[1:3] for line in markdown.splitlines() if line.endswith("sequences |")
+    }
+    assert list(rows.values()).count(["yes", "yes"]) == 1
+    assert rows["| LeCDSR with random profiles"] == ["yes", "random"]
+    assert rows["| LeCDSR with permuted item texts"] == ["permuted", "yes"]
+    assert rows["| LeCDSR without profile"] == ["yes", "–"]
+    with pytest.raises(
+        UserError, match="SASRec: SASRec reads no user profiles that user_vectors: random could replace"
+    ):
+        run_compare("LeCDSR,SASRec", "--user_vectors=random", "--epochs=1")
