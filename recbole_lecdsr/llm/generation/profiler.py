@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.embeddings.provenance import DIGEST, content_digest, read_provenance
 from recbole_lecdsr.data.splitting import describe_split
 from recbole_lecdsr.errors import UserError
@@ -20,7 +21,7 @@ from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.llm.backends.base import Backend
 from recbole_lecdsr.llm.backends.redaction import redact_parameters, refuse_secret_parameters
 from recbole_lecdsr.llm.file_group import disk_errors_reported, write_together
-from recbole_lecdsr.llm.generation.answer_checks import answer_fields
+from recbole_lecdsr.llm.generation.answer_checks import FieldText, answer_fields
 from recbole_lecdsr.llm.generation.answer_store import AnswerStore
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
 from recbole_lecdsr.llm.generation.job import GenerationJob
@@ -135,7 +136,11 @@ class Profiler:
                     f"llm.model is not set, which llm.backend {self.settings.backend} requires: give --llm.model=NAME, "
                     "or use no language model with --llm.backend=history"
                 )
-            self.template = read_template(self.settings.prompt if kind == "users" else self.settings.item_prompt, kind)
+            if kind == "users":
+                names = [dataset.names[domain] for domain in DOMAINS]
+                self.template = read_template(self.settings.prompt, kind, names)
+            else:
+                self.template = read_template(self.settings.item_prompt, kind)
             self.backend = self._build_backend()
             count_tokens = self.backend.count_tokens
         if kind == "users":
@@ -225,13 +230,13 @@ class Profiler:
     def _write_histories(self) -> ProfileReport:
         """Write the formatted histories themselves as the texts of the users."""
         stage = Stage("history", "${history}")
-        texts = {
+        texts: dict[str, dict[str, FieldText]] = {
             token: {self.text_field: self.source.parts(index, stage)[0].values["history"]}
             for index, token in enumerate(self.source.tokens)
         }
         return self._write(texts, None)
 
-    def _write(self, texts: Mapping[str, Mapping[str, str]], result: JobResult | None) -> ProfileReport:
+    def _write(self, texts: Mapping[str, Mapping[str, FieldText]], result: JobResult | None) -> ProfileReport:
         if texts:
             source = "history" if result is None else self.settings.model
             provenance = self._provenance(len(texts), result)
@@ -241,9 +246,7 @@ class Profiler:
             with write_together() as group:
                 file = group.open(self.output, provenance)
                 for token, fields in texts.items():
-                    if self.kind == "users" and self.text_field not in fields:
-                        fields = {self.text_field: " ".join(fields.values())}
-                    fields = {name: replace_half_surrogates(text) for name, text in fields.items()}
+                    fields = {name: _encodable(text) for name, text in fields.items()}
                     file.write(encode_json_line({self.id_field: token, **fields, "source": source}))
         return ProfileReport(
             self.kind,
@@ -287,6 +290,10 @@ class Profiler:
             "lost": len(result.failed) if result else 0, "waiting": result.waiting if result else 0,
         }  # fmt: skip
         return redact_parameters(provenance)
+
+
+def _encodable(text: FieldText) -> FieldText:
+    return replace_half_surrogates(text) if isinstance(text, str) else [replace_half_surrogates(one) for one in text]
 
 
 def format_counts(counts: Mapping[str, int]) -> str:
