@@ -174,6 +174,7 @@ def test_the_values_of_property_files_are_allowed(path):
         ("user_inter_num_interval", "5", "user_inter_num_interval must be an interval such as '[5,inf)', or ~"),
         ("topk", [0], "topk must be a list of whole numbers of at least 1, not [0]"),
         ("topk", "5,10", "topk must be a list of whole numbers of at least 1, not '5,10'"),
+        ("as_of", "0.7,1.5", "as_of must be a list of shares above 0 and of at most 1, such as [0.7, 1.0]"),
         ("topk", [], "topk must be a list of whole numbers of at least 1, not []"),
         ("metrics", ["AUC"], "metrics must be a list of Hit, NDCG, MRR, Recall, Precision or MAP, not ['AUC']"),
         ("train_epochs", ["BOTH"], "train_epochs must be a list of PHASE:EPOCHS, such as ['BOTH:30'], not ['BOTH']"),
@@ -212,7 +213,8 @@ def test_an_error_has_the_name_of_the_parameter_what_is_allowed_and_the_value(na
     ("name", "value"),
     [
         ("learning_rate", 1), ("dataset", 2014), ("gpu_id", 0), ("state", "error"), ("learner", "AdamW"),
-        ("topk", 10), ("metrics", "hit"), ("train_epochs", "BOTH:3"), ("item_text", "title"),
+        ("topk", 10), ("metrics", "hit"), ("as_of", 1), ("as_of", "0.7,1.0"), ("as_of", None),
+        ("train_epochs", "BOTH:3"), ("item_text", "title"),
         ("user_inter_num_interval", [5, 20]), ("user_inter_num_interval", "(0,1];[3,4)"), ("val_interval", None),
         ("clip_grad_norm", {"max_norm": 5}), ("clip_grad_norm", 5),
         ("eval_args.mode", {"valid": "uni9", "test": "full"}),
@@ -225,10 +227,14 @@ def test_a_value_that_is_allowed(name, value):
     assert errors(**nest(name, value)) == []
 
 
-def test_lists_of_one_may_be_given_without_brackets():
-    values = {"topk": 10, "llm": {"event_text": "title"}, "metrics": ("Hit", "MRR"), "encoder_devices": None}
+def test_lists_may_be_given_without_brackets():
+    values = {
+        "topk": 10, "llm": {"event_text": "title"}, "metrics": ("Hit", "MRR"), "encoder_devices": None,
+        "as_of": "0.7, 1",
+    }  # fmt: skip
     assert schema.normalize_lists(values, PARAMETERS) == {
         "topk": [10], "llm": {"event_text": ["title"]}, "metrics": ["Hit", "MRR"], "encoder_devices": None,
+        "as_of": [0.7, 1.0],
     }  # fmt: skip
 
 

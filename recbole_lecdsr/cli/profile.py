@@ -26,7 +26,9 @@ these texts.
   --llm.backend=transformers  a causal language model on this machine
   --llm.backend=history       no language model: the formatted history itself is the text
   --llm.model=NAME            the model's name at the server, or a name or path for transformers
-  --llm.prompt=NAME           a file of properties/prompt/ (lecdsr, hierarchical), or the path of one like these
+  --llm.prompt=NAME           a file of properties/prompt/ (lecdsr, hierarchical, facets), or the path of one like these
+  --as_of 0.7,1.0             one profile of the first 70 % of a user's training interactions and one of all of them, so
+                              that in training a target can meet a profile that was written without it
 
 Every answer is stored in answers.jsonl in the folder of the data set as soon as it arrives: an interrupted command
 resumes, and no question is paid for twice. docs/llm.md shows complete examples, docs/configuration.md explains all
@@ -49,8 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="run_lecdsr.py profile",
-        usage="%(prog)s [--dataset NAME] [--of {users,items}] [--dry_run] [--results FILE …] [--config_files FILE …] "
-        "[--NAME=VALUE …]",
+        usage="%(prog)s [--dataset NAME] [--of {users,items}] [--as_of SHARE[,SHARE …]] [--dry_run] "
+        "[--results FILE …] [--config_files FILE …] [--NAME=VALUE …]",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -62,7 +64,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--results", nargs="+", type=Path, default=[], metavar="FILE", help="result files of a Batch API"
     )
+    parser.add_argument(
+        "--as_of",
+        metavar="SHARE[,SHARE …]",
+        help="write a profile from the first interactions of each user for each of these shares, such as 0.7,1.0",
+    )
     options = run_options(arguments, parser)
+    if options.as_of is not None:
+        if options.of == "items":
+            raise UserError(
+                "--as_of says from which interactions the profiles of users are written: leave out --of items"
+            )
+        options.overrides.append(f"--as_of={options.as_of}")
     make_default_data(options, embeddings=False)
 
     from recbole_lecdsr.config import LeCDSRConfig
@@ -103,13 +116,13 @@ def show_preview(console: Console, profiler: Profiler) -> None:
         for message in messages:
             print_line(f"{message['role']}:\n{message['content']}\n")
     if settings.backend == "history":
-        print_line(f"{profiler.kind}: {preview.n_subjects:,}; no language model is used")
+        print_line(f"{profiler.subjects}: {preview.n_subjects:,}; no language model is used")
         return
     at_most = "at most " if preview.is_upper_bound else ""
     estimated = "" if settings.backend == "transformers" else " (estimated: a quarter of the bytes)"
     tokens_out = "no limit (llm.max_tokens)" if preview.tokens_out is None else f"at most {preview.tokens_out:,}"
     print_line(f"model: {settings.model} by {settings.backend}")
-    print_line(f"{profiler.kind}: {preview.n_subjects:,}")
+    print_line(f"{profiler.subjects}: {preview.n_subjects:,}")
     print_line(f"requests without an answer: {preview.requests:,}")
     print_line(f"tokens in: {at_most}{preview.tokens_in:,}{estimated}")
     print_line(f"tokens out: {tokens_out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 
 from recbole_lecdsr.data.constants import DOMAINS, TRAIN
 from recbole_lecdsr.data.embeddings.provenance import read_provenance
+from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.files import shipped
 from recbole_lecdsr.llm import text_files
 from recbole_lecdsr.llm.generation.history_text import (
@@ -20,7 +22,7 @@ from recbole_lecdsr.llm.generation.history_text import (
     format_item_fields,
     format_item_line,
 )
-from recbole_lecdsr.llm.generation.prompt_source import PromptPart
+from recbole_lecdsr.llm.generation.prompt_source import PromptPart, Subject
 from recbole_lecdsr.llm.generation.prompt_template import Stage
 from recbole_lecdsr.llm.settings import LLMSettings
 
@@ -71,28 +73,70 @@ def item_records(
     return {token: {k: v for layer in layers for k, v in layer.get(token, {}).items()} for token in known}
 
 
+def count_as_of(n_train: int, shares: Sequence[float]) -> list[int]:
+    """How many first interactions of a user each profile may know.
+
+    Args:
+        n_train: training interactions of the user, at least 1.
+        shares: of these, above 0 and at most 1.
+
+    Returns:
+        ``floor(share * n_train)``, but at least 1, ascending; equal numbers occur once. A share counts as the decimal
+        number that it is written as: 0.29 of 100 interactions are 29.
+
+    Example:
+        >>> count_as_of(100, [1.0, 0.29]), count_as_of(2, [0.3, 0.7, 1.0])
+        ([29, 100], [1, 2])
+    """
+    return sorted({max(1, int(Decimal(str(share)) * n_train)) for share in shares})
+
+
 class UserHistories:
     """The **training** interactions of each user who has any, as numbered lines for a prompt.
+
+    A user's training interactions are the first ones of the mixed sequence, in every kind of split.
 
     Args:
         dataset: the data set, with the split in use.
         settings: the fields of items that a line shows, and the budget of tokens.
         count_tokens: the length of a line in tokens.
+        shares: for each user one subject for each distinct number of first interactions that `count_as_of` gives; None
+            for one subject of all training interactions.
 
     Attributes:
         names: of the source and the target domain.
-        tokens: of the users.
+        subjects: the users, with the numbers of interactions if there are shares.
+
+    Raises:
+        UserError: shares of data with precomputed windows, whose users have no single sequence.
     """
 
-    def __init__(self, dataset: CrossDomainSequentialDataset, settings: LLMSettings, count_tokens: CountTokens):
+    def __init__(
+        self,
+        dataset: CrossDomainSequentialDataset,
+        settings: LLMSettings,
+        count_tokens: CountTokens,
+        shares: Sequence[float] | None = None,
+    ):
+        if shares is not None and dataset.precomputed_windows:
+            raise UserError(
+                "as_of counts the interactions of a user's sequence, and files with the windows of their rows "
+                "(item_id_list) have no such sequence: leave out as_of"
+            )
         log = dataset.log
         self.names: list[str] = [dataset.names[domain] for domain in DOMAINS]
         self.budget, self._count_tokens = settings.max_history_tokens, lru_cache(maxsize=_CACHED_LINES)(count_tokens)
         # (T,) indices into the log, those of a user together and in order.
         self._train = np.flatnonzero(log.split == TRAIN)
-        users, self._starts = np.unique(log.user[self._train], return_index=True)
-        self._ends = np.append(self._starts[1:], len(self._train))
-        self.tokens: list[str] = dataset.user_token[users].tolist()
+        users, starts, counts = np.unique(log.user[self._train], return_index=True, return_counts=True)
+        self.subjects: list[Subject] = []
+        self._spans: list[slice] = []  # of `_train`, for each subject
+        for token, start, count in zip(
+            dataset.user_token[users].tolist(), starts.tolist(), counts.tolist(), strict=True
+        ):
+            for events in [count] if shares is None else count_as_of(count, shares):
+                self.subjects.append(Subject(token, None if shares is None else events))
+                self._spans.append(slice(start, start + events))
         self._item, self._domain, self._rating = log.item, log.domain, dataset.rating
         self._item_lines = [_item_lines(dataset, domain, settings.event_text) for domain in DOMAINS]
 
@@ -110,9 +154,9 @@ class UserHistories:
         return parts
 
     def entries(self, index: int) -> list[HistoryEntry]:
-        """The training interactions of a user, oldest first."""
+        """The interactions that the text about a subject may know, oldest first."""
         entries = []
-        for event in self._train[self._starts[index] : self._ends[index]]:
+        for event in self._train[self._spans[index]]:
             domain = self._domain[event]
             rating = None if self._rating is None else float(self._rating[event])
             rating = None if rating is None or np.isnan(rating) else rating
@@ -147,7 +191,7 @@ class ItemFields:
         dataset: the data set.
 
     Attributes:
-        tokens: of the items.
+        subjects: the items.
     """
 
     def __init__(self, dataset: CrossDomainSequentialDataset):
@@ -156,10 +200,10 @@ class ItemFields:
             for token, record in item_records(dataset, domain, include_generated=False).items():
                 if any(text.strip() for text in record.values()):
                     self._items.setdefault(token, _ItemRecord(dataset.names[domain], record))
-        self.tokens: list[str] = list(self._items)
+        self.subjects: list[Subject] = [Subject(token) for token in self._items]
 
     def parts(self, index: int, stage: Stage) -> list[PromptPart]:
         """See `recbole_lecdsr.llm.generation.prompt_source.PromptSource.parts`."""
-        token = self.tokens[index]
+        token = self.subjects[index].token
         item = self._items[token]
         return [PromptPart("", {"item": format_item_fields(item.record, token), "domain": item.domain})]

@@ -36,7 +36,7 @@ LLM = (
     Parameter(
         "prompt",
         str,
-        "Prompt template of users: lecdsr, hierarchical, or the path of a YAML file.",
+        "Prompt template of users: lecdsr, hierarchical, facets, or a YAML file.",
         default="lecdsr",
         accepts=bool,
         expected="the name of a file in properties/prompt/, or a path",
@@ -134,6 +134,21 @@ LLM = (
 
 LLM_TEXT = (
     Parameter("llm", dict, "How to ask a language model.", parts=LLM),
+    Parameter(
+        "as_of",
+        list,
+        "Shares of a user's first training interactions to write a profile from each. A line of `profile_file` then "
+        "says from how many interactions it was written (`events`), so that a target only meets profiles of "
+        "interactions before it. None: one profile of all training interactions.",
+        items=float,
+        commas=True,
+        above=0,
+        maximum=1,
+        accepts=bool,
+        expected="a list of shares above 0 and of at most 1, such as [0.7, 1.0]",
+        optional=True,
+        common=True,
+    ),
     Parameter(
         "profile_file",
         str,

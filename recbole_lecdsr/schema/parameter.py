@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 from collections.abc import Callable, Mapping
@@ -40,6 +41,7 @@ class Parameter:
         above, below: exclusive bounds.
         optional: whether None, written ``~``, is a value.
         items: type of the entries of a list.
+        commas: whether a list can be given as a text with commas between its entries.
         accepts: further condition on a value, described by `expected`.
         expected: the allowed values in words, to follow "must be"; None derives them from the other attributes.
         parts: parameters within a mapping, written ``mapping.part`` on the command line.
@@ -65,6 +67,7 @@ class Parameter:
     below: float | None = None
     optional: bool = False
     items: type | None = None
+    commas: bool = False
     accepts: Callable[[Any], object] | None = None
     expected: str | None = None
     parts: tuple[Parameter, ...] = ()
@@ -144,10 +147,17 @@ class Parameter:
         return not is_bounded and isinstance(value, int) and value > _LARGEST
 
     def normalized(self, value: object) -> object:
-        """The value, a single entry of a list as a list."""
-        if value is not None and self.kinds == (list,) and not isinstance(value, list):
-            return list(value) if isinstance(value, tuple) else [value]
-        return value
+        """The value, a single entry of a list as a list, entries between commas as well where these are allowed.
+
+        Example:
+            >>> Parameter("as_of", list, "Shares.", items=float, commas=True).normalized("0.7, 1")
+            [0.7, 1.0]
+        """
+        if value is None or self.kinds != (list,) or isinstance(value, list):
+            return value
+        if self.commas and isinstance(value, str) and "," in value:
+            return [_parse_entry(text.strip(), self.items) for text in value.split(",")]
+        return list(value) if isinstance(value, tuple) else [value]
 
     def _is_allowed(self, value: object) -> bool:
         if value is None:
@@ -214,6 +224,14 @@ def _is_of_kind(value: object, kind: type) -> bool:
     if kind is dict:
         return isinstance(value, Mapping)
     return isinstance(value, kind)
+
+
+def _parse_entry(text: str, kind: type | None) -> object:
+    """An entry of a list as a number if it has to be one and is one."""
+    if kind is int or kind is float:
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _abbreviate(value: object) -> str:

@@ -88,7 +88,7 @@ def validate_values(values: Mapping[str, object], parameters: Iterable[Parameter
 
 
 def normalize_lists(values: Mapping[str, Any], parameters: Iterable[Parameter]) -> dict[str, Any]:
-    """Values with lists of one that were given without brackets put into brackets.
+    """Values with lists that were given without brackets as lists.
 
     Example:
         >>> from recbole_lecdsr.schema import PARAMETERS

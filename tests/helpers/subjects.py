@@ -7,7 +7,7 @@ from pathlib import Path
 from recbole_lecdsr.llm.backends.openai_chat import OpenAIChat
 from recbole_lecdsr.llm.generation.answer_store import AnswerStore
 from recbole_lecdsr.llm.generation.job import GenerationJob
-from recbole_lecdsr.llm.generation.prompt_source import PromptPart
+from recbole_lecdsr.llm.generation.prompt_source import PromptPart, Subject
 from recbole_lecdsr.llm.generation.prompt_template import PromptTemplate, Stage
 from recbole_lecdsr.llm.settings import LLMSettings
 
@@ -22,7 +22,7 @@ class FakeUsers:
     """N users, each with a different history in one or two domains."""
 
     def __init__(self, count: int, domains: tuple[str, ...] = ("books", "films")):
-        self.tokens = [f"u{number}" for number in range(count)]
+        self.subjects = [Subject(f"u{number}") for number in range(count)]
         self.domains = domains
 
     def parts(self, index: int, stage: Stage) -> list[PromptPart]:

@@ -11,6 +11,8 @@ from recbole_lecdsr.llm.generation.prompt_template import Stage
 
 REFUSED, EMPTY, TOO_LONG, BROKEN_JSON = "refused", "empty", "too long", "broken JSON"
 
+FieldText = str | list[str]  # of a field of a JSON answer
+
 _REFUSAL = re.compile(
     r"\s*(i['’]?m (very )?sorry|sorry,|i am (very )?sorry|i (can ?not|can['’]t|won['’]t|am unable|['’]?m unable)\b"
     r"|as an ai\b|unfortunately, i (can|am))",
@@ -26,8 +28,8 @@ class CheckedAnswer:
 
     Attributes:
         status: ``valid``, ``refused``, ``empty``, ``too long`` or ``broken JSON``.
-        text: of a valid answer the text to keep, for JSON an object with the stage's fields only; of any other the
-            answer as it came.
+        text: of a valid answer the text to keep, for JSON an object with the stage's fields only, each a text or a list
+            of texts; of any other the answer as it came.
     """
 
     status: str
@@ -64,13 +66,14 @@ def validate_answer(
         fields = _parse_json_fields(stage, answer)
         if fields is None:
             return CheckedAnswer(BROKEN_JSON, text)
-        answer, content = json.dumps(fields, ensure_ascii=False), " ".join(fields.values())
+        answer = json.dumps(fields, ensure_ascii=False)
+        content = " ".join(text for value in fields.values() for text in ([value] if isinstance(value, str) else value))
     if stage.max_words and len(content.split()) > stage.max_words:
         return CheckedAnswer(TOO_LONG, text)
     return CheckedAnswer(VALID, answer)
 
 
-def answer_fields(stage: Stage, answer: str, name: str) -> dict[str, str]:
+def answer_fields(stage: Stage, answer: str, name: str) -> dict[str, FieldText]:
     """A valid answer as fields of an output file: the fields of its JSON, or its text under ``name``.
 
     Example:
@@ -80,7 +83,7 @@ def answer_fields(stage: Stage, answer: str, name: str) -> dict[str, str]:
     return json.loads(answer) if stage.format == "json" else {name: answer}
 
 
-def _parse_json_fields(stage: Stage, answer: str) -> dict[str, str] | None:
+def _parse_json_fields(stage: Stage, answer: str) -> dict[str, FieldText] | None:
     """The stage's fields of a JSON answer; None if it is not JSON or lacks one of them."""
     fenced = _CODE_FENCE.fullmatch(answer)
     try:
@@ -89,10 +92,12 @@ def _parse_json_fields(stage: Stage, answer: str) -> dict[str, str] | None:
         return None
     if not isinstance(parsed, dict):
         return None
-    fields: dict[str, str] = {}
+    fields: dict[str, FieldText] = {}
     for name in stage.fields:
-        text = parsed.get(name)
-        if not isinstance(text, str) or not text.strip():
+        value = parsed.get(name)
+        entries = value if isinstance(value, list) else [value]
+        texts = [entry.strip() for entry in entries if isinstance(entry, str) and entry.strip()]
+        if not texts or len(texts) < len(entries):
             return None
-        fields[name] = text.strip()
+        fields[name] = texts if isinstance(value, list) else texts[0]
     return fields

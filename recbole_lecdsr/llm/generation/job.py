@@ -35,7 +35,7 @@ class Question:
     """One question about one user or item.
 
     Attributes:
-        subject: index of the user or item in ``source.tokens``.
+        subject: index in ``source.subjects``.
         stage: the stage that asks.
         position: index among the questions of the stage about this subject.
         part: the domain that it is about, where the stage asks once for each; else empty.
@@ -89,7 +89,7 @@ class GenerationJob:
         Raises:
             UserError: an error of the back end that would affect every further request; the answers so far are stored.
         """
-        subjects: Sequence[int] = range(len(self.source.tokens))
+        subjects: Sequence[int] = range(len(self.source.subjects))
         failed: list[FailedSubject] = []
         deferred: list[Question] = []
         waiting = 0
@@ -132,7 +132,7 @@ class GenerationJob:
             How many of them answer no question that is still open; these are ignored.
         """
         used: set[str] = set()
-        subjects: Sequence[int] = range(len(self.source.tokens))
+        subjects: Sequence[int] = range(len(self.source.subjects))
         for stage in self.template.stages:
             for key, question in self._unanswered(stage, subjects, include_given_up=True).items():
                 if key in outcomes and key not in used:
@@ -152,7 +152,7 @@ class GenerationJob:
         is_upper_bound = False
         examples: list[Messages] = []
         seen: set[str] = set()
-        for subject in range(len(self.source.tokens)):
+        for subject in range(len(self.source.subjects)):
             n_before = 0  # answers of the stage before that do not exist yet
             for stage in self.template.stages:
                 messages = list(self._messages(stage, subject, include_answers=not n_before))
@@ -176,7 +176,7 @@ class GenerationJob:
                 )
         tokens_out = None if answer_tokens is None else answer_tokens * requests
         return JobPreview(
-            n_subjects=len(self.source.tokens),
+            n_subjects=len(self.source.subjects),
             requests=requests,
             tokens_in=tokens_in,
             tokens_out=tokens_out,
@@ -307,13 +307,15 @@ class GenerationJob:
         invalid, failed = self.store.failures(question.key), self._request_failures.get(question.key, [])
         if not invalid and not failed:
             return None
+        subject = self.source.subjects[question.subject]
         return FailedSubject(
-            token=self.source.tokens[question.subject],
+            token=subject.token,
             stage=question.stage.name,
             part=question.part,
             reason=failed[-1] if failed else invalid[-1].status,
             attempts=len(invalid) + len(failed),
             answer=str(invalid[-1].answer)[:_MAX_EXCERPT] if invalid else None,
+            events=subject.events,
         )
 
 

@@ -18,6 +18,7 @@ class FailedSubject:
         reason: what was wrong with the last attempt.
         attempts: how often it was asked.
         answer: the beginning of the last invalid answer; None if there was none.
+        events: how many first interactions of the user were to be described; None for all, and for an item.
     """
 
     token: str
@@ -26,6 +27,7 @@ class FailedSubject:
     reason: str
     attempts: int
     answer: str | None
+    events: int | None = None
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class JobResult:
     """The result of a job.
 
     Attributes:
-        answers: index of the user or item -> its answer to the last stage.
-        failed: the users or items without a result, and why.
+        answers: index of the subject -> its answer to the last stage.
+        failed: the subjects without a result, and why.
         waiting: how many wait for batch result files.
         counts: status -> number of requests, most frequent first; ``failed`` are those without any answer.
         tokens_in, tokens_out: of the answers received by this job, as counted by the model.
@@ -53,7 +55,7 @@ class JobPreview:
     """What a job would ask.
 
     Attributes:
-        n_subjects: how many users or items there are.
+        n_subjects: how many texts there are to write.
         requests: how many questions have no valid answer yet.
         tokens_in: of their prompts.
         tokens_out: the most that their answers may have; None without ``llm.max_tokens``.

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.data.embeddings.provenance import DIGEST, content_digest, read_provenance
 from recbole_lecdsr.data.splitting import describe_split
 from recbole_lecdsr.errors import UserError
@@ -20,7 +21,7 @@ from recbole_lecdsr.files import write_whole
 from recbole_lecdsr.llm.backends.base import Backend
 from recbole_lecdsr.llm.backends.redaction import redact_parameters, refuse_secret_parameters
 from recbole_lecdsr.llm.file_group import disk_errors_reported, write_together
-from recbole_lecdsr.llm.generation.answer_checks import answer_fields
+from recbole_lecdsr.llm.generation.answer_checks import FieldText, answer_fields
 from recbole_lecdsr.llm.generation.answer_store import AnswerStore
 from recbole_lecdsr.llm.generation.history_text import estimate_tokens
 from recbole_lecdsr.llm.generation.job import GenerationJob
@@ -45,7 +46,8 @@ class ProfileReport:
     """What a run of the profiler has done.
 
     Attributes:
-        kind: ``users`` or ``items``.
+        subjects: what there is a text about, in a word: ``users``, ``items``, or ``profiles`` where a user may have
+            several.
         written: how many have a text, in ``output``; 0 if that was not written.
         total: how many there are.
         output: the file of texts.
@@ -54,7 +56,7 @@ class ProfileReport:
         request_files: batch files to have answered.
     """
 
-    kind: SubjectKind
+    subjects: str
     written: int
     total: int
     output: Path
@@ -64,36 +66,36 @@ class ProfileReport:
 
     @property
     def has_failed(self) -> bool:
-        """Whether questions were asked and no user or item has a text."""
+        """Whether questions were asked and there is no text."""
         return self.written == 0 and self.result is not None and bool(self.result.failed)
 
     def summary(self) -> dict[str, str]:
         """The report as text, by what each entry is about."""
         target = f", in {self.output}" if self.written else "; nothing is written"
-        lines: dict[str, str] = {self.kind: f"{self.written:,} of {self.total:,}{target}"}
+        lines: dict[str, str] = {self.subjects: f"{self.written:,} of {self.total:,}{target}"}
         result = self.result or JobResult({})
         if result.counts:
             lines["answers"] = format_counts(result.counts)
         if result.tokens_in or result.tokens_out:
             lines["tokens"] = f"{result.tokens_in:,} in, {result.tokens_out:,} out"
         if result.failed:
-            reasons = Counter(failure.reason for failure in result.failed).most_common(_N_REASONS)
+            reasons = format_counts(dict(Counter(one.reason for one in result.failed).most_common(_N_REASONS)))
             lines["without answer"] = (
-                f"{len(result.failed):,} {self.kind} ({format_counts(dict(reasons))}), listed in {self.failure_file}"
+                f"{len(result.failed):,} {self.subjects} ({reasons}), listed in {self.failure_file}"
             )
         if self.request_files:
             files = ", ".join(map(str, self.request_files))
             lines["requests"] = f"in {files}: have them answered, then run again with --results"
         if result.waiting:
-            lines["waiting"] = f"{result.waiting:,} {self.kind}"
+            lines["waiting"] = f"{result.waiting:,} {self.subjects}"
         return lines
 
 
 class Profiler:
     """Generates texts about the users or the items of a data set.
 
-    A prompt about a user contains the **training** interactions of the split in use, a prompt about an item the fields
-    of that item.
+    A prompt about a user contains the **training** interactions of the split in use, with ``as_of`` the first ones of
+    these; a prompt about an item the fields of that item.
 
     Args:
         dataset: the data set; ``llm`` in its configuration selects model and template.
@@ -101,6 +103,7 @@ class Profiler:
 
     Attributes:
         source: the users or items, and the texts of their prompts.
+        subjects: what there is a text about, in a word, as in `ProfileReport`.
         template, backend: None for ``llm.backend: history``, which uses no language model.
         output: the file that `run` writes.
 
@@ -120,6 +123,8 @@ class Profiler:
         self.settings = LLMSettings(**config["llm"])
         self.folder = Path(config["pair_path"])
         self.output = self.folder / config["profile_file" if kind == "users" else "item_file"]
+        shares = config["as_of"] if kind == "users" else None
+        self.subjects: str = kind if shares is None else "profiles"
         self.id_field, self.text_field = ("user_id", "profile") if kind == "users" else ("item_id", "description")
         count_tokens = estimate_tokens
         if self.settings.backend == "history":
@@ -135,21 +140,25 @@ class Profiler:
                     f"llm.model is not set, which llm.backend {self.settings.backend} requires: give --llm.model=NAME, "
                     "or use no language model with --llm.backend=history"
                 )
-            self.template = read_template(self.settings.prompt if kind == "users" else self.settings.item_prompt, kind)
+            if kind == "users":
+                names = [dataset.names[domain] for domain in DOMAINS]
+                self.template = read_template(self.settings.prompt, kind, names)
+            else:
+                self.template = read_template(self.settings.item_prompt, kind)
             self.backend = self._build_backend()
             count_tokens = self.backend.count_tokens
         if kind == "users":
-            self.source = UserHistories(dataset, self.settings, count_tokens)
+            self.source = UserHistories(dataset, self.settings, count_tokens, shares)
         else:
             self.source = ItemFields(dataset)
-        if not self.source.tokens:
+        if not self.source.subjects:
             missing = "no training interactions" if kind == "users" else "no item has a text in .item or items.jsonl"
             raise UserError(f"there is nothing to ask about the {kind}: {missing}")
 
     def preview(self) -> JobPreview:
         """What `run` would ask, without asking."""
         if self.template is None or self.backend is None:
-            return JobPreview(len(self.source.tokens))
+            return JobPreview(len(self.source.subjects))
         with ExitStack() as stack:
             path = self.folder / ANSWER_STORE_FILE
             if not path.exists():
@@ -184,10 +193,7 @@ class Profiler:
         if result.counts:
             logger.info("%d requests: %s", sum(result.counts.values()), format_counts(result.counts))
         last = self.template.stages[-1]
-        texts = {
-            self.source.tokens[index]: answer_fields(last, answer, self.text_field)
-            for index, answer in result.answers.items()
-        }
+        texts = {index: answer_fields(last, answer, self.text_field) for index, answer in result.answers.items()}
         return self._write(texts, result)
 
     def _job(self, template: PromptTemplate, backend: Backend, store: AnswerStore) -> GenerationJob:
@@ -225,13 +231,13 @@ class Profiler:
     def _write_histories(self) -> ProfileReport:
         """Write the formatted histories themselves as the texts of the users."""
         stage = Stage("history", "${history}")
-        texts = {
-            token: {self.text_field: self.source.parts(index, stage)[0].values["history"]}
-            for index, token in enumerate(self.source.tokens)
+        texts: dict[int, dict[str, FieldText]] = {
+            index: {self.text_field: self.source.parts(index, stage)[0].values["history"]}
+            for index in range(len(self.source.subjects))
         }
         return self._write(texts, None)
 
-    def _write(self, texts: Mapping[str, Mapping[str, str]], result: JobResult | None) -> ProfileReport:
+    def _write(self, texts: Mapping[int, Mapping[str, FieldText]], result: JobResult | None) -> ProfileReport:
         if texts:
             source = "history" if result is None else self.settings.model
             provenance = self._provenance(len(texts), result)
@@ -240,15 +246,14 @@ class Profiler:
                 provenance["replaces"] = content_digest(self.output)
             with write_together() as group:
                 file = group.open(self.output, provenance)
-                for token, fields in texts.items():
-                    if self.kind == "users" and self.text_field not in fields:
-                        fields = {self.text_field: " ".join(fields.values())}
-                    fields = {name: replace_half_surrogates(text) for name, text in fields.items()}
-                    file.write(encode_json_line({self.id_field: token, **fields, "source": source}))
+                for index, fields in texts.items():
+                    subject = _identify(self.id_field, *self.source.subjects[index])
+                    fields = {name: _encodable(text) for name, text in fields.items()}
+                    file.write(encode_json_line({**subject, **fields, "source": source}))
         return ProfileReport(
-            self.kind,
+            self.subjects,
             written=len(texts),
-            total=len(self.source.tokens),
+            total=len(self.source.subjects),
             output=self.output,
             result=result,
             failure_file=self._write_failures(result.failed if result else ()),
@@ -264,7 +269,7 @@ class Profiler:
         with disk_errors_reported(), write_whole(path) as file:
             for failure in failures:
                 fields = asdict(failure)
-                row = {self.id_field: fields.pop("token"), **fields}
+                row = {**_identify(self.id_field, fields.pop("token"), fields.pop("events")), **fields}
                 file.write(json.dumps({name: value for name, value in row.items() if value not in ("", None)}) + "\n")
         return path
 
@@ -280,13 +285,24 @@ class Profiler:
                 "max_history_tokens": settings.max_history_tokens, "event_text": list(settings.event_text),
                 **describe_split(config), "events": self.dataset.log.digest,
             }  # fmt: skip
+            if config["as_of"] is not None:
+                history["as_of"] = list(config["as_of"])
         provenance = {
             "made_by": MADE_BY_PROFILE, "backend": settings.backend,
             "model": settings.model if self.template else None, **request, **history,
-            "date": datetime.now(timezone.utc).date().isoformat(), "rows": rows, "of": len(self.source.tokens),
+            "date": datetime.now(timezone.utc).date().isoformat(), "rows": rows, "of": len(self.source.subjects),
             "lost": len(result.failed) if result else 0, "waiting": result.waiting if result else 0,
         }  # fmt: skip
         return redact_parameters(provenance)
+
+
+def _identify(id_field: str, token: str, events: int | None) -> dict[str, object]:
+    """The fields of an output line that say which subject it is about."""
+    return {id_field: token} if events is None else {id_field: token, "events": events}
+
+
+def _encodable(text: FieldText) -> FieldText:
+    return replace_half_surrogates(text) if isinstance(text, str) else [replace_half_surrogates(one) for one in text]
 
 
 def format_counts(counts: Mapping[str, int]) -> str:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from recbole_lecdsr.llm.generation.prompt_template import Stage
 
 
+class Subject(NamedTuple):
+    """What a text is written about.
+
+    Attributes:
+        token: of the user or item.
+        events: how many first interactions of the user the text may know; None for all training interactions, and
+            for an item.
+    """
+
+    token: str
+    events: int | None = None
+
+
 @dataclass(frozen=True)
 class PromptPart:
-    """What fills in one question about a user or an item.
+    """What fills in one question about a subject.
 
     Attributes:
         name: the domain that the question is about, where a stage asks once for each; else empty.
@@ -26,14 +39,14 @@ class PromptSource(Protocol):
     """Users or items that a language model is asked about."""
 
     @property
-    def tokens(self) -> Sequence[str]:
-        """Their tokens."""
+    def subjects(self) -> Sequence[Subject]:
+        """The users or items, all different."""
 
     def parts(self, index: int, stage: Stage) -> list[PromptPart]:
-        """What fills in the questions of a stage about one user or item.
+        """What fills in the questions of a stage about one subject.
 
         Args:
-            index: of its token in ``tokens``.
+            index: of the subject in ``subjects``.
             stage: the stage that asks.
 
         Returns:

@@ -55,10 +55,20 @@ def test_json_is_kept_as_its_fields(fence):
     assert answer_fields(JSON, checked.text, "profile") == {"taste": "Ä", "next": "b"}
 
 
+def test_a_field_of_json_may_be_a_list_of_texts():
+    checked = validate_answer(JSON, '{"taste": "a b", "next": [" green tea", "cups "]}')
+    assert checked == CheckedAnswer(VALID, '{"taste": "a b", "next": ["green tea", "cups"]}')
+    assert answer_fields(JSON, checked.text, "profile") == {"taste": "a b", "next": ["green tea", "cups"]}
+    long = validate_answer(JSON, '{"taste": "a b c", "next": ["d e", "f"]}')
+    assert long.status == TOO_LONG, "words of lists count"
+
+
 @pytest.mark.parametrize(
     "answer",
     ["likes tea", '{"taste": "a"}', '{"taste": "a", "next": 1}', '{"taste": "a", "next": " "}', '["taste"]',
-     '{"taste": "a", "next": "b"', 'Here: {"taste": "a", "next": "b"}'],
+     '{"taste": "a", "next": "b"', 'Here: {"taste": "a", "next": "b"}', '{"taste": "a", "next": []}',
+     '{"taste": "a", "next": ["b", ""]}', '{"taste": "a", "next": ["b", 1]}', '{"taste": "a", "next": [["b"]]}',
+     '{"taste": "a", "next": {"b": "c"}}'],
 )  # fmt: skip
 def test_json_that_is_broken_or_lacks_fields_is_rejected(answer):
     assert validate_answer(JSON, answer) == CheckedAnswer(BROKEN_JSON, answer)

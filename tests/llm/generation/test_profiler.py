@@ -69,7 +69,7 @@ def prompts(settings, **changes) -> dict[str, str]:
     def ask(number: int) -> str:
         return json.dumps([job.template.render(stage, part.values) for part in job.source.parts(number, stage)])
 
-    return {user: ask(number) for number, user in enumerate(job.source.tokens)}
+    return {user: ask(number) for number, (user, _) in enumerate(job.source.subjects)}
 
 
 def lines(path: str | Path) -> list[dict]:

@@ -24,7 +24,7 @@ def one_stage(**stage: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_templates_can_be_read(name):
-    template = read_template(name, SHIPPED[name])
+    template = read_template(name, SHIPPED[name], ["food", "kitchen"])
     assert template.name == name and len(template.digest) == 16 and template.system
 
 
@@ -32,6 +32,54 @@ def test_the_hierarchical_template_asks_about_each_domain_and_then_about_the_ans
     first, last = read_template("hierarchical", "users").stages
     assert (first.each, last.each) == ("domain", None)
     assert "${history}" in first.prompt and "${history}" not in last.prompt and "${answers}" in last.prompt
+
+
+def test_the_facets_template_has_fields_of_both_domains():
+    (stage,) = read_template("facets", "users", ["food", "kitchen"]).stages
+    names = ("food", "kitchen", "both", "next_food", "next_kitchen")
+    assert (stage.format, stage.each, stage.fields) == ("json", None, names)
+    template = read_template("facets", "users", ["food", "kitchen"])
+    asked = template.render(stage, {"history": "1. tea", "domains": "food and kitchen", "domain": "", "answers": ""})
+    assert 'exactly these fields: "food", "kitchen", "both", "next_food", "next_kitchen".' in asked[1]["content"]
+    assert template.digest != read_template("facets", "users", ["food", "home"]).digest
+
+
+def test_a_field_with_a_domain_stands_for_one_of_each_domain():
+    template = write(one_stage(format="json", fields=["of ${domain}!", "$domain", "plain", "5$$"]))
+    names = ("of a$b!", "of c d!", "a$b", "c d", "plain", "5$")
+    assert read_template(template, "users", ["a$b", "c d"]).stages[0].fields == names
+
+
+@pytest.mark.parametrize(
+    ("stage", "domains", "message"),
+    [
+        ({"fields": ["${domian}"]}, ["a", "b"], r"\$\{domian\} is not a placeholder; there are \$\{domain\}"),
+        ({"fields": ["${history}"]}, ["a", "b"], r"\$\{history\} is not a placeholder"),
+        ({"fields": ["5$"]}, ["a", "b"], r"field '5\$': a \$ without a placeholder must be \$\$"),
+        ({"fields": ["${domain}", "both"]}, ["both", "b"], "field 'both' occurs twice in both, b, both"),
+        ({"fields": ["a", "a"]}, ["x", "y"], "field 'a' occurs twice"),
+        ({"fields": ["${domain}"]}, ["source", "target"], "field 'source': choose a name that is not"),
+        ({"fields": ["events"]}, ["a", "b"], "field 'events': choose a name that is not"),
+        ({"fields": [" "]}, ["a", "b"], "field ' ': choose a name that is not empty"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_fields_that_cannot_be_are_errors_with_the_file(stage, domains, message):
+    with pytest.raises(UserError, match=rf"mine\.yaml, stage 1: .*{message}"):
+        read_template(write(one_stage(format="json", **stage)), "users", domains)
+
+
+def test_a_domain_has_no_place_in_fields_of_a_stage_that_asks_for_each_domain_or_about_items():
+    first = {"prompt": "${history}", "each": "domain", "format": "json", "fields": ["${domain}"]}
+    with pytest.raises(UserError, match=r"stage 1: field '\$\{domain\}'.*none here"):
+        read_template(write({"stages": [first, {"prompt": "${answers}"}]}), "users", ["a", "b"])
+    with pytest.raises(UserError, match=r"stage 1: field '\$\{domain\}'.*none here"):
+        read_template(write({"stages": [{"prompt": "${item}", "format": "json", "fields": ["${domain}"]}]}), "items")
+
+
+def test_a_stage_of_text_has_no_fields_to_show():
+    with pytest.raises(UserError, match=r"\$\{fields\} is not a placeholder"):
+        read_template(write(one_stage(prompt="${history} ${fields}")), "users")
 
 
 def test_texts_replace_placeholders_once():
