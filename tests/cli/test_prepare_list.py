@@ -11,6 +11,7 @@ from recbole_lecdsr.prepare.amazon import convert as amazon
 from recbole_lecdsr.prepare.c2dsr import convert as c2dsr
 from recbole_lecdsr.prepare.catalogue import CATALOGUE
 from recbole_lecdsr.prepare.summary import JointCounts, PairCounts, PreparationSummary
+from tests.helpers.pages import read
 from tests.helpers.pairs import write_vectors
 
 
@@ -61,6 +62,11 @@ def test_every_data_set_is_listed_with_source_terms_files_and_command(capsys):
     assert entry(card, "optional") == "meta_Toys_and_Games.json.gz; meta_Video_Games.json.gz"
     assert entry(card, "state") == "not prepared"
     assert "15,574 users, 86,491 and 22,832 items" in " ".join(card.split())
+
+
+def test_the_page_shows_what_is_printed(capsys):
+    shown = read("data.md").partition("prepare list amazon-toys-games\n```\n\n```\n")[2].partition("```")[0]
+    assert show(capsys, "amazon-toys-games") == shown + "\n"
 
 
 def _needed(data) -> int:
