@@ -31,7 +31,7 @@ _LABEL = 10  # width of the first column of a card
 def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``list`` to the kinds of `prepare`."""
     parser = kinds.add_parser(
-        "list", help="data sets: source, size, terms, what is there", description=DESCRIPTION,
+        "list", help="data sets: source, size, licence, what is there", description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     parser.add_argument("names", nargs="*", metavar="NAME", help="data sets (default: all)")

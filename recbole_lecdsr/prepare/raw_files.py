@@ -24,19 +24,27 @@ def check_raw_files(paths: Sequence[Path], remedy: str = "") -> None:
 
     Raises:
         UserError: a line for each problem: all files that are missing; those that are folders, empty, or web pages
-            that were saved instead of data; a file that is given twice.
+            that were saved instead of data.
     """
     problems = [_name_missing([path for path in dict.fromkeys(paths) if not path.exists()], remedy)]
     found = [path for path in dict.fromkeys(paths) if path.exists()]
     problems += [f"{path} is not a file: name files" for path in found if not path.is_file()]
     problems += [problem for path in found if path.is_file() and (problem := _find_problem(path))]
-    seen: set[Path] = set()
-    for path in paths:
-        if path.exists() and path.resolve() in seen:
-            problems.append(f"{path} is given twice: its rows would count twice")
-        seen.add(path.resolve())
     if problems := [problem for problem in problems if problem]:
         raise UserError("\n".join(problems))
+
+
+def refuse_repeated_files(paths: Sequence[Path]) -> None:
+    """Refuse a file that is given twice, under whatever path.
+
+    Raises:
+        UserError: with the file.
+    """
+    seen: set[Path] = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise UserError(f"{path} is given twice: its rows would count twice")
+        seen.add(path.resolve())
 
 
 def warn_of_short_files(n_lines: Mapping[Path, int | None]) -> None:

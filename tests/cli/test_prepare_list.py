@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from recbole_lecdsr.cli import main
+from recbole_lecdsr.prepare import movielens
 from recbole_lecdsr.prepare.amazon import convert as amazon
 from recbole_lecdsr.prepare.c2dsr import convert as c2dsr
 from recbole_lecdsr.prepare.catalogue import CATALOGUE
 from recbole_lecdsr.prepare.summary import JointCounts, PairCounts, PreparationSummary
+from tests.helpers.pages import read
 from tests.helpers.pairs import write_vectors
 
 
@@ -46,7 +48,7 @@ def commands(printed: str) -> list[list[str]]:
     return [shlex.split(line)[4:] for line in lines if "run_lecdsr.py prepare " in line and line.startswith("  ")]
 
 
-def test_every_data_set_is_listed_with_source_terms_files_and_command(capsys):
+def test_every_data_set_is_listed_with_source_licence_files_and_command(capsys):
     printed = show(capsys)
     for name, data in CATALOGUE.items():
         assert f"\n{name}\n" in f"\n{printed}" and data.url in printed
@@ -61,6 +63,11 @@ def test_every_data_set_is_listed_with_source_terms_files_and_command(capsys):
     assert entry(card, "optional") == "meta_Toys_and_Games.json.gz; meta_Video_Games.json.gz"
     assert entry(card, "state") == "not prepared"
     assert "15,574 users, 86,491 and 22,832 items" in " ".join(card.split())
+
+
+def test_the_page_shows_what_is_printed(capsys):
+    shown = read("data.md").partition("prepare list amazon-toys-games\n```\n\n```\n")[2].partition("```")[0]
+    assert show(capsys, "amazon-toys-games") == shown + "\n"
 
 
 def _needed(data) -> int:
@@ -109,6 +116,12 @@ def test_prepared_and_embedded_data_are_recognised(capsys):
     write_vectors(Path("dataset", "movielens", "movielens.useremb"), "user", {"u": [1]})
     assert row(show(capsys), "movielens")[2:] == ["yes", "yes"]
     assert entry(show(capsys, "movielens"), "state") == "prepared and embedded"
+
+
+def test_without_the_frameworks_their_data_are_missing(capsys, monkeypatch):
+    monkeypatch.setattr(movielens, "find_spec", lambda name: None)
+    assert row(show(capsys), "movielens")[1] == "0 of 2"
+    assert entry(show(capsys, "movielens"), "missing") == "ml-100k/ml-100k.inter; ml-100k/ml-100k.item"
 
 
 def test_data_of_ones_own_are_in_the_table_and_embedding_is_proposed(capsys):

@@ -20,6 +20,9 @@ from recbole_lecdsr.llm.backends.openai_batch import read_results
 from recbole_lecdsr.llm.generation.answer_store import VALID, AnswerStore, Record, record_key
 from recbole_lecdsr.llm.generation.prompt_template import read_template
 from recbole_lecdsr.llm.text_files import compose_texts, read_item_columns, read_json_lines
+from recbole_lecdsr.prepare.raw_domain import RawDomain
+from recbole_lecdsr.prepare.table import convert as convert_table
+from recbole_lecdsr.prepare.table.options import TableOptions
 from recbole_lecdsr.property_files import read_property_file
 from recbole_lecdsr.tuning.search_space import read_search_space
 from tests.fuzz.domain import read_domain, read_prepared
@@ -236,6 +239,21 @@ def _read_items_of_table() -> object:
     return read_prepared()
 
 
+_FOOD = "userId,asin,stars,date\n" + "".join(f"u{n},f{n},{n}.5,2024-03-0{n}T09:30:00Z\n" for n in range(1, 6))
+_HOME = "uid;item;stars;time\n" + "".join(f"u{n};h{n};{n};2024-03-0{n}\n" for n in range(1, 6))
+
+
+def _two_tables() -> list[str]:
+    return _write({"food.csv": _FOOD, "home.csv": _HOME, "titles.csv": 'id,title\nf1,"A, b"\nh2,\n'})
+
+
+def _read_two_tables() -> object:
+    source, target = (RawDomain(name, (Path(f"{name}.csv"),)) for name in ("food", "home"))
+    options = TableOptions(rating="stars")
+    convert_table.prepare_domains(source, target, "out", "pair", items={None: ["titles.csv"]}, options=options)
+    return read_prepared()
+
+
 def _amazon(edition: str, suffix: str, skip_bad_lines: bool = False) -> Target:
     def make() -> list[str]:
         amazon_files.write_reviews(edition, suffix)
@@ -334,6 +352,7 @@ TARGETS: tuple[Target, ...] = (
     _table("events.csv", _TABLE, skip_bad_lines=True),
     _table("events.csv.gz", _TABLE),
     _table("events.tsv", tables.TABLE.replace(",", "\t").replace("\n", "\ttitle\n")),
+    Target("two tables", _two_tables, _read_two_tables, weight=1),
     Target("table parquet", _parquet, _read_parquet, weight=1),
     Target("table of items", _items_of_table, _read_items_of_table, weight=1),
     _amazon("2014", ".json"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare.raw_files import check_raw_files, warn_of_short_files
+from recbole_lecdsr.prepare.raw_files import check_raw_files, refuse_repeated_files, warn_of_short_files
 
 
 @pytest.fixture(autouse=True)
@@ -20,18 +20,19 @@ def test_everything_that_is_wrong_with_raw_files_is_told_at_once():
     Path("empty.csv").touch()
     Path("page.json.gz").write_text("\n<!DOCTYPE html><html>Sign in</html>")
     Path("folder").mkdir()
-    names = ["a.csv", "good.csv", "empty.csv", "b.csv", "page.json.gz", "folder", "./good.csv", "a.csv"]
+    names = ["a.csv", "good.csv", "empty.csv", "b.csv", "page.json.gz", "folder", "a.csv"]
     with pytest.raises(UserError) as caught:
-        check_raw_files([*map(Path, names), Path("good.csv").absolute()], "see the catalogue")
+        check_raw_files([*map(Path, names)], "see the catalogue")
     assert str(caught.value).splitlines() == [
         "a.csv, b.csv do not exist: see the catalogue",
         "folder is not a file: name files",
         "empty.csv is empty",
         "page.json.gz is a web page, not data: download the file itself",
-        "good.csv is given twice: its rows would count twice",
-        f"{Path('good.csv').absolute()} is given twice: its rows would count twice",
     ]
-    check_raw_files([Path("good.csv")])
+    check_raw_files([Path("good.csv"), Path("good.csv")])
+    refuse_repeated_files([Path("good.csv"), Path("a.csv")])
+    with pytest.raises(UserError, match=r"/good\.csv is given twice"):
+        refuse_repeated_files([Path("good.csv"), Path("good.csv").absolute()])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")

@@ -24,7 +24,7 @@ from recbole_lecdsr.prepare.next_commands import list_commands
 from recbole_lecdsr.prepare.pair_checks import check_domain_names, check_pair_name, refuse_leftover_items
 from recbole_lecdsr.prepare.property_file import choose_property_file, read_split_rule
 from recbole_lecdsr.prepare.raw_domain import RawDomain
-from recbole_lecdsr.prepare.raw_files import check_raw_files, warn_of_short_files
+from recbole_lecdsr.prepare.raw_files import check_raw_files, refuse_repeated_files, warn_of_short_files
 from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
 from recbole_lecdsr.prepare.statistics.report import MARKDOWN_FILE, render_files
 from recbole_lecdsr.prepare.summary import PreparationSummary, count_pair
@@ -73,7 +73,9 @@ def prepare(
     names, metadata_files = (source.name, target.name), [Path(path) for path in metadata]
     check_pair_name(name)
     check_domain_names(names)
-    check_raw_files([*source.files, *target.files, *metadata_files], "`prepare list` says where known files are from")
+    raw_files = [*source.files, *target.files, *metadata_files]
+    check_raw_files(raw_files, "`prepare list` says where known files are from")
+    refuse_repeated_files(raw_files)
     warn_of_short_files({path: find_published_lines(path, edition) for path in (*source.files, *target.files)})
     properties = choose_property_file(folder, name, "amazon", names)
     remedy = "give the metadata with --meta"

@@ -11,13 +11,14 @@ from recbole_lecdsr.prepare.next_commands import list_commands, text_settings
 from recbole_lecdsr.prepare.pair_checks import check_domain_names, check_pair_name, refuse_leftover_items
 from recbole_lecdsr.prepare.property_file import choose_property_file, read_split_rule
 from recbole_lecdsr.prepare.raw_domain import RawDomain
+from recbole_lecdsr.prepare.raw_files import check_raw_files
 from recbole_lecdsr.prepare.statistics.pair_statistics import measure_pair
 from recbole_lecdsr.prepare.statistics.report import MARKDOWN_FILE, render_files
 from recbole_lecdsr.prepare.summary import PreparationSummary, count_pair
 from recbole_lecdsr.prepare.table.interactions import DomainSources, Interactions, read_interactions
 from recbole_lecdsr.prepare.table.item_texts import ItemTexts, read_item_texts, take_texts_from_interactions
 from recbole_lecdsr.prepare.table.options import TableOptions
-from recbole_lecdsr.prepare.table.sources import Table, TableSource, check_files, open_sources
+from recbole_lecdsr.prepare.table.sources import Table, TableSource, files_of, open_sources
 
 ItemTables = Mapping[str | None, Sequence[Table]]
 """Domain -> tables of its items; None -> tables of the items of both."""
@@ -184,7 +185,8 @@ def _convert(
     if name is not None:
         check_pair_name(name)
     of_interactions = [one for part in tables for one in (part.sources if isinstance(part, DomainSources) else [part])]
-    check_files([*of_interactions, *(one for sources in items.values() for one in sources)])
+    # All at once; the readers would stop at the first.
+    check_raw_files(files_of([*of_interactions, *(one for sources in items.values() for one in sources)]))
     interactions = read_interactions(tables, options, source=source, with_texts=bool(options.text) and not items)
     inter = interactions.tables
     texts = _read_texts(items, interactions, options)

@@ -91,8 +91,8 @@ def read_interactions(
     pair = [part for part in tables if isinstance(part, DomainSources)]
     sources = [one for part in tables for one in (part.sources if isinstance(part, DomainSources) else [part])]
     chosen = [_choose_columns(one, options, with_domains=not pair) for one in sources]
-    texts = {column: column for column in options.text} if with_texts else {}
-    table = _read(sources, [{**_texts_by_key(texts), **names} for names in chosen], options)
+    texts = {text_key(column): column for column in options.text} if with_texts else {}
+    table = _read(sources, [names | texts for names in chosen], options)
     bad_rows = BadRows(table, options.skip_bad_lines)
     tokens = {USER: read_tokens(bad_rows, USERS), ITEM: read_tokens(bad_rows, ITEMS)}
     times = read_times(bad_rows, TIMES, options.time_format)
@@ -113,7 +113,9 @@ def read_interactions(
         domain=domain,
         bad_rows=bad_rows,
         item_columns=tuple(dict.fromkeys(found[ITEMS] for found in chosen)),
-        columns={one.label: _describe(one, found, texts) for one, found in zip(sources, chosen, strict=True)},
+        columns={
+            one.label: _describe(one, found, list(texts.values())) for one, found in zip(sources, chosen, strict=True)
+        },
         times=times.description,
     )
 
@@ -121,10 +123,6 @@ def read_interactions(
 def text_key(column: str) -> str:
     """Key of a column of texts in a table of interactions."""
     return f"text {column}"
-
-
-def _texts_by_key(texts: Mapping[str, str]) -> dict[str, str]:
-    return {text_key(column): column for column in texts}
 
 
 def _choose_columns(source: TableSource, options: TableOptions, with_domains: bool) -> dict[str, str]:
@@ -166,7 +164,7 @@ def _check_domains(table: SourceTable, parts: Mapping[str, pd.DataFrame]) -> Non
         )
 
 
-def _describe(source: TableSource, columns: Mapping[str, str], texts: Mapping[str, str]) -> str:
+def _describe(source: TableSource, columns: Mapping[str, str], texts: Sequence[str]) -> str:
     """Which columns of a table were read for what, and which not."""
     header, text = source.read_header(), f"{source.note}; " if source.note else ""
     text += ", ".join(f"{role} {name!r}" for role, name in columns.items())

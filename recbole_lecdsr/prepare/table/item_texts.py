@@ -25,6 +25,8 @@ from recbole_lecdsr.prepare.table.options import TableOptions
 from recbole_lecdsr.prepare.table.reader import SourceTable, read_table
 from recbole_lecdsr.prepare.table.sources import FileSource, TableSource
 
+_LONGEST_NAME = 100  # characters of the name of a text; runs refuse files with very long ones
+
 
 @dataclass(frozen=True)
 class ItemTexts:
@@ -195,6 +197,11 @@ def _raise_other_items(table: SourceTable, item: str, of_domain: str) -> None:
 
 
 def _check_text_name(label: str, column: str, key_columns: Collection[str]) -> None:
+    if len(column) > _LONGEST_NAME:
+        raise UserError(
+            f"{label}: the column {column[:20]!r}… has a name of {len(column):,} characters: rename it, or name the "
+            "columns to keep with --text"
+        )
     if not re.fullmatch(r'[^:"\x00-\x1f]+', column) or f"{column}:token" == ITEM or column in key_columns:
         raise UserError(
             f"{label}: column {column!r} cannot be a text in .item: a name has no colon, quotation mark or tab and is "

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare.table.sources import TablePart, TableSource, check_files
+from recbole_lecdsr.prepare.raw_files import check_raw_files, refuse_repeated_files
+from recbole_lecdsr.prepare.table.sources import TablePart, TableSource, files_of
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def read_table(
     """
     if not sources:
         raise UserError("no file is given")
-    check_files(sources)
+    check_raw_files(files_of(sources))
+    refuse_repeated_files(files_of(sources))
     for source, names in zip(sources, columns, strict=True):
         _check_columns(source, names, options)
     return join_parts([source.read(names, skip_bad_lines) for source, names in zip(sources, columns, strict=True)])

@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 
 from recbole_lecdsr.errors import UserError
-from recbole_lecdsr.prepare.raw_files import check_raw_files
 from recbole_lecdsr.prepare.table import delimited, parquet
 from recbole_lecdsr.prepare.table.arrow_text import to_text
 from recbole_lecdsr.prepare.table.delimited import TAB, Dialect
@@ -231,9 +230,9 @@ def open_sources(tables: Sequence[Table], separator: str | None, label: str) -> 
     ]  # fmt: skip
 
 
-def check_files(sources: Iterable[TableSource]) -> None:
-    """Check the files among some sources with `check_raw_files`."""
-    check_raw_files([source.path for source in sources if isinstance(source, FileSource)])
+def files_of(sources: Iterable[TableSource]) -> list[Path]:
+    """The files among some sources."""
+    return [source.path for source in sources if isinstance(source, FileSource)]
 
 
 def _place_of_row(position: int) -> str:

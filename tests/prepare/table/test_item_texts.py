@@ -58,6 +58,7 @@ def test_items_of_other_domains_are_left_out():
         ("item_id\tdomain\na\tfood\n", {}, "no column of text"),
         ("item_id\tdomain\ttitle\n", {}, "no items, only a header"),
         ("item_id\tdomain\ta:b\na\tfood\tx\n", {}, "column 'a:b' cannot be a text"),
+        (f"item_id\tdomain\t{'x' * 200}\na\tfood\tx\n", {}, "column 'xxxxxxxxxxxxxxxxxxxx'… has a name of 200 char"),
         ("\titem_id\tdomain\ttitle\n0\ta\tfood\tx\n", {}, "column '' cannot be a text"),
         ("item_id\tdomain\ttitle\n\tfood\tx\n", {}, "line 2: item_id is empty"),
         (ITEMS, {"text": ["titel"]}, "no column 'titel', only .*did you mean 'title'"),

@@ -140,7 +140,7 @@ def test_case_h1_a_table_without_header_is_recognised():
 
 
 def test_case_h1_all_files_that_are_missing_are_named_at_once():
-    message = refuse("", "food.csv nofood.csv", "nohome.csv", items={None: ["noitems.csv"]})
+    message = refuse("do not exist", "food.csv nofood.csv", "nohome.csv", items={None: ["noitems.csv"]})
     assert message == "nofood.csv, nohome.csv, noitems.csv do not exist"
     refuse(r"food\.csv is given twice", "food.csv", "food.csv")
 
@@ -189,6 +189,15 @@ def test_case_h1_items_without_a_domain_are_of_those_that_have_interactions_with
     prepare(items={None: ["all.csv"]})
     assert read("food", "item").values.tolist() == [["a", "Tea"]]
     assert read("home", "item").values.tolist() == [["x", "Rack"]]
+
+
+def test_case_h1_a_table_may_hold_the_items_of_both_domains_or_interactions_and_texts():
+    write_table("item_id,title\na,Tea\nx,Rack\n", "all.csv")
+    prepare(items={"food": ["all.csv"], "home": ["all.csv"]})
+    assert read("food", "item")["item_id:token"].tolist() == ["a", "x"]
+    write_table("user_id,item_id,timestamp,title\nu1,a,10,Tea\nu2,a,11,Tea\n", "food.csv")
+    prepare(items={"food": ["food.csv"], "home": ["all.csv"]}, text=["title"])
+    assert read("food", "item").values.tolist() == [["a", "Tea"]]
 
 
 def test_case_h1_a_column_of_items_that_is_another_one_is_refused():
