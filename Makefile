@@ -47,6 +47,7 @@ bench: $(READY) ## the benchmarks, as JSON
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/evaluation.py --model LeCDSR
 	$(BIN)/python benchmarks/quality.py --epochs 1
+	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/embeddings.py
 	$(BIN)/python benchmarks/profile_throughput.py --requests 100
 	$(BIN)/python benchmarks/amazon.py --lines 1000000

@@ -103,6 +103,20 @@ def test_all_implementations_take_steps_on_the_same_batches(monkeypatch, benchma
     assert loss["plain"] < loss["broadcast"], "fewer pairs"
 
 
+def test_histories_are_answered_from_either_index(benchmark):
+    pytest.importorskip("faiss", reason="exports need faiss: pip install faiss-cpu")
+    synthetic, serving = map(benchmark, ("synthetic", "serving"))
+    data = synthetic.RandomDataset(n_users=40, n_source=120, n_target=90, llm_size=12, min_history=1)
+    histories = serving.make_histories(data.log, 30)
+    recommenders = serving.make_recommenders(data)
+    assert set(recommenders) == {"exact", "approximate"}
+    for recommender in recommenders.values():
+        found = recommender.recommend(histories=histories, k=10, domain="target")
+        assert len(found) == 30 * 10
+        figures = serving.measure(recommender, histories, repeats=1)
+        assert figures["histories_per_second"] > 0 and figures["query_cpu_ms_per_1000"] > 0
+
+
 def test_seconds_to_a_quality_count_training_and_validation(benchmark):
     quality = benchmark("quality")
     history = [{"seconds": 2.0, "valid_score": 0.1}, {"seconds": 3.0, "valid_score": 0.3}]

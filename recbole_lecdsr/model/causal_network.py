@@ -9,6 +9,8 @@ gives a query for each of its targets. The paper's ideas stay: an item is a fusi
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +28,7 @@ from recbole_lecdsr.model.sequence_input import SequenceInput
 
 _INITIAL_LENGTH = 0.5  # of an item vector, root mean square: queries have length √d, so scores start near zero
 _WINDOWS = 128  # encoded together
+_ITEMS = 16_384  # fused together
 
 
 class CausalNetwork(nn.Module):
@@ -108,6 +111,7 @@ class CausalNetwork(nn.Module):
         self.output_norm = nn.LayerNorm(embedding_size)
         self.dropout = Dropout(dropout)
         self.profile_dropout = profile_dropout
+        self._kept: Tensor | None = None  # Ê of all items
         self.reset_parameters(init_from_text)
 
     @torch.no_grad()
@@ -141,7 +145,14 @@ class CausalNetwork(nn.Module):
         """T of the given items, (N,) int64 -> (N, d)."""
         return None if self.item_adapter is None else self.item_adapter.adapt_rows(self.item_text, item)
 
-    def states(self, embedded: Tensor, real: Tensor, next_domain: Tensor, relative_time: Tensor) -> Tensor:
+    def states(
+        self,
+        embedded: Tensor,
+        real: Tensor,
+        next_domain: Tensor,
+        relative_time: Tensor,
+        newest_only: bool = False,
+    ) -> Tensor:
         """State after each interaction (docs/models.md, eq. 23 to 25).
 
         Args:
@@ -149,9 +160,10 @@ class CausalNetwork(nn.Module):
             real: (B, L') bool, false at padding.
             next_domain: (B, L') int64, domain of the interaction after each.
             relative_time: (B, L') float32 in [0, 1], time of each interaction.
+            newest_only: compute the state after the newest interaction only.
 
         Returns:
-            (B, L', d).
+            (B, L', d); (B, 1, d) with ``newest_only``.
         """
         length = embedded.shape[1]
         hidden = embedded + self.position[len(self.position) - length :] + self.next_domain(next_domain)
@@ -161,8 +173,10 @@ class CausalNetwork(nn.Module):
         earlier = torch.ones(length, length, dtype=torch.bool, device=embedded.device).tril()
         itself = torch.eye(length, dtype=torch.bool, device=embedded.device)  # padding must attend to something
         allowed = ((earlier & real.unsqueeze(1)) | itself).unsqueeze(1)
-        for block in self.blocks:
-            hidden = block(hidden, allowed)
+        for number, block in enumerate(self.blocks, 1):
+            hidden = block(hidden, allowed, newest_only and number == len(self.blocks))
+        if newest_only:
+            hidden, relative_time = hidden[:, -1:], relative_time[:, -1:]
         state = self.output_norm(hidden)
         return state if self.query_time is None else state + self.query_time(relative_time)
 
@@ -201,6 +215,17 @@ class CausalNetwork(nn.Module):
         """Ê of N items, (N, d)."""
         return items.identity if self.fusion is None else self.fusion(items.identity, items.semantics)
 
+    @contextmanager
+    def keep_items(self) -> Iterator[None]:
+        """Queries within the block take Ê of all items, made once; the weights must stay as they are."""
+        with torch.no_grad():
+            every = torch.arange(len(self.item_id.weight), device=self.item_id.weight.device)
+            self._kept = torch.cat([self.fuse(self.items(items)) for items in every.split(_ITEMS)])
+        try:
+            yield
+        finally:
+            self._kept = None
+
     def forward(self, inputs: SequenceInput, candidates: Tensor | None = None) -> Tensor:
         """Scores of candidates after the newest interaction of each window.
 
@@ -218,9 +243,11 @@ class CausalNetwork(nn.Module):
 
     def query(self, inputs: SequenceInput) -> Tensor:
         """q, (B, d): its inner product with row c of the item-ID table is the score of item c (docs/models.md, 5.5)."""
-        item_seq = inputs.item_seq
-        distinct, index = torch.unique(item_seq, return_inverse=True)
-        fused = self.fuse(self.items(distinct))
+        item_seq = index = inputs.item_seq
+        fused = self._kept
+        if fused is None:
+            distinct, index = torch.unique(item_seq, return_inverse=True)
+            fused = self.fuse(self.items(distinct))
         next_domain = shift_left(inputs.domain_seq, inputs.domain)
         length = item_seq.ne(0).sum(dim=1)
         state = fused.new_empty(len(item_seq), fused.shape[1])
@@ -231,7 +258,7 @@ class CausalNetwork(nn.Module):
             item, indices, domains, times = (
                 part[rows, -filled:] for part in (item_seq, index, next_domain, inputs.time_seq)
             )
-            state[rows] = self.states(F.embedding(indices, fused), item.ne(0), domains, times)[:, -1]
+            state[rows] = self.states(F.embedding(indices, fused), item.ne(0), domains, times, newest_only=True)[:, -1]
         return self.queries(state, inputs.domain, inputs.user, inputs.n_earlier)
 
     def as_inner_product(self, query: Tensor) -> Tensor:

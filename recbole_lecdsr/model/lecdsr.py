@@ -6,7 +6,8 @@ Information Fusion 127 (2026) 103762, doi 10.1016/j.inffus.2025.103762. docs/mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -162,6 +163,12 @@ class LeCDSR(CrossDomainSequentialRecommender):
     def count_loss_terms(self, interaction: Interaction) -> tuple[Tensor | int, ...]:
         """See `CrossDomainSequentialRecommender.count_loss_terms`."""
         return self.objective.count_terms(self.sequence_input(interaction), interaction[self.training_target_field])
+
+    @contextmanager
+    def scoring(self) -> Iterator[None]:
+        """Fuses ID and text of all items once; see `CrossDomainSequentialRecommender.scoring`."""
+        with self.network.keep_items() if isinstance(self.network, CausalNetwork) else nullcontext():
+            yield
 
     def query(self, interaction: Interaction) -> Tensor:
         """See `CrossDomainSequentialRecommender.query`."""

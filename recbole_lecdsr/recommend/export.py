@@ -38,8 +38,7 @@ from recbole_lecdsr.recommend.recommender import Recommender
 from recbole_lecdsr.runs.environment import versions
 
 MAX_QUERIES = 10_000  # of test samples of a domain that recall is measured with
-_MAX_TIMES = 10_000  # steps of the scale of times that are exported
-_TOP = 10  # items that recall is measured of
+_MAX_TIMES = 100_000  # steps of the scale of times that are exported
 _TOLERANCE = 1e-4  # of exported queries, by the largest number of those of the run
 # Parameters that name files and folders of the training.
 _PLACES = {"data_path", "output_dir", "benchmark_filename", "user_link_file_path", "item_link_file_path"}
@@ -68,8 +67,9 @@ def export_run(run: Recommender, folder: Path, report: Callable[[str], None] = l
     network, config, data = _extract_network(run, parameters)
     models = network.make_models(config, data)
     served = Recommender(models, data, run.vocabulary)  # type: ignore[arg-type]  # the part of a data set that it uses
-    served.time_scale = TimeScale(network.time.numpy(), network.share.numpy())
-    queries = [_test_queries(run, served, code) for code in range(len(DOMAINS))]
+    unserved = Recommender(run.models, run.dataset, run.vocabulary)
+    served.time_scale = unserved.time_scale = TimeScale(network.time.numpy(), network.share.numpy())
+    queries = [_test_queries(unserved, served, code) for code in range(len(DOMAINS))]
     matrices = [run.item_matrix(code) for code in range(len(DOMAINS))]
     contents: dict[str, bytes] = {
         ITEMS: _item_lines(run),
@@ -77,10 +77,12 @@ def export_run(run: Recommender, folder: Path, report: Callable[[str], None] = l
         NETWORK: _pth(vars(network)),
     }
     recall: dict[str, float | None] = {}
+    widths: dict[str, int] = {}
     for name, matrix, asked in zip(DOMAINS, matrices, queries, strict=True):
         report(f"building the indexes of {len(matrix):,} items of {run.dataset.names[name]}")
         exact, approximate = vector_index.build_exact(matrix), vector_index.build_approximate(matrix)
-        recall[name] = _recall(exact, approximate, asked)
+        recall[name] = vector_index.choose_search_width(approximate, exact, asked)
+        widths[name] = approximate.hnsw.efSearch
         contents[EXACT[name]] = vector_index.to_bytes(exact)
         contents[APPROXIMATE[name]] = vector_index.to_bytes(approximate)
     export = Export(
@@ -96,7 +98,7 @@ def export_run(run: Recommender, folder: Path, report: Callable[[str], None] = l
             "approximate": "IndexHNSWFlat",
             "neighbours": vector_index.NEIGHBOURS,
             "build_width": vector_index.BUILD_WIDTH,
-            "search_width": vector_index.SEARCH_WIDTH,
+            "search_width": widths,
         },
         recall=recall,
         queries={name: len(asked) for name, asked in zip(DOMAINS, queries, strict=True)},
@@ -222,14 +224,6 @@ def histories_before(log: EventLog, targets: np.ndarray) -> Histories:
 
 
 # ---------------------------------------------------------------------- files
-
-
-def _recall(exact: Any, approximate: Any, queries: np.ndarray) -> float | None:
-    """Recall of the top items; None without a query."""
-    if not len(queries):
-        return None
-    k = min(_TOP, exact.ntotal)
-    return vector_index.recall(*(vector_index.search(index, queries, k)[0] for index in (approximate, exact)))
 
 
 def _item_lines(run: Recommender) -> bytes:

@@ -44,6 +44,7 @@ NETWORK = "network.pth"  # `NetworkState`
 EXACT = {domain: f"exact_{domain}.faiss" for domain in DOMAINS}
 APPROXIMATE = {domain: f"approximate_{domain}.faiss" for domain in DOMAINS}
 
+_BATCH_SIZE = 8192  # histories; no scores of all items are held, and an exact search is fastest with many queries
 _REMEDY = "export the run again"
 
 
@@ -59,7 +60,7 @@ class Export:
         score_fusion: whether the run fuses the scores of the network, which are exported alone.
         users: number of user ids of the run, padding included.
         parameters: what the network and its windows are made with.
-        index: how the approximate index was built and is searched.
+        index: the kinds of indexes; how the approximate one was built, and the width of its search in each domain.
         recall: domain -> share of the exact top 10 that the approximate index finds, for the histories of test samples
             as the run has them; None for a domain without.
         queries: domain -> number of these samples.
@@ -307,8 +308,8 @@ class ExportedRecommender(Recommender):
         indexes: Sequence[Any],
     ):
         super().__init__(models, data, vocabulary)  # type: ignore[arg-type]  # the part of a data set that it uses
-        self.time_scale = scale
-        self._matrices, self._indexes = matrices, indexes
+        self.time_scale, self.batch_size = scale, _BATCH_SIZE
+        self.matrices, self.indexes = matrices, indexes
         self._kept = ExitStack()  # the weights stay as they are, and so does what the models keep of items
         self._kept.enter_context(super().scoring())
 
@@ -319,7 +320,7 @@ class ExportedRecommender(Recommender):
 
     def item_matrix(self, code: int) -> np.ndarray:
         """See `BatchRecommender.item_matrix`."""
-        return self._matrices[code]
+        return self.matrices[code]
 
     def top_items(
         self, batch: Batch, code: int, excluded: tuple[Tensor, Tensor] | None, k: int
@@ -328,14 +329,14 @@ class ExportedRecommender(Recommender):
         queries = self.queries(batch, code).cpu().numpy()
         if np.isnan(queries).any():
             raise UserError("the network gives queries that are not numbers: train again with a lower learning_rate")
-        n_items = len(self._matrices[code])
+        n_items = len(self.matrices[code])
         own = np.zeros(0, dtype=np.int64)  # row and column of excluded items, as one number
         most = 0
         if excluded is not None:
             row, column = (part.cpu().numpy() for part in (excluded[0], self.column[code][excluded[1]]))
             own = np.unique((row * n_items + column)[column >= 0])
             most = int(np.bincount(own // n_items, minlength=1).max())
-        found, score = vector_index.search(self._indexes[code], queries, min(k + most, n_items))
+        found, score = vector_index.search(self.indexes[code], queries, min(k + most, n_items))
         key = np.arange(len(found))[:, None] * n_items + found
         position = np.searchsorted(own, key).clip(max=max(len(own) - 1, 0))
         is_out = (found < 0) | (own[position] == key if len(own) else False)

@@ -83,6 +83,22 @@ def test_windows_are_asked_alike_in_any_company(changes, monkeypatch):
     assert torch.allclose(alone, together, atol=1e-6)
 
 
+@pytest.mark.parametrize("changes", [*VARIANTS, {"attention_layers": 0}], ids=str)
+def test_a_query_is_the_last_of_all_states_and_the_same_of_kept_items(changes):
+    net = network(**changes)
+    batch = inputs(WINDOWS, DOMAINS, TIMES, ASKED, USERS)
+    query = net.query(batch)
+    embedded = net.fuse(net.items(WINDOWS.flatten())).unflatten(0, WINDOWS.shape)
+    whole = net.states(embedded, WINDOWS.ne(0), shift_left(DOMAINS, ASKED), TIMES)
+    torch.testing.assert_close(query, net.queries(whole[:, -1], ASKED, USERS), rtol=1e-5, atol=1e-6)
+    with net.keep_items():
+        torch.testing.assert_close(net.query(batch), query, rtol=1e-5, atol=1e-6)
+        with torch.no_grad():
+            net.item_id.weight *= 2
+        torch.testing.assert_close(net.query(batch), query, rtol=1e-5, atol=1e-6, msg="items are made once")
+    assert not torch.allclose(net.query(batch)[:2], query[:2], atol=1e-3)
+
+
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
 def test_no_state_knows_a_later_event(changes):
     net = network(**changes)

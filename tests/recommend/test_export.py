@@ -15,6 +15,7 @@ from recbole_lecdsr import Recommender, UserError
 from recbole_lecdsr.cli.export import main
 from recbole_lecdsr.data.constants import DOMAINS
 from recbole_lecdsr.recommend import export as module
+from recbole_lecdsr.recommend import index
 from recbole_lecdsr.recommend.export import histories_before
 from recbole_lecdsr.recommend.histories import TimeScale
 from tests.helpers.runs import process, train
@@ -216,6 +217,24 @@ def test_an_interrupted_export_is_none(plain, exported, tmp_path, monkeypatch):
         module.export_run(Recommender.load(plain), folder)
     with pytest.raises(UserError, match=r"export\.json does not exist: make an export"):
         Recommender.from_export(folder)
+
+
+def test_the_width_of_the_search_is_the_smallest_that_finds_enough(monkeypatch):
+    rng = np.random.default_rng(0)
+    vectors, queries = (rng.normal(size=(size, 16)).astype(np.float32) for size in (3000, 200))
+    exact, approximate = index.build_exact(vectors), index.build_approximate(vectors)
+    expected = np.argsort(-queries @ vectors.T, axis=1)[:, :10]
+    np.testing.assert_array_equal(index.search(exact, queries, 10)[0], expected)
+    recalls = []
+    for width in index.SEARCH_WIDTHS:
+        approximate.hnsw.efSearch = width
+        recalls.append(index.recall(index.search(approximate, queries, 10)[0], expected))
+    assert recalls == sorted(recalls) and recalls[0] < recalls[-1], "else the test shows nothing"
+    for wanted, number in ((recalls[1], 1), (0.0, 0), (1.1, -1)):
+        monkeypatch.setattr(index, "WANTED_RECALL", wanted)
+        assert index.choose_search_width(approximate, exact, queries) == recalls[number]
+        assert approximate.hnsw.efSearch == index.SEARCH_WIDTHS[number]
+    assert index.choose_search_width(approximate, exact, queries[:0]) is None
 
 
 def test_histories_before_targets_are_those_of_the_log(shop):

@@ -23,21 +23,32 @@ class AttentionBlock(nn.Module):
         )
         self.dropout = Dropout(dropout)
 
-    def forward(self, hidden: Tensor, allowed: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, allowed: Tensor, newest_only: bool = False) -> Tensor:
         """Attend.
 
         Args:
             hidden: (B, L, d).
             allowed: (B, 1, L, L) bool, which positions (last axis) each position may attend to.
+            newest_only: compute the last position only.
 
         Returns:
-            (B, L, d).
+            (B, L, d); (B, 1, d) with ``newest_only``.
         """
-        parts = self.query_key_value(self.norm(hidden)).unflatten(2, (3 * self.heads, -1)).transpose(1, 2)
-        query, key, value = parts.chunk(3, dim=1)
+        normed, size = self.norm(hidden), hidden.shape[2]
+        if newest_only:
+            weight, bias = self.query_key_value.weight, self.query_key_value.bias
+            query = self._heads(F.linear(normed[:, -1:], weight[:size], bias[:size]))
+            key, value = self._heads(F.linear(normed, weight[size:], bias[size:])).chunk(2, dim=1)
+            hidden, allowed = hidden[:, -1:], allowed[:, :, -1:]
+        else:
+            query, key, value = self._heads(self.query_key_value(normed)).chunk(3, dim=1)
         found = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
         hidden = hidden + self.dropout(self.output(found.transpose(1, 2).flatten(2)))
         return hidden + self.dropout(self.feed_forward(self.forward_norm(hidden)))
+
+    def _heads(self, parts: Tensor) -> Tensor:
+        """(B, L, n d) -> (B, n heads, L, d / heads)."""
+        return parts.unflatten(2, (-1, self.output.in_features // self.heads)).transpose(1, 2)
 
 
 class TimeEmbedding(nn.Module):
