@@ -32,7 +32,9 @@ setup(
         "recbole_lecdsr.properties": ["*.yaml", "*/*.yaml", "prompt/*"],
         "recbole_lecdsr.leaderboard": ["page/*"],
         "recbole_lecdsr.dataset": ["movielens/README.md", "movielens/prompt.md", "movielens/items.jsonl",
-                                   "movielens/profiles.jsonl", "movielens/profiles.jsonl.json"],
+                                   "movielens/profiles.jsonl", "movielens/profiles.jsonl.json",
+                                   "movielens/facets-early.jsonl", "movielens/facets-early.jsonl.json",
+                                   "movielens/facets-full.jsonl", "movielens/facets-full.jsonl.json"],
     },
     # Everything that the plugin, recbole 1.2.1 and recbole-cdr 0.1.0 import. The frameworks' own metadata ask for
     # versions that do not exist for a current Python (scipy==1.6.0, ray<=2.6.3, colorlog==4.7.2), so a resolver that

@@ -18,7 +18,10 @@ from recbole_lecdsr import registration
 from tests.helpers.runs import process
 
 CHECKOUT = Path(__file__).parents[1]
-TEXTS = ["README.md", "prompt.md", "items.jsonl", "profiles.jsonl", "profiles.jsonl.json"]
+TEXTS = [
+    "README.md", "prompt.md", "items.jsonl", "profiles.jsonl", "profiles.jsonl.json", "facets-early.jsonl",
+    "facets-early.jsonl.json", "facets-full.jsonl", "facets-full.jsonl.json",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -175,6 +175,8 @@ def test_the_values_of_property_files_are_allowed(path):
         ("topk", [0], "topk must be a list of whole numbers of at least 1, not [0]"),
         ("topk", "5,10", "topk must be a list of whole numbers of at least 1, not '5,10'"),
         ("as_of", "0.7,1.5", "as_of must be a list of shares above 0 and of at most 1, such as [0.7, 1.0]"),
+        ("profile_file", "a,,b", "profile_file must be the name of a file, or a list of names, not 'a,,b'"),
+        ("profile_file", "a,a", "profile_file must be the name of a file, or a list of names, not 'a,a'"),
         ("topk", [], "topk must be a list of whole numbers of at least 1, not []"),
         ("metrics", ["AUC"], "metrics must be a list of Hit, NDCG, MRR, Recall, Precision or MAP, not ['AUC']"),
         ("train_epochs", ["BOTH"], "train_epochs must be a list of PHASE:EPOCHS, such as ['BOTH:30'], not ['BOTH']"),
@@ -214,6 +216,7 @@ def test_an_error_has_the_name_of_the_parameter_what_is_allowed_and_the_value(na
     [
         ("learning_rate", 1), ("dataset", 2014), ("gpu_id", 0), ("state", "error"), ("learner", "AdamW"),
         ("topk", 10), ("metrics", "hit"), ("as_of", 1), ("as_of", "0.7,1.0"), ("as_of", None),
+        ("profile_file", "a.jsonl"), ("profile_file", "a.jsonl,b.jsonl"), ("user_text_fields", "food,both"),
         ("train_epochs", "BOTH:3"), ("item_text", "title"),
         ("user_inter_num_interval", [5, 20]), ("user_inter_num_interval", "(0,1];[3,4)"), ("val_interval", None),
         ("clip_grad_norm", {"max_norm": 5}), ("clip_grad_norm", 5),
@@ -230,11 +233,11 @@ def test_a_value_that_is_allowed(name, value):
 def test_lists_may_be_given_without_brackets():
     values = {
         "topk": 10, "llm": {"event_text": "title"}, "metrics": ("Hit", "MRR"), "encoder_devices": None,
-        "as_of": "0.7, 1",
+        "as_of": "0.7,1", "profile_file": "early.jsonl, full.jsonl",
     }  # fmt: skip
     assert schema.normalize_lists(values, PARAMETERS) == {
         "topk": [10], "llm": {"event_text": ["title"]}, "metrics": ["Hit", "MRR"], "encoder_devices": None,
-        "as_of": [0.7, 1.0],
+        "as_of": [0.7, 1.0], "profile_file": ["early.jsonl", "full.jsonl"],
     }  # fmt: skip
 
 

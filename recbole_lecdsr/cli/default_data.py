@@ -18,7 +18,7 @@ DEFAULT_DATA = {"movielens": "ml-100k", "movielens-1m": "ml-1m"}
 
 
 def make_default_data(options: argparse.Namespace, embeddings: bool = True) -> None:
-    """Prepare and embed the data set of a command, if it is one of `DEFAULT_DATA` and files of it are missing.
+    """Prepare and embed the data set of a command, if it is one of `DEFAULT_DATA` and files that it reads are missing.
 
     Args:
         options: from `recbole_lecdsr.cli.options.run_options`.
@@ -34,7 +34,9 @@ def make_default_data(options: argparse.Namespace, embeddings: bool = True) -> N
     if not all(path.with_suffix(".inter").exists() for path in domains):
         out.print(f"preparing {name} in {folder}/", markup=False, soft_wrap=True)
         prepare_movielens(folder, DEFAULT_DATA[name])
-    vectors = [*(path.with_suffix(".itememb") for path in domains), folder / f"{name}.useremb"]
+    item_file, user_file = values.get("item_embedding_file"), values.get("user_embedding_file")
+    vectors = [path.with_name(str(item_file or f"{path.name}.itememb")) for path in domains]
+    vectors.append(folder / str(user_file or f"{name}.useremb"))
     if embeddings and not all(path.exists() for path in vectors):
         out.print(f"embedding the texts of {name} (once; about two minutes on a laptop)", markup=False)
         write_embeddings(options)

@@ -16,8 +16,8 @@ DESCRIPTION = """\
 Encode texts as vectors: <domain>.itememb for the items of each domain, <pair>.useremb for the users.
 
 The text of an item consists of the fields that item_text names, from <domain>.item and items.jsonl. The text of a user
-is the profile in profiles.jsonl; with --user_text=history a user needs no text and gets the mean of the item vectors of
-the training interactions.
+is the profile in profiles.jsonl, or several texts, each of which becomes a vector of its own; with --user_text=history
+a user needs no text and gets the mean of the item vectors of the training interactions.
 
   --encoder=NAME_OR_PATH      another sentence-transformers model
   --encoder=openai:MODEL      an OpenAI-compatible embeddings endpoint: address and key from OPENAI_BASE_URL and
@@ -25,6 +25,9 @@ the training interactions.
   --item_embedding_file=e5.itememb --user_embedding_file=e5.useremb
                               write these files and leave the usual ones alone; a run reads them with the same two
                               parameters, and `ablate --encoders e5` compares them
+
+  --profile_file=early.jsonl,full.jsonl --user_embedding_file=facets.useremb
+                              several files of profiles, as of some first interactions, as the rows of one file
 
 docs/llm.md shows complete examples, docs/configuration.md explains prompts, dimensions and reductions.
 """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from recbole_lecdsr.errors import UserError
 
@@ -15,24 +16,35 @@ _HALF_SURROGATE = re.compile(r"[\ud800-\udfff]")
 Records = dict[str, dict[str, str]]  # token -> field -> text
 
 
-def read_json_lines(path: str | Path, id_field: str, *other_id_fields: str) -> Records:
-    """Read a file with one JSON object in each line, such as ``{"item_id": "B01", "description": "…"}``.
+class JsonLine(NamedTuple):
+    """A line of a file of texts.
+
+    Attributes:
+        number: of the line, from 1.
+        id_field: the field that names the item or user, of those that may.
+        token: of the item or user.
+        values: its other fields; those that are null are left out.
+    """
+
+    number: int
+    id_field: str
+    token: str
+    values: dict[str, object]
+
+
+def parse_json_lines(path: str | Path, *id_fields: str) -> Iterator[JsonLine]:
+    """The lines of a file with one JSON object in each, such as ``{"item_id": "B01", "description": "…"}``.
 
     Args:
         path: the file, in UTF-8 as JSON requires, whatever the encoding of the atomic files.
-        id_field: the field that names the item or user.
-        other_id_fields: further names that this field may have.
-
-    Returns:
-        token -> its other fields as text; fields that are null are left out.
+        id_fields: names that the field of the token may have.
 
     Raises:
-        UserError: a file that cannot be read; a line that is not a JSON object, has no ``id_field``, repeats a token,
-            or contains half of a surrogate pair, which no encoder accepts.
+        UserError: a file that cannot be read; a line that is not a JSON object, has none of ``id_fields``, or contains
+            half of a surrogate pair, which no encoder accepts.
     """
     path = Path(path)
-    id_fields = tuple(dict.fromkeys((id_field, *other_id_fields)))
-    records: Records = {}
+    id_fields = tuple(dict.fromkeys(id_fields))
     # Not splitlines(), which also splits at separators such as U+2028 that JSON allows within a text.
     for number, line in enumerate(_read_text(path, "utf-8").split("\n"), start=1):
         if not line.strip():
@@ -54,17 +66,58 @@ def read_json_lines(path: str | Path, id_field: str, *other_id_fields: str) -> R
                 "correct or delete the line"
             )
         token = str(record.pop(name))
-        if token in records:
-            raise UserError(f"{path}, line {number}: {name} {token!r} occurs in an earlier line: keep one of the lines")
-        texts = {field: str(value) for field, value in record.items() if value is not None}
-        for field, text in {name: token, **texts}.items():
-            if half := _HALF_SURROGATE.search(text):
+        values = {field: value for field, value in record.items() if value is not None}
+        for field, value in {name: token, **values}.items():
+            if half := _HALF_SURROGATE.search(_as_text(value)):
                 raise UserError(
                     f"{path}, line {number}: {field} contains {half[0]!a}, half of a surrogate pair, which is no "
                     "character: delete or complete it"
                 )
-        records[token] = texts
+        yield JsonLine(number, name, token, values)
+
+
+def read_json_lines(path: str | Path, id_field: str, *other_id_fields: str) -> Records:
+    """Read a file of `parse_json_lines` with one line for each token.
+
+    Args:
+        path: the file.
+        id_field: the field that names the item or user.
+        other_id_fields: further names that this field may have.
+
+    Returns:
+        token -> its other fields as text, a list of texts joined by ``; ``.
+
+    Raises:
+        UserError: as in `parse_json_lines`, and a token that is repeated.
+    """
+    records: Records = {}
+    for line in parse_json_lines(path, id_field, *other_id_fields):
+        if line.token in records:
+            raise UserError(
+                f"{path}, line {line.number}: {line.id_field} {line.token!r} occurs in an earlier line: keep one of "
+                "the lines"
+            )
+        records[line.token] = {field: _as_text(value) for field, value in line.values.items()}
     return records
+
+
+def join_phrases(value: object) -> str | None:
+    """A text, or a list of texts as one text; None for anything else.
+
+    Example:
+        >>> join_phrases(["green tea", "teapot"]), join_phrases("tea"), join_phrases(3)
+        ('green tea; teapot', 'tea', None)
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(text, str) for text in value):
+        return "; ".join(text.strip() for text in value if text.strip())
+    return None
+
+
+def _as_text(value: object) -> str:
+    text = join_phrases(value)
+    return str(value) if text is None else text
 
 
 def read_item_columns(

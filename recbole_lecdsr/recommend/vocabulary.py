@@ -14,7 +14,9 @@ from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
 from recbole_lecdsr.data.event_log import latest_interactions
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm import text_files
-from recbole_lecdsr.llm.text_sources import find_text_file, item_records
+from recbole_lecdsr.llm.profile_files import merge_profiles, read_profile_file
+from recbole_lecdsr.llm.text_sources import item_records
+from recbole_lecdsr.llm.user_profiles import profile_paths
 
 _MAX_ERRORS = 5  # unknown tokens that one error names
 _MAX_COMPARED_TOKENS = 50_000  # with more of them, difflib would take seconds
@@ -196,11 +198,12 @@ class Vocabulary(ItemVocabulary):
 
     @cached_property
     def profiles(self) -> dict[int, str]:
-        """User id -> profile text, from ``profiles.jsonl`` if there is one."""
-        path = find_text_file(self.dataset, self.dataset.config["profile_file"])
-        texts = text_files.compose_texts(text_files.read_json_lines(path, "user_id"), ["profile"]) if path else {}
+        """User id -> profile text, of several that of most interactions, from the files of ``profile_file`` that there
+        are."""
+        paths = [path for path in profile_paths(self.dataset).values() if path]
+        files = [read_profile_file(path, "user_id", self.dataset.config["USER_ID_FIELD"]) for path in paths]
         ids = self._user_id_of_token
-        return {ids[token]: text for token, text in texts.items() if token in ids}
+        return {ids[token]: text for token, text in merge_profiles(files).newest_texts().items() if token in ids}
 
     def user_token(self, user: int) -> str | None:
         """Token of a user id; None for 0."""

@@ -96,6 +96,20 @@ LLM_FEATURES = (
         common=True,
     ),
     Parameter(
+        "user_text_fields",
+        list,
+        "Fields of `profile_file` to encode, each as a vector of its own. None: `profile`, or in a file without it all "
+        "fields with texts.",
+        items=str,
+        commas=True,
+        accepts=bool,
+        expected="a list of fields, such as [food, kitchen, both]",
+        optional=True,
+    ),
+    Parameter(
+        "user_text_joined", bool, "Join the fields of a user's profile to one text with one vector.", default=False
+    ),
+    Parameter(
         "item_embedding_file",
         str,
         "File of item vectors in each domain's folder, instead of <domain>.itememb. `embed` writes it, runs read it.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from recbole_lecdsr.schema.parameter import Parameter
 
@@ -12,6 +12,10 @@ _SET_BY_THE_PLUGIN = {"model", "messages", "max_tokens", "temperature", "top_p",
 
 def _is_extra(body: Mapping[str, object]) -> bool:
     return not _SET_BY_THE_PLUGIN & body.keys()
+
+
+def _are_names(names: Sequence[str]) -> bool:
+    return bool(names) and all(names) and len(set(names)) == len(names)
 
 
 LLM = (
@@ -151,11 +155,14 @@ LLM_TEXT = (
     ),
     Parameter(
         "profile_file",
-        str,
-        "Texts of users, in the folder of the data. `profile` writes the file, `embed` reads it.",
-        default="profiles.jsonl",
-        accepts=bool,
-        expected="the name of a file",
+        list,
+        "Texts of users, in the folder of the data. `profile` writes the file, `embed` reads it, or several; of lines "
+        "about the same interactions of a user, that of the later file counts.",
+        default=["profiles.jsonl"],
+        items=str,
+        commas=True,
+        accepts=_are_names,
+        expected="the name of a file, or a list of names",
     ),
     Parameter(
         "item_file",

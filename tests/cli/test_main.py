@@ -191,6 +191,12 @@ def test_the_default_data_are_prepared_and_embedded_once_and_then_run(tmp_path, 
     assert run(capsys, "--dataset", "movielens", *SMALL)[0] == 0
     assert calls == ["prepare ml-100k", "embed"]
     assert result(dataset="movielens")["model"] == "LeCDSR"
+    usual = tmp_path / "dataset" / "movielens" / "movielens.useremb"
+    own = usual.rename(usual.with_name("facets.useremb"))
+    usual.with_name("movielens.useremb.json").rename(own.with_name("facets.useremb.json"))
+    content = own.read_bytes()
+    assert run(capsys, *SMALL, "--user_embedding_file=facets.useremb")[0] == 0
+    assert calls == ["prepare ml-100k", "embed"] and own.read_bytes() == content, "the usual file is not needed"
 
 
 # ------------------------------------------------------------------ help

@@ -29,6 +29,8 @@ STOCK_CLASSES = PluginModel(
     CrossDomainTrainer,
     recbole_cdr.config.CDRConfig,
     recbole_cdr.data.data_preparation,
+    make_model=lambda config, dataset: CommonFactors(config, dataset),
+    start_log=lambda config: None,
 )
 
 

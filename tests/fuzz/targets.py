@@ -19,7 +19,8 @@ from recbole_lecdsr.data.embeddings.provenance import check_embedding_files, con
 from recbole_lecdsr.llm.backends.openai_batch import read_results
 from recbole_lecdsr.llm.generation.answer_store import VALID, AnswerStore, Record, record_key
 from recbole_lecdsr.llm.generation.prompt_template import read_template
-from recbole_lecdsr.llm.text_files import compose_texts, read_item_columns, read_json_lines
+from recbole_lecdsr.llm.profile_files import merge_profiles, read_profile_file
+from recbole_lecdsr.llm.text_files import read_item_columns, read_json_lines
 from recbole_lecdsr.prepare.raw_domain import RawDomain
 from recbole_lecdsr.prepare.table import convert as convert_table
 from recbole_lecdsr.prepare.table.options import TableOptions
@@ -130,7 +131,8 @@ _PROPERTIES = (
 )
 _PROMPT = (
     "system: You are\nstages:\n- {name: one, prompt: 'Domain ${domain}: ${history}', each: domain, format: json, "
-    "fields: [a, b]}\n- name: two\n  prompt: |\n    ${answers} of ${domains}\n  max_words: 90\n"
+    "fields: [a, b]}\n- name: two\n  prompt: |\n    ${answers} of ${domains}: ${fields}\n  max_words: 90\n"
+    "  format: json\n  fields: ['${domain}', both]\n"
 )
 _SPACE = (
     "learning_rate: {type: float, low: 1e-4, high: 0.1, log: true}\nlayers: {type: int, low: 1, high: 4, step: 1}\n"
@@ -140,6 +142,10 @@ _ITEMS = f'{{"item_id": "i1", "title": "{TEA}", "year": 1979}}\n\n{{"item_id": 7
 _PROFILES = (
     f'{{"user_id": "u1", "profile": "likes {TEA}"}}\r\n{{"user_id": "u2", "profile": "\\u00e9\\ud83d\\ude00"}}\n'
 )
+_FACETS = "".join(
+    f'{{"user_id": "u{user}", "events": {events}, "books": "{TEA}", "next_films": ["satire", "Emma"], "n": 3}}\n'
+    for user in (1, 2) for events in (4, 9)
+)  # fmt: skip
 
 
 def _configured_pair() -> list[str]:
@@ -154,8 +160,14 @@ def _configure() -> object:
     return repr(config.final_config_dict)
 
 
+def _profile_texts() -> object:
+    profiles = merge_profiles([read_profile_file(Path("profiles.jsonl"), "user_id")])
+    texts = profiles.texts(profiles.default_fields())
+    return [text.encode() for line in texts for text in line.values()], profiles.newest_texts()
+
+
 def _template() -> object:
-    template = read_template("prompt.yaml", "users")
+    template = read_template("prompt.yaml", "users", ["books", "films"])
     values = dict.fromkeys(("history", "domain", "domains", "answers"), "tea")
     return [template.render(stage, values) for stage in template.stages]
 
@@ -328,13 +340,8 @@ TARGETS: tuple[Target, ...] = (
     ),
     Target("item columns", _file("book.item", _DOMAIN["book.item"]), lambda: read_item_columns("book.item")),
     Target("items.jsonl", _file("items.jsonl", _ITEMS), lambda: read_json_lines("items.jsonl", "item_id")),
-    Target(
-        "profiles.jsonl", _file("profiles.jsonl", _PROFILES),
-        lambda: [
-            text.encode()
-            for text in compose_texts(read_json_lines("profiles.jsonl", "user_id"), ["profile"]).values()
-        ],
-    ),
+    Target("profiles.jsonl", _file("profiles.jsonl", _PROFILES), _profile_texts),
+    Target("facets.jsonl", _file("profiles.jsonl", _FACETS), _profile_texts),
     Target("property file", _file("run.yaml", _PROPERTIES), lambda: repr(read_property_file("run.yaml"))),
     Target("configuration", _configured_pair, _configure, names_file=False, weight=1),
     Target("prompt", _file("prompt.yaml", _PROMPT), _template),

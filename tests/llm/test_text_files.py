@@ -19,6 +19,13 @@ def test_the_fields_of_each_token_are_read_as_text(tmp_path):
     assert records == {"a": {"title": "Äß", "year": "1979"}, "7": {}}
 
 
+def test_a_list_of_texts_is_one_text(tmp_path):
+    records = read(tmp_path, '{"item_id": "a", "genres": ["Drama ", "", "War"], "of": [], "n": [1, 2]}\n')
+    assert records == {"a": {"genres": "Drama; War", "of": "", "n": "[1, 2]"}}
+    with pytest.raises(UserError, match=r"line 1: genres contains '\\udc00', half of a surrogate pair"):
+        read(tmp_path, '{"item_id": "a", "genres": ["x", "\\udc00"]}\n')
+
+
 def test_lines_may_end_as_on_any_system(tmp_path):
     assert read(tmp_path, '{"item_id": "a"}\r\n{"item_id": "b"}') == {"a": {}, "b": {}}
 

@@ -36,8 +36,8 @@ def write(path: Path, content: str | bytes) -> None:
         ("", "line 1: it has no lines: write .*or make the file with `run_lecdsr.py profile`"),
         ("\n \n\r\n", "line 1: it has no lines"),
         (
-            '{"user_id": "u0", "text": "likes tea"}\n',
-            r"line 1: no line has a text under 'profile' \(other fields: text\)",
+            '{"user_id": "u0", "age": 7, "taste": {"food": "tea"}}\n',
+            r"line 1: no line has a text under any field \(fields: age, taste\): write",
         ),
         ('{"user_id": "u0", "profile": " "}\n', r"line 1: no line has a text under 'profile'"),
         ('{"user_id": "u0", "profile": "\\ud800"}\n', r"line 1: profile contains '\\ud800', half of a surrogate pair"),
@@ -87,7 +87,7 @@ def test_case_t2_a_sidecar_with_values_of_other_types_is_an_error_or_ignored(set
         with pytest.raises(UserError, match=r"profiles\.jsonl (is not the file|was made for split 3)"):
             read_profiles(load(settings))
     else:
-        assert read_profiles(load(settings)) == {"u0": "likes tea"}
+        assert read_profiles(load(settings)).texts == {"profile": ["likes tea"]}
     with pytest.raises(UserError, match="is not overwritten"):
         Profiler(load(settings, llm={"backend": "history"})).run()
 

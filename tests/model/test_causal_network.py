@@ -90,7 +90,9 @@ def test_a_query_is_the_last_of_all_states_and_the_same_of_kept_items(changes):
     query = net.query(batch)
     embedded = net.fuse(net.items(WINDOWS.flatten())).unflatten(0, WINDOWS.shape)
     whole = net.states(embedded, WINDOWS.ne(0), shift_left(DOMAINS, ASKED), TIMES)
-    torch.testing.assert_close(query, net.queries(whole[:, -1], ASKED, USERS, torch.zeros_like(USERS)), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        query, net.queries(whole[:, -1], ASKED, USERS, torch.zeros_like(USERS)), rtol=1e-5, atol=1e-6
+    )
     with net.keep_items():
         torch.testing.assert_close(net.query(batch), query, rtol=1e-5, atol=1e-6)
         with torch.no_grad():

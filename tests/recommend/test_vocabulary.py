@@ -8,6 +8,7 @@ import pytest
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.recommend.recommender import recommend, recommend_for_history
 from recbole_lecdsr.recommend.vocabulary import Vocabulary
+from tests.helpers.facets import facets_of, write_facet_pair, write_lines
 from tests.helpers.pairs import random_events, write_pair
 from tests.helpers.runs import load
 from tests.helpers.shop import listed
@@ -37,6 +38,20 @@ def test_linked_users_and_items_have_the_tokens_of_each_domain(tmp_path):
     assert set(titles["s0"]) == {"The first book"}
     left = recommend_for_history(model, dataset, [("source", "s0")], k=100)
     assert not {"s0", "t0"} & set(left["item"]), "they are one item"
+
+
+def test_of_several_profiles_of_a_user_the_newest_is_shown_and_its_facets_as_one_text(tmp_path):
+    settings = write_facet_pair(tmp_path / "dataset")
+    folder = tmp_path / "dataset" / "pair"
+    write_lines(folder / "early.jsonl", [facets_of(user, 5) for user in ("u0", "u1")])
+    write_lines(folder / "full.jsonl", [facets_of("u0", 8, next_food=None, next_kitchen=None), facets_of("gone", 8)])
+    dataset = load(settings, profile_file=["early.jsonl", "full.jsonl", "absent.jsonl"])
+    profiles = {str(dataset.user_token[user]): text for user, text in Vocabulary(dataset).profiles.items()}
+    assert profiles == {
+        "u0": "teas of u0 8. pots of u0 8. calm of u0 8",
+        "u1": "teas of u1 5. pots of u1 5. calm of u1 5. green tea; u1 5. teapot; cup",
+    }
+    assert Vocabulary(load(settings)).profiles == {}
 
 
 def test_a_user_without_interactions_after_filtering_has_an_error_of_its_own(loaded):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,10 +23,11 @@ from recbole_lecdsr.llm.encoders.base import Encoder, EncoderSettings
 from recbole_lecdsr.llm.encoders.openai_embeddings import NAME_PREFIX, OpenAIEmbeddings
 from recbole_lecdsr.llm.encoders.reduction import Reduction, fit_reduction
 from recbole_lecdsr.llm.encoders.sentence_transformer import SentenceTransformerEncoder
+from recbole_lecdsr.llm.encoders.user_vectors import SINGLE_COLUMN, UserVectors, add_user_vectors, encode_user_texts
 from recbole_lecdsr.llm.file_group import FileGroup, write_together
 from recbole_lecdsr.llm.settings import LLMSettings
 from recbole_lecdsr.llm.text_sources import find_text_file, is_generated, item_records
-from recbole_lecdsr.llm.user_profiles import read_profiles
+from recbole_lecdsr.llm.user_profiles import UserTexts, read_profiles
 
 if TYPE_CHECKING:
     from recbole_lecdsr.data.dataset import CrossDomainSequentialDataset
@@ -66,18 +67,24 @@ class EmbedReport:
         items: name of the domain -> number of its items with a vector.
         users: number of users with a vector.
         n_users: number of users.
+        rows: of the user file, in which a user may have several; None: one each.
+        columns: names of the vectors in a row of the user file.
     """
 
     items: Mapping[str, int]
     users: int
     n_users: int
+    rows: int | None = None
+    columns: Sequence[str] = (SINGLE_COLUMN,)
 
     def summary(self) -> dict[str, str]:
         """The report as text, by what each entry is about."""
-        return {
-            **{name: f"{count} items" for name, count in self.items.items()},
-            "users": f"{self.users} of {self.n_users}",
-        }
+        users = f"{self.users} of {self.n_users}"
+        if self.rows is not None:
+            users += f", in {self.rows} rows"
+        if len(self.columns) > 1:
+            users += f", with vectors of {', '.join(self.columns)}"
+        return {**{name: f"{count} items" for name, count in self.items.items()}, "users": users}
 
 
 def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) -> EmbedReport:
@@ -86,8 +93,9 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
     predecessors together.
 
     The text of an item consists of the columns of ``<domain>.item`` and the fields of ``items.jsonl`` that
-    ``item_text`` names. For users, ``user_text: profiles`` encodes ``profile_file``; ``user_text: history`` needs no
-    language model and takes the mean of the item vectors of the user's **training** interactions.
+    ``item_text`` names. For users, ``user_text: profiles`` encodes the texts of ``profile_file`` that
+    ``user_text_fields`` selects, each as a vector of its own, and carries over their ``events``; ``user_text: history``
+    needs no language model and takes the mean of the item vectors of the user's **training** interactions.
     ``embedding_reduction`` is fitted on the items of both domains and stored as ``<pair>.reduction.npz``.
 
     Args:
@@ -99,21 +107,18 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
     """
     config = dataset.config
     encoder = build_encoder(config)
-    profiles = None if config["user_text"] == "history" else read_profiles(dataset)  # before hours of encoding
+    texts = None if config["user_text"] == "history" else read_profiles(dataset)  # before hours of encoding
     items = {domain: _encode_items(dataset, domain, encoder, show_progress) for domain in DOMAINS}
     n_users = len(dataset.user_token) - 1
-    if profiles is None:
-        users = average_item_vectors(dataset, items)
+    if texts is None:
+        averages = average_item_vectors(dataset, items)
+        users = UserVectors(averages.tokens, {SINGLE_COLUMN: averages.matrix})
     else:
-        logger.info("encoding the profiles of %d of %d users", len(profiles), n_users)
-        users = TokenVectors(list(profiles), encoder.encode(list(profiles.values()), show_progress, "user"))
+        users = encode_user_texts(texts, encoder, show_progress)
     reduction = _fit_reduction(config, items)
     made_of = _encoder_provenance(config, reduction)
-    item_path, profile_path = (find_text_file(dataset, config[name]) for name in ("item_file", "profile_file"))
+    item_path = find_text_file(dataset, config["item_file"])
     item_file = {"item_file": read_provenance(item_path)} if item_path and is_generated(item_path) else {}
-    profile_file: dict[str, object] = {}
-    if profiles is not None and profile_path and (profile_provenance := read_provenance(profile_path)):
-        profile_file = {"profile_file": profile_provenance}
     reduction_file = Path(config["pair_path"]) / f"{config['dataset']}.reduction.npz"
     with write_together() as group:
         reduction_file.parent.mkdir(parents=True, exist_ok=True)
@@ -123,10 +128,13 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
                 group, item_embedding_file(config, domain), "item_id", vectors=vectors,
                 made_of={**made_of, **item_file, "of": len(dataset.file_tokens[domain].items)},
             )  # fmt: skip
-        _add_vectors(
-            group, user_embedding_file(config), "user_id", vectors=_reduce(users, reduction, config),
+        if reduction is not None:
+            users = users.transform(lambda matrix: reduction.apply(matrix, config["encoder_normalize"]))
+        add_user_vectors(
+            group, user_embedding_file(config), users,
             made_of={
-                **made_of, "user_text": config["user_text"], **describe_split(config), **profile_file, "of": n_users,
+                **made_of, "user_text": config["user_text"], **describe_split(config),
+                **(_profile_provenance(texts) if texts else {}), "of": n_users,
             },
         )  # fmt: skip
         if reduction is not None:
@@ -134,7 +142,11 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
     if reduction is None:
         reduction_file.unlink(missing_ok=True)  # it is outdated
     return EmbedReport(
-        {dataset.names[domain]: len(items[domain].tokens) for domain in DOMAINS}, len(users.tokens), n_users
+        {dataset.names[domain]: len(items[domain].tokens) for domain in DOMAINS},
+        users=users.n_users,
+        n_users=n_users,
+        rows=None if users.events is None else len(users.tokens),
+        columns=list(users.vectors),
     )
 
 
@@ -228,6 +240,15 @@ def _encoder_provenance(config: Mapping[str, Any], reduction: Reduction | None) 
     digest = {"reduction_sha256": reduction.digest} if reduction else {}
     parameters = {name: config[name] for name in names if config[name] is not None}
     return {**parameters, **digest, "date": datetime.now(timezone.utc).date().isoformat()}
+
+
+def _profile_provenance(texts: UserTexts) -> dict[str, object]:
+    """The sidecars of the files of profiles, as ``profile_file``; of several files by name, as ``profile_files``."""
+    sidecars = {path.name: read_provenance(path) for path in texts.paths}
+    if len(sidecars) > 1:
+        return {"profile_files": sidecars}
+    (content,) = sidecars.values()
+    return {"profile_file": content} if content else {}
 
 
 def _encode_items(

@@ -122,7 +122,7 @@ class Profiler:
         refuse_secret_parameters("llm", config["llm"])
         self.settings = LLMSettings(**config["llm"])
         self.folder = Path(config["pair_path"])
-        self.output = self.folder / config["profile_file" if kind == "users" else "item_file"]
+        self.output = self.folder / self._output_name()
         shares = config["as_of"] if kind == "users" else None
         self.subjects: str = kind if shares is None else "profiles"
         self.id_field, self.text_field = ("user_id", "profile") if kind == "users" else ("item_id", "description")
@@ -198,6 +198,17 @@ class Profiler:
 
     def _job(self, template: PromptTemplate, backend: Backend, store: AnswerStore) -> GenerationJob:
         return GenerationJob(self.source, template, settings=self.settings, backend=backend, store=store)
+
+    def _output_name(self) -> str:
+        if self.kind == "items":
+            return str(self.dataset.config["item_file"])
+        names: list[str] = self.dataset.config["profile_file"]
+        if len(names) > 1:
+            raise UserError(
+                f"profile_file names {len(names)} files, {', '.join(names)}, and `profile` writes one: give "
+                f"--profile_file={names[0]}"
+            )
+        return names[0]
 
     def _build_backend(self) -> Backend:
         """The back end that the settings select; each is imported only if it is used."""

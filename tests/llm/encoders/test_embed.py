@@ -12,6 +12,7 @@ import pytest
 from recbole_lecdsr.data.embeddings.provenance import check_embedding_files, read_provenance
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.llm.encoders import embed as embed_module
+from recbole_lecdsr.llm.encoders import user_vectors
 from recbole_lecdsr.llm.encoders.base import Encoder
 from tests.helpers.pairs import random_events, write_pair
 from tests.helpers.runs import load
@@ -94,14 +95,11 @@ def test_case_r08_files_of_an_embed_that_was_killed_are_those_of_one_job_or_are_
 def test_a_failure_while_writing_leaves_all_files_as_they_were(settings, monkeypatch):
     embed(settings, encoder="one")
     before = contents()
-    write = embed_module.write_embedding_to
 
-    def fail_for_users(file, path, **arguments) -> None:
-        if path.suffix == ".useremb":
-            raise OSError(28, "No space left on device")
-        write(file, path, **arguments)
+    def fail(file, path, **arguments) -> None:
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(embed_module, "write_embedding_to", fail_for_users)
+    monkeypatch.setattr(user_vectors, "write_user_vectors_to", fail)
     with pytest.raises(UserError, match="No space left on device"):
         embed(settings, encoder="another")
     assert contents() == before and not list(Path("dataset").rglob(".*.tmp"))

@@ -242,6 +242,7 @@ def test_a_dry_run_counts_profiles(pair, capsys):
         (["--as_of", "0.7,1.2"], "as_of must be a list of shares above 0 and of at most 1, such as [0.7, 1.0]"),
         (["--as_of", "half"], "as_of must be a list of shares above 0"),
         (["--as_of", "0.7", "--of", "items"], "leave out --of items"),
+        (["--profile_file=a.jsonl,b.jsonl"], "profile_file names 2 files, a.jsonl, b.jsonl, and `profile` writes one"),
     ],
     ids=str,
 )

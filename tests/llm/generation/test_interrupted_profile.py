@@ -67,12 +67,12 @@ def test_case_r09_a_restart_resumes_and_embed_never_accepts_profiles_of_another_
         for split in ({}, {"eval_args": OTHER_SPLIT}):
             is_of_this_split = number == 0 and before == split
             if is_of_this_split:
-                assert read_profiles(load(settings, **split))
+                assert read_profiles(load(settings, **split)).tokens
             else:
                 with pytest.raises(UserError, match=r"profiles\.jsonl (is not the file|was made for split)"):
                     read_profiles(load(settings, **split))
     profile(settings)
-    assert len(read_profiles(load(settings))) == 6
+    assert len(read_profiles(load(settings)).tokens) == 6
     with pytest.raises(UserError, match=r"was made for split"):
         read_profiles(load(settings, eval_args=OTHER_SPLIT))
 
@@ -91,7 +91,7 @@ def test_case_r09_a_sidecar_without_a_checksum_is_not_believed(settings):
     with pytest.raises(UserError, match=r"another version wrote it.*run_lecdsr\.py profile"):
         read_profiles(load(settings))
     profile(settings)
-    assert read_profiles(load(settings))
+    assert read_profiles(load(settings)).tokens
 
 
 def test_profiles_that_were_changed_by_hand_are_neither_overwritten_nor_embedded(settings):
@@ -107,7 +107,7 @@ def test_profiles_that_were_changed_by_hand_are_neither_overwritten_nor_embedded
 
 def test_profiles_of_ones_own_need_no_sidecar(settings):
     PROFILES.write_text('{"user_id": "u0", "profile": "likes tea"}\n')
-    assert read_provenance(PROFILES) == {} and read_profiles(load(settings)) == {"u0": "likes tea"}
+    assert read_provenance(PROFILES) == {} and read_profiles(load(settings)).texts == {"profile": ["likes tea"]}
 
 
 @pytest.mark.parametrize("name", ["profiles.failed.jsonl", "batch-users/requests-001.jsonl"])
