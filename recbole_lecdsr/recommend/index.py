@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def faiss() -> Any:
     Raises:
         NotInstalledError: faiss is not installed.
     """
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # it tells which of its builds it tries
     try:
         import faiss as library
     except ImportError:
