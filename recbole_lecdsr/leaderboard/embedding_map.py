@@ -133,6 +133,8 @@ def _load_map(run: FinishedRun, limit: int) -> EmbeddingMap | MissingMap:
     dataset = CrossDomainSequentialDataset(config)
     seed(config)  # as the run itself did before it made its model
     model = config.model_class(config, dataset).eval()
+    if model.network.item_adapter is None:
+        return MissingMap(run.label, "its network has no vectors of texts: it neither fuses nor aligns them")
     source, target = dataset.domain_items
     items = np.union1d(source, target)
     if len(items) > limit:

@@ -15,6 +15,7 @@ from recbole_lecdsr.leaderboard.report import write_report
 from recbole_lecdsr.leaderboard.standings import compute_standings
 from recbole_lecdsr.leaderboard.statements import statements
 from recbole_lecdsr.leaderboard.study import read_study
+from recbole_lecdsr.leaderboard.study_description import label_folder
 from recbole_lecdsr.quick_start import run_lecdsr
 from tests.helpers import studies
 from tests.helpers.pairs import random_events, write_pair
@@ -262,6 +263,19 @@ def test_the_map_starts_from_the_runs_own_initialisation(trained, tmp_path):
     one = embedding_map(read_study(tmp_path / "study").finished_runs("LeCDSR")[0])
     assert one.before.item_id == pytest.approx(one.after.item_id)
     assert one.before.text == pytest.approx(one.after.text)
+
+
+def test_a_network_that_neither_fuses_nor_aligns_texts_has_no_map(tmp_path):
+    label = "LeCDSR:no_semantic_fusion=True:align_weight=0.0"
+    values = write_pair(tmp_path, random_events())
+    values.update(no_semantic_fusion=True, align_weight=0.0, output_dir=str(tmp_path / "study/runs/LeCDSR"))
+    run_lecdsr("LeCDSR", config_dict=values, command_line=[])
+    studies.describe(tmp_path / "study", [label], [2022])
+    path = tmp_path / "study/study.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("movielens", "pair"), encoding="utf-8")
+    (tmp_path / "study/runs/LeCDSR").rename(tmp_path / "study/runs" / label_folder(label))
+    (run,) = read_study(tmp_path / "study").finished_runs(label)
+    assert "neither fuses nor aligns" in embedding_map(run).reason
 
 
 def test_data_that_are_not_on_this_machine_are_the_reason_for_a_missing_map(trained):

@@ -137,7 +137,7 @@ class UniSRec(CrossDomainSequentialRecommender):
         errors += check_heads(values, "n_heads")
         if values["no_item_semantics"]:
             errors.append(f"{cls.__name__} has no items without their texts: leave no_item_semantics: False")
-        if values["word_drop_file"] is not None and values["item_vectors"] != "text":
+        if values.get("word_drop_file") is not None and values["item_vectors"] != "text":
             errors.append(
                 f"word_drop_file has vectors of the texts that item_vectors: {values['item_vectors']} replaces: leave "
                 "word_drop_file empty"
