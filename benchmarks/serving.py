@@ -73,7 +73,7 @@ def make_recommenders(data: synthetic.RandomDataset) -> dict[str, ExportedRecomm
     values = synthetic.settings("LeCDSR", "cpu", score_fusion=False, ema_decay=0, init_from_text=False)
     names = {f"{domain}_domain": {**values[f"{domain}_domain"], "dataset": domain} for domain in DOMAINS}
     config = ServingConfig({**values, **names, "model": "LeCDSR"})
-    served = ServingData(config, data.domain_items, data.item_embedding(), data.llm_size)
+    served = ServingData(config, data.domain_items, data.item_embedding(), data.llm_size, as_of=False)
     torch.manual_seed(0)
     model = make_network(config, served).eval()
     rows = [
