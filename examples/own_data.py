@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_lecdsr import Recommender, run_lecdsr
-from recbole_lecdsr.prepare.table import convert
+from recbole_lecdsr.prepare import from_frames
 
 
 def write_csv_files(folder: Path) -> tuple[Path, Path]:
@@ -41,13 +41,13 @@ def main() -> None:
         folder = Path(name)
         food, kitchen = write_csv_files(folder)
 
-        # `prepare table` takes one table with a column that names the domain. The same on the command line:
-        #   run_lecdsr.py prepare table purchases.csv --name shop --user customer --item product --time bought
-        purchases = pd.concat([pd.read_csv(path).assign(domain=path.stem) for path in (food, kitchen)])
-        purchases.to_csv(folder / "purchases.csv", index=False)
-        convert.prepare(
-            [folder / "purchases.csv"], folder / "shop", "shop", user="customer", item="product", time="bought",
-            source="food",
+        # A table for each domain. Columns with common names, such as user_id or timestamp, need not be named. The same
+        # on the command line, without reading the files here:
+        #   run_lecdsr.py prepare table --source food=food.csv --target kitchen=kitchen.csv --name shop \
+        #     --user customer --item product --time bought
+        from_frames(
+            pd.read_csv(food), pd.read_csv(kitchen), domains=("food", "kitchen"), name="shop", output=folder / "shop",
+            user="customer", item="product", time="bought",
         )  # fmt: skip
 
         # It has written atomic files and a property file, shop.yaml, so that the name suffices. Without texts of the
