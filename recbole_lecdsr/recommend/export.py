@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ from recbole_lecdsr.runs.environment import versions
 MAX_QUERIES = 10_000  # of test samples of a domain that recall is measured with
 _MAX_TIMES = 100_000  # steps of the scale of times that are exported
 _TOLERANCE = 1e-4  # of exported queries, by the largest number of those of the run
-# Parameters that name files and folders of the training.
-_PLACES = {"data_path", "output_dir", "benchmark_filename", "user_link_file_path", "item_link_file_path"}
+# Parameters that may name files and folders of the machine of the training.
+_PLACES = {"data_path", "output_dir", "user_link_file_path", "item_link_file_path", "encoder", "llm"}
 
 
 def export_run(run: Recommender, folder: Path, report: Callable[[str], None] = lambda line: None) -> Export:
@@ -70,12 +71,11 @@ def export_run(run: Recommender, folder: Path, report: Callable[[str], None] = l
     unserved = Recommender(run.models, run.dataset, run.vocabulary)
     served.time_scale = unserved.time_scale = TimeScale(network.time.numpy(), network.share.numpy())
     queries = [_test_queries(unserved, served, code) for code in range(len(DOMAINS))]
+    files = _Files(folder)
+    files.write(ITEMS, _item_lines(run))
     matrices = [run.item_matrix(code) for code in range(len(DOMAINS))]
-    contents: dict[str, bytes] = {
-        ITEMS: _item_lines(run),
-        VECTORS: _npy(np.concatenate(matrices)),
-        NETWORK: _pth(vars(network)),
-    }
+    files.write(VECTORS, _npy(np.concatenate(matrices)))
+    files.write(NETWORK, _pth(vars(network)))
     recall: dict[str, float | None] = {}
     widths: dict[str, int] = {}
     for name, matrix, asked in zip(DOMAINS, matrices, queries, strict=True):
@@ -83,8 +83,8 @@ def export_run(run: Recommender, folder: Path, report: Callable[[str], None] = l
         exact, approximate = vector_index.build_exact(matrix), vector_index.build_approximate(matrix)
         recall[name] = vector_index.choose_search_width(approximate, exact, asked)
         widths[name] = approximate.hnsw.efSearch
-        contents[EXACT[name]] = vector_index.to_bytes(exact)
-        contents[APPROXIMATE[name]] = vector_index.to_bytes(approximate)
+        files.write(EXACT[name], vector_index.to_bytes(exact))
+        files.write(APPROXIMATE[name], vector_index.to_bytes(approximate))
     export = Export(
         model=run.config.model_name,
         dataset=run.config["dataset"],
@@ -103,10 +103,9 @@ def export_run(run: Recommender, folder: Path, report: Callable[[str], None] = l
         recall=recall,
         queries={name: len(asked) for name, asked in zip(DOMAINS, queries, strict=True)},
         versions=versions() | {"faiss": vector_index.faiss().__version__},
-        files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        files=files.digests,
     )
-    report(f"writing {sum(map(len, contents.values())) / 1e6:,.0f} MB")
-    _write(folder, contents, export)
+    files.finish(export)
     return export
 
 
@@ -249,16 +248,35 @@ def _pth(content: Mapping[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def _write(folder: Path, contents: Mapping[str, bytes], export: Export) -> None:
-    """Write all files, export.json last: without it, or with another's digests, what is there is no export.
+class _Files:
+    """Writes the files of an export, each whole, and export.json last: without it, what is there is no export.
+
+    Args:
+        folder: of the export; that of a former one loses its export.json.
+
+    Attributes:
+        digests: name -> SHA-256 of what has been written.
 
     Raises:
-        DiskError: the folder cannot be made or written to.
+        DiskError: the folder cannot be made or written to; so do the methods.
     """
-    with report_disk_errors(folder, "make room or get permission there, or give another --output"):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / EXPORT).unlink(missing_ok=True)
-        for name, content in contents.items():
-            with write_whole(folder / name, "wb") as file:
-                file.write(content)
-        export.write(folder)
+
+    def __init__(self, folder: Path):
+        self.folder, self.digests = folder, dict[str, str]()
+        with self._reporting():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / EXPORT).unlink(missing_ok=True)
+
+    def _reporting(self) -> AbstractContextManager[None]:
+        return report_disk_errors(self.folder, "make room or get permission there, or give another --output")
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file."""
+        with self._reporting(), write_whole(self.folder / name, "wb") as file:
+            file.write(content)
+        self.digests[name] = hashlib.sha256(content).hexdigest()
+
+    def finish(self, export: Export) -> None:
+        """Write export.json."""
+        with self._reporting():
+            export.write(self.folder)

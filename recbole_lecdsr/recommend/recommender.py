@@ -195,7 +195,8 @@ class Recommender(BatchRecommender):
         self.require_vectors()
         codes = self._codes(domain)
         labels: list[object] = []
-        parts: list[list[np.ndarray]] = [[] for _ in codes]
+        none = np.zeros((0, self.item_matrix(0).shape[1]), dtype=np.float32)
+        parts = [[none] for _ in codes]
         with self.scoring():
             for requests in self._requests(users, histories):
                 labels += self._labels(requests, None if histories is None else len(labels)).tolist()

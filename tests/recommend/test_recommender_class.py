@@ -93,6 +93,7 @@ def test_inner_products_of_the_vectors_are_the_scores(plain):
             float(queries.loc[(row.domain, row.user)] @ items.loc[(row.domain, row.item)]) for row in found.itertuples()
         ]
         np.testing.assert_allclose(found["score"], expected, rtol=1e-4, atol=1e-5)
+    assert plain.user_vectors([]).shape == (0, items.shape[1])
     assert plain.user_vectors(users, domain="target").equals(plain.user_vectors(users).loc[["target"]])
 
 
