@@ -245,7 +245,5 @@ def test_no_file_cites_a_page_that_the_repository_lacks():
 
 
 def test_a_citation_is_recognised():
-    line = (
-        "see docs/data.md, [models](models.md) and (MODEL.md), not https://github.com/RUCAIBox/RecBole/blob/README.md"
-    )
-    assert cited_pages(line) == ["docs/data.md", "models.md", "MODEL.md"]
+    line = "see docs/data.md, [models](models.md) and (CHANGELOG.md), not https://github.com/RUCAIBox/RecBole/blob/README.md"
+    assert cited_pages(line) == ["docs/data.md", "models.md", "CHANGELOG.md"]

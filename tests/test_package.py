@@ -233,7 +233,7 @@ def test_the_frameworks_are_extended_whatever_is_imported_first(tmp_path):
     ],
     ids=" and ".join,
 )
-def test_missing_frameworks_are_told_with_the_command_that_installs_them(monkeypatch, absent, told):
+def test_missing_frameworks_are_reported_with_the_command_that_installs_them(monkeypatch, absent, told):
     monkeypatch.setattr(registration, "find_spec", lambda name: None if name in absent else find_spec(name))
     with pytest.raises(ModuleNotFoundError) as caught:
         registration.register()

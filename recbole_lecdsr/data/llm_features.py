@@ -143,6 +143,8 @@ class LLMFeatures:
         if path.exists():
             return
         options = [f" --{name}={self._config[name]}" for name in EMBEDDING_FILES if self._config[name]]
+        if self._config["user_embedding_file"]:  # whose texts need not be the usual ones
+            options.append(f" --profile_file={','.join(self._config['profile_file'])}")
         model = self._config.model_class
         setting = model.setting_without(feature, self._config.final_config_dict)
         raise UserError(

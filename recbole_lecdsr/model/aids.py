@@ -22,5 +22,5 @@ def with_aids(
     if values["ema_decay"]:
         model_class = with_weight_averaging(model_class)  # type: ignore[arg-type]  # a class is hashable
     if values["score_fusion"]:
-        model_class = with_score_fusion(model_class)  # type: ignore[arg-type]
+        model_class = with_score_fusion(model_class)  # type: ignore[arg-type]  # likewise
     return model_class

@@ -51,7 +51,7 @@ def export_run(run: Recommender, folder: Path, report: Callable[[str], None] = l
     Args:
         run: of a run directory.
         folder: to write to; a former export in it is replaced.
-        report: is told what is being done.
+        report: called with a line about each step.
 
     Returns:
         The content of export.json.

@@ -58,7 +58,6 @@ class Export:
         items: domain -> number of its items.
         vector_size: d.
         score_fusion: whether the run fuses the scores of the network, which are exported alone.
-        users: number of user ids of the run, padding included.
         parameters: what the network and its windows are made with.
         index: the kinds of indexes; how the approximate one was built, and the width of its search in each domain.
         recall: domain -> share of the exact top 10 that the approximate index finds, for the histories of test samples

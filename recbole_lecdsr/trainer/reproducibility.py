@@ -26,7 +26,7 @@ def seed(config: LeCDSRConfig) -> None:
     exact, warn_only = config["reproducibility"], not config.model_class.deterministic_on_gpu
     torch.use_deterministic_algorithms(exact, warn_only=warn_only)
     # A debugging aid that costs time.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch declares no such attribute
 
 
 # In place of an epoch's number where a model scores, so that what it draws does not depend on what was drawn before.

@@ -125,7 +125,7 @@ def test_an_unknown_model_is_an_error_with_the_nearest(pair, capsys):
     assert printed.startswith("error: ") and "did you mean LeCDSR" in printed
 
 
-def test_stray_arguments_are_all_told(pair, capsys):
+def test_stray_arguments_are_all_reported(pair, capsys):
     status, _, printed = run(capsys, "--config_files=run.yaml", "--learning_rate", "0.1", "mend it", "-v")
     assert status == 1
     assert printed.splitlines() == [
@@ -357,7 +357,7 @@ def test_other_files_are_written_by_name_beside_the_usual_ones_and_compared(prep
     assert "user_embedding_file=new.useremb" in Path("dataset/runs/mine/ablate/report/leaderboard.csv").read_text()
 
 
-def test_vectors_that_are_not_there_are_told_before_anything_runs(prepared, capsys, tiny):
+def test_vectors_that_are_not_there_are_reported_before_anything_runs(prepared, capsys, tiny):
     assert embed(capsys, tiny, "--user_text=history")[0] == 0
     status, _, printed = run(capsys, "ablate", "--dataset", "mine", "--encoders", "e5", *SMALL)
     assert status == 1

@@ -35,7 +35,10 @@ def test_a_name_of_another_file_that_cannot_be_one(token_pair, name):
 
 def test_another_file_that_is_missing_is_named_with_the_command_that_makes_it(token_pair):
     dataset = load(token_pair, user_embedding_file="history.useremb")
-    with pytest.raises(UserError, match=r"history\.useremb does not exist.*--user_embedding_file=history\.useremb"):
+    with pytest.raises(
+        UserError,
+        match=r"history\.useremb does not exist.*=history\.useremb --profile_file=profiles\.jsonl`",
+    ):
         dataset.user_vectors()
 
 

@@ -1,8 +1,8 @@
 """Users with several profiles, and who meets which of them.
 
 The profiles that were made from k interactions are poisoned, which makes all numbers that they reach NaN. A target
-must then be NaN where its newest profile is of k interactions, and nowhere else. How many interactions come before a
-target is told by its item, and not by what the plugin counts.
+must then be NaN where its newest profile is of k interactions, and nowhere else. The token of an item ends
+with the number of the user's interactions before it, so that tests do not depend on what the plugin counts.
 """
 
 from __future__ import annotations

@@ -70,42 +70,42 @@ def replace_line(number: int, text: str) -> Callable[[list[str]], list[str]]:
     ],
     ids=["no time", "no item", "time in words", "time nan", "short row", "empty token", "header only", "empty"],
 )
-def test_interactions_that_are_wrong_are_told_with_file_and_line(settings, capsys, change, told):
+def test_interactions_that_are_wrong_are_reported_with_file_and_line(settings, capsys, change, told):
     edit(INTER, change)
     error = refused(settings, capsys)
     for part in told:
         assert part in error
 
 
-def test_an_empty_file_of_interactions_is_told(settings, capsys):
+def test_an_empty_file_of_interactions_is_reported(settings, capsys):
     INTER.write_bytes(b"")
     assert "source.inter" in refused(settings, capsys)
 
 
-def test_a_missing_file_of_interactions_is_told_with_a_remedy(settings, capsys):
+def test_a_missing_file_of_interactions_is_reported_with_a_remedy(settings, capsys):
     INTER.unlink()
     error = refused(settings, capsys)
     assert "source.inter" in error and "does not exist" in error
 
 
-def test_a_missing_folder_of_a_domain_is_told_with_a_remedy(settings, capsys):
+def test_a_missing_folder_of_a_domain_is_reported_with_a_remedy(settings, capsys):
     settings["source_domain"] = {"dataset": "books"}
     error = refused(settings, capsys)
     assert "'books' is not in" in error and "prepare --help" in error and "data_path" in error
 
 
-def test_domains_without_a_common_user_are_told(settings, capsys):
+def test_domains_without_a_common_user_are_reported(settings, capsys):
     edit(INTER, lambda lines: [lines[0], *(f"x{line}" for line in lines[1:])])
     error = refused(settings, capsys)
     assert "source and target have no common user" in error and "user_link_file_path" in error
 
 
-def test_users_with_too_few_events_for_any_sample_are_told(settings, capsys):
+def test_users_with_too_few_events_for_any_sample_are_reported(settings, capsys):
     error = refused(settings, capsys, "--MIN_ITEM_LIST_LENGTH=9")
     assert "no training sample is left" in error
 
 
-def test_a_filter_that_leaves_nothing_is_told_with_a_remedy(settings, capsys):
+def test_a_filter_that_leaves_nothing_is_reported_with_a_remedy(settings, capsys):
     error = refused({**settings, "user_inter_num_interval": "[99,inf)"}, capsys)
     assert "no interaction is left" in error and "user_inter_num_interval" in error
 
@@ -130,7 +130,7 @@ def test_a_filter_that_leaves_nothing_is_told_with_a_remedy(settings, capsys):
     ids=["too long", "too short", "NaN", "infinite", "no number", "unknown user", "item of the other domain", "twice",
          "no rows", "no vectors"],
 )  # fmt: skip
-def test_embeddings_that_are_wrong_are_told_with_file_and_line(settings, capsys, path, change, told):
+def test_embeddings_that_are_wrong_are_reported_with_file_and_line(settings, capsys, path, change, told):
     edit(path, change)
     error = refused(settings, capsys)
     for part in told:
@@ -138,7 +138,7 @@ def test_embeddings_that_are_wrong_are_told_with_file_and_line(settings, capsys,
 
 
 @pytest.mark.parametrize(("path", "flag"), [(ITEMS, "no_item_semantics"), (USERS, "no_user_profile")])
-def test_a_missing_embedding_is_told_with_both_remedies(settings, capsys, path, flag):
+def test_a_missing_embedding_is_reported_with_both_remedies(settings, capsys, path, flag):
     path.unlink()
     error = refused(settings, capsys)
     assert f"{path.name} does not exist" in error
@@ -149,7 +149,7 @@ def test_a_missing_embedding_is_told_with_both_remedies(settings, capsys, path, 
 # ------------------------------------------------------------------ settings
 
 
-def test_all_misspelt_parameters_are_told_with_the_nearest_names(settings, capsys):
+def test_all_misspelt_parameters_are_reported_with_the_nearest_names(settings, capsys):
     error = refused({**settings, "embeding_size": 3}, capsys, "--learnin_rate=0.1", "--eval_args.mdoe=full")
     assert "unknown parameter 'embeding_size': did you mean embedding_size" in error
     assert "unknown parameter 'learnin_rate': did you mean learning_rate" in error
@@ -157,7 +157,7 @@ def test_all_misspelt_parameters_are_told_with_the_nearest_names(settings, capsy
     assert len(error.splitlines()) == 3
 
 
-def test_more_candidates_than_items_are_told_with_the_number_that_works(settings, capsys):
+def test_more_candidates_than_items_are_reported_with_the_number_that_works(settings, capsys):
     error = refused(settings, capsys, "--eval_args.mode=uni500")
     assert "needs 500 candidates" in error and "a number up to" in error
     number = error.partition("a number up to ")[2].partition(",")[0]
@@ -165,19 +165,19 @@ def test_more_candidates_than_items_are_told_with_the_number_that_works(settings
 
 
 @pytest.mark.parametrize("content", ["seed: [1\n", "- seed\n", "seed: !!python/name:os.system\n"])
-def test_a_property_file_that_cannot_be_read_is_told(settings, capsys, content):
+def test_a_property_file_that_cannot_be_read_is_reported(settings, capsys, content):
     Path("mine.yaml").write_text(content)
     assert "mine.yaml" in refused(settings, capsys, "mine.yaml")
 
 
-def test_a_missing_property_file_is_told(settings, capsys):
+def test_a_missing_property_file_is_reported(settings, capsys):
     assert "absent.yaml does not exist" in refused(settings, capsys, "absent.yaml")
 
 
 # ------------------------------------------------------------------ checkpoints
 
 
-def test_a_truncated_checkpoint_is_told_with_a_remedy_and_stays(settings, capsys):
+def test_a_truncated_checkpoint_is_reported_with_a_remedy_and_stays(settings, capsys):
     assert run(settings, capsys)[0] == 0
     (RUN / "result.json").unlink()
     path = RUN / "model.pth"
@@ -189,13 +189,13 @@ def test_a_truncated_checkpoint_is_told_with_a_remedy_and_stays(settings, capsys
     assert run(settings, capsys, "--resume=True")[0] == 0
 
 
-def test_a_run_of_other_settings_is_told_with_the_names(settings, capsys):
+def test_a_run_of_other_settings_is_reported_with_the_names(settings, capsys):
     assert run(settings, capsys)[0] == 0
     error = refused(settings, capsys, "--resume=True", "--embedding_size=4")
     assert "different parameters (embedding_size 8 and 4)" in error and "--run_name" in error
 
 
-def test_a_folder_for_runs_that_cannot_be_made_is_told(settings, capsys):
+def test_a_folder_for_runs_that_cannot_be_made_is_reported(settings, capsys):
     Path("taken").write_text("")
     error = refused(settings, capsys, "--output_dir=taken")
     assert "taken" in error and "output_dir" in error

@@ -15,7 +15,7 @@ def here(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_everything_that_is_wrong_with_raw_files_is_told_at_once():
+def test_everything_that_is_wrong_with_raw_files_is_reported_at_once():
     Path("good.csv").write_text("u,i,5,1\n")
     Path("empty.csv").touch()
     Path("page.json.gz").write_text("\n<!DOCTYPE html><html>Sign in</html>")

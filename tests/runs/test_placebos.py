@@ -11,6 +11,7 @@ from recbole_lecdsr.data import placebo
 from recbole_lecdsr.errors import UserError
 from recbole_lecdsr.quick_start import load_data_and_model
 from recbole_lecdsr.runs.result import RunResult
+from tests.helpers import as_of
 from tests.helpers.pairs import random_events, write_pair
 from tests.helpers.runs import load, train
 
@@ -105,3 +106,23 @@ def test_another_draw_for_the_same_seed_is_noticed(pair, trained, monkeypatch):
         load_data_and_model(trained["run_directory"])
     with pytest.raises(UserError, match="a run with other placebo vectors of items and placebo vectors of users"):
         train(pair, **BOTH)
+
+
+def test_of_profiles_of_several_times_a_placebo_is_one_vector_or_all_those_of_another_user(tmp_path):
+    settings = as_of.write_data(tmp_path)
+    true = load(settings).user_vectors()
+    random = load(settings, user_vectors="random").user_vectors()
+    assert not random.is_as_of, "every target of the user meets it"
+    with_profile = np.unique(true.user[1:])
+    assert np.flatnonzero(random.vectors.any(axis=1)).tolist() == with_profile.tolist()
+    permuted = load(settings, user_vectors="permuted").user_vectors()
+    assert permuted.is_as_of and not permuted.vectors[0].any()
+    assert np.unique(permuted.user[1:]).tolist() == with_profile.tolist()
+    for user in with_profile:
+        rows = permuted.user == user
+        (giver,) = {
+            int(true.user[np.flatnonzero((true.vectors == row).all(axis=1))[0]]) for row in permuted.vectors[rows]
+        }
+        assert giver != user
+        assert permuted.events[rows].tolist() == true.events[true.user == giver].tolist()
+        np.testing.assert_array_equal(permuted.vectors[rows], true.vectors[true.user == giver])

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from recbole_lecdsr.data.atomic_files import atomic_file
 from recbole_lecdsr.data.atomic_files.reader import abbreviate
-from recbole_lecdsr.data.embeddings.embedding_file import rows_at_once, vector_cells
+from recbole_lecdsr.data.embeddings.embedding_file import EVENTS_FIELD, rows_at_once, vector_cells
 from recbole_lecdsr.errors import UserError
 
-USER_FIELD, EVENTS_FIELD = "user_id", "events"
+USER_FIELD = "user_id"
 
 
 def write_user_vectors_to(

@@ -23,7 +23,7 @@ from recbole_lecdsr.llm.encoders.base import Encoder, EncoderSettings
 from recbole_lecdsr.llm.encoders.openai_embeddings import NAME_PREFIX, OpenAIEmbeddings
 from recbole_lecdsr.llm.encoders.reduction import Reduction, fit_reduction
 from recbole_lecdsr.llm.encoders.sentence_transformer import SentenceTransformerEncoder
-from recbole_lecdsr.llm.encoders.user_vectors import SINGLE_COLUMN, UserVectors, add_user_vectors, encode_user_texts
+from recbole_lecdsr.llm.encoders.user_vectors import SINGLE_COLUMN, UserEmbeddings, add_user_vectors, encode_user_texts
 from recbole_lecdsr.llm.file_group import FileGroup, write_together
 from recbole_lecdsr.llm.settings import LLMSettings
 from recbole_lecdsr.llm.text_sources import find_text_file, is_generated, item_records
@@ -112,7 +112,7 @@ def embed(dataset: CrossDomainSequentialDataset, show_progress: bool = False) ->
     n_users = len(dataset.user_token) - 1
     if texts is None:
         averages = average_item_vectors(dataset, items)
-        users = UserVectors(averages.tokens, {SINGLE_COLUMN: averages.matrix})
+        users = UserEmbeddings(averages.tokens, {SINGLE_COLUMN: averages.matrix})
     else:
         users = encode_user_texts(texts, encoder, show_progress)
     reduction = _fit_reduction(config, items)

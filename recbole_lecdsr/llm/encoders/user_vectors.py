@@ -21,7 +21,7 @@ SINGLE_COLUMN = "user_emb"  # of a file with one vector in a row
 
 
 @dataclass(frozen=True, eq=False)
-class UserVectors:
+class UserEmbeddings:
     """Vectors of users, a row for each user and number of first interactions.
 
     Attributes:
@@ -39,7 +39,7 @@ class UserVectors:
         """The number of different users."""
         return len(set(self.tokens))
 
-    def transform(self, function: Callable[[np.ndarray], np.ndarray]) -> UserVectors:
+    def transform(self, function: Callable[[np.ndarray], np.ndarray]) -> UserEmbeddings:
         """A function applied to the vectors of each column; rows without a text stay zero.
 
         Args:
@@ -51,10 +51,10 @@ class UserVectors:
             transformed = function(matrix[has_text])
             vectors[name] = np.zeros((len(matrix), transformed.shape[1]), dtype=np.float32)
             vectors[name][has_text] = transformed
-        return UserVectors(self.tokens, vectors, self.events)
+        return UserEmbeddings(self.tokens, vectors, self.events)
 
 
-def encode_user_texts(users: UserTexts, encoder: Encoder, show_progress: bool) -> UserVectors:
+def encode_user_texts(users: UserTexts, encoder: Encoder, show_progress: bool) -> UserEmbeddings:
     """Encode each text of each row as a vector of its own; a single kind of text has the column ``user_emb``.
 
     Args:
@@ -73,10 +73,10 @@ def encode_user_texts(users: UserTexts, encoder: Encoder, show_progress: bool) -
     matrix = np.zeros((len(flat), encoded.shape[1]), dtype=np.float32)
     matrix[has_text] = encoded
     names = fields if len(fields) > 1 else [SINGLE_COLUMN]
-    return UserVectors(users.tokens, dict(zip(names, np.split(matrix, len(fields)), strict=True)), users.events)
+    return UserEmbeddings(users.tokens, dict(zip(names, np.split(matrix, len(fields)), strict=True)), users.events)
 
 
-def add_user_vectors(group: FileGroup, path: Path, users: UserVectors, made_of: Mapping[str, object]) -> None:
+def add_user_vectors(group: FileGroup, path: Path, users: UserEmbeddings, made_of: Mapping[str, object]) -> None:
     """Add a file of user vectors and its sidecar to the files that are put in place together.
 
     Args:

@@ -104,7 +104,7 @@ def test_a_folder_is_no_file(tmp_path):
         (HEADER.encode() + b"u1\ti1\t1\nu2\tPok\xe9mon\t2\n", "line 3: b'\\xe9mon\\t2\\n' is not UTF-8"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_line_and_value(tmp_path, text, told):
+def test_what_is_wrong_is_reported_with_line_and_value(tmp_path, text, told):
     assert told in complaint(given_file(tmp_path, text))
 
 

@@ -39,7 +39,7 @@ def test_where_both_domains_have_one_name_the_source_comes_first(header):
         ("a:token\tb:token\n", ("u", "u"), "no rows"),
     ],
 )
-def test_what_is_wrong_with_a_link_file_is_told(text, fields, match):
+def test_what_is_wrong_with_a_link_file_is_reported(text, fields, match):
     with pytest.raises(UserError, match=match):
         read_links(link(text), *fields)
 

@@ -126,7 +126,7 @@ def test_a_line_longer_than_arrow_takes_is_read(tmp_path, monkeypatch):
         (HEADER.encode() + b"a\t1\n" + bytes(100), "line 3: 1 fields"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_line_and_value_and_nothing_is_left_behind(tmp_path, text, told):
+def test_what_is_wrong_is_reported_with_line_and_value_and_nothing_is_left_behind(tmp_path, text, told):
     assert told in complaint(given_file(tmp_path, text))
 
 
@@ -270,7 +270,7 @@ def test_a_folder_that_may_not_be_written_to_is_read(tmp_path, caplog):
     assert "cannot be written" in caplog.text
 
 
-def test_a_full_disk_is_told_with_a_remedy(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_with_a_remedy(tmp_path, monkeypatch):
     path = given_file(tmp_path, HEADER + "a\t1 2\n")
 
     def full(*args):
@@ -312,7 +312,7 @@ def test_tokens_left_out_by_filtering_are_passed_over(tmp_path):
     assert rows.tolist() == [[0, 0], [2, 2]] and found == 1
 
 
-def test_a_token_that_the_data_do_not_know_is_told_with_line_and_the_nearest(tmp_path):
+def test_a_token_that_the_data_do_not_know_is_reported_with_line_and_the_nearest(tmp_path):
     embedding = example(tmp_path, HEADER + "apple\t1\n\nbanan\t1\n")
     with pytest.raises(UserError, match=r"line 4: the token 'banan' .*nearest: 'banana'") as error:
         alignment.align(embedding, {"[PAD]": 0, "apple": 1}, 2, known={"apple", "banana"})

@@ -112,7 +112,7 @@ GREATEST = 2**31 - 1
         ("user_id:token\ta:float_seq\n", "u1\t1\nu1\t2\n", "line 3: the token 'u1' is in line 2 already"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_line_value_and_remedy(tmp_path, header, rows, told):
+def test_what_is_wrong_is_reported_with_line_value_and_remedy(tmp_path, header, rows, told):
     path = file_of(tmp_path, rows, header)
     with pytest.raises(UserError) as error:
         read_user_embedding(path)
